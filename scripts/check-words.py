@@ -13,7 +13,9 @@ WORDS = [
 
 
 def tracked(top):
-    out = subprocess.run(['git', '-C', str(top), 'ls-files', '-z'], check=True, stdout=subprocess.PIPE).stdout
+    # safe.directory: also where a checkout belongs to another user than the one who checks
+    git = ['git', '-c', 'safe.directory=*', '-C', str(top)]
+    out = subprocess.run([*git, 'ls-files', '-z'], check=True, stdout=subprocess.PIPE).stdout
     return sorted(set(n.decode() for n in out.split(b'\0') if n))
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Sees the static checks fail on planted faults, and pass on what is right. Run by the lint suite."""
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -128,6 +129,7 @@ class Checks(unittest.TestCase):
         other = 'struct s { struct inner in; };\n_Static_assert(sizeof(struct s) == 16, "");'
         self.check('check-layout.py', self.tree({'src/heap/layout.h': GOOD_LAYOUT, 'src/name/layout.h': other}))
 
+    @unittest.skipUnless(shutil.which('git'), 'git is not installed')
     def test_words(self):
         place, bench = '/wo' + 'rk/', 'farm-' + 'bench'
         for name, text, said in [
