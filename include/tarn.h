@@ -1,0 +1,345 @@
+/* tarn.h - shared memory in which any thread of any process may be SIGKILLed at any instruction, and the others go on.
+ *
+ * Read this first
+ * - A *segment* is memory that several processes attach; `tarn *` is one process's handle on it, shared by its threads, and
+ *   counted: two opens of one segment in one process share one mapping. Inside it, memory is named by *refs* (`tarn_ref`,
+ *   offsets that mean the same everywhere), never by pointers: pointers are good in one process, while it is attached.
+ * - Each thread that changes a segment is a *participant* of it, from its first lock, section, allocation or read pin on
+ *   (or tarn_thread_attach) until it ends (or tarn_thread_detach). What it holds when it dies is undone or released by the
+ *   others, before anybody sees it.
+ * - What must happen wholly or not at all stands in a *section*: tarn_begin, then tarn_save before each change, then
+ *   tarn_commit. A store that was not saved first is not undone. Locks unlocked inside a section are given up at its end.
+ * - A lock that comes with TARN_RECOVERED (a positive result) had a holder who died between lock and unlock, outside a
+ *   section: what it guards may be half-done. Mend it, and call tarn_mutex_consistent; else the next one is told too.
+ * - Results are 0, or positive for success with news, or a negative errno. Results come through the last `ret_` parameters,
+ *   which are untouched on failure. tarn_error() says the last failure of the calling thread as a sentence.
+ * - Nothing here is async-signal-safe; no call is a cancellation point; system calls interrupted by signals are restarted.
+ *   The library prints nothing, never exits, installs no signal handler and starts no thread.
+ *
+ * Open by nature
+ * - Whoever may write a POSIX object may truncate it, which is SIGBUS for the rest (memfd and anon segments are sealed).
+ * - A participant's liveness is a robust pthread mutex in the segment, in which glibc keeps raw list pointers: a *hostile*
+ *   process with a writable attachment can turn these into a write in another process when that one leaves. Give write
+ *   access only to processes that you would let crash you.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef TARN_H
+#define TARN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TARN_VERSION "0.1.0"
+
+/* The symbols below are all that the shared library exports. */
+#define TARN_API __attribute__((visibility("default")))
+
+/* ---- types ---------------------------------------------------------------------------------------------------------- */
+
+/* One process's handle on a segment. Private memory; any thread may use it; gone after the last tarn_close. */
+typedef struct tarn tarn;
+
+/* Offset in bytes of an object from the segment's first byte; 0 is null. Below 2^48. Lives in segments. */
+typedef uint64_t tarn_ref;
+
+/* A positive result of the lock calls: the last holder died with the lock held; see tarn_mutex_consistent. */
+#define TARN_RECOVERED 1
+
+/* What a named object is: its C name, size in bytes and a version that its owners count. Two programs that disagree on any
+ * of the three are kept apart (-EPROTO). */
+struct tarn_type {
+    const char *name; /* 1 to 63 bytes */
+    uint64_t size;    /* in bytes, 1 or more */
+    uint32_t version;
+};
+#define TARN_TYPE_V(type, v) ((struct tarn_type){#type, sizeof(type), (v)})
+#define TARN_TYPE(type) TARN_TYPE_V(type, 0)
+
+/* A mutex, for a segment's memory. Zeroed bytes are an unlocked one; needs no initialisation and no destruction.
+ * owner:   0 free | {dirty:1, generation:15, participant:16}; stored by its holder only, taken by compare-and-swap only.
+ * waiters: 0 | somebody sleeps. (After 'Futexes are tricky', U. Drepper, but with an unlock that needs no atomic.) */
+typedef struct tarn_mutex {
+    uint32_t owner __attribute__((aligned(8)));
+    uint32_t waiters;
+} tarn_mutex;
+
+/* ---- segments ------------------------------------------------------------------------------------------------------- */
+
+/* Flags of tarn_open and tarn_open_fd */
+#define TARN_CREATE 0x1u /* make it if it is not there */
+#define TARN_EXCL 0x2u   /* with TARN_CREATE: -EEXIST if it is there */
+#define TARN_RDONLY 0x4u /* map it read-only: no byte of it is written; not with TARN_CREATE */
+
+/* Options of a creation; a segment that exists keeps its own. Zero the struct, set size to sizeof, and what you want;
+ * 0 in a field means the default. */
+struct tarn_options {
+    size_t size;               /* sizeof(struct tarn_options) */
+    uint64_t initial;          /* bytes of data space committed at once; default 1 MiB; rounded up to spans */
+    uint64_t limit;            /* bytes of data space it may grow to, 64 KiB to 2^46; default 16 GiB (address space, not memory) */
+    uint32_t mode;             /* permission bits; default 0600 (the umask is not applied to what you ask for) */
+    uint32_t participants;     /* most threads at one time, 1 to 4096; default 64 */
+    uint32_t record_size;      /* bytes of a participant's record, power of two, 2048 to 65536; default 8192 */
+    uint32_t span_size;        /* bytes of a span, power of two, 4096 to 65536; default 65536 */
+    uint32_t exchange_unlock;  /* 1: unlock by an atomic exchange, for processes that cannot register for membarrier */
+    uint32_t reserved[7];      /* 0 */
+};
+
+/* tarn_open - open the segment that a URL names.
+ *   posix:/name     a POSIX shared memory object: lives until unlinked or the machine stops
+ *   memfd:label     a new memfd, sealed against shrinking; needs TARN_CREATE; others get it by descriptor (tarn_fd)
+ *   anon:           the same, for children by fork; needs TARN_CREATE
+ * With TARN_CREATE, of many racing callers one makes it, whole before anybody sees it, and the others open it.
+ * Any thread, any time. 0, or
+ *   -EINVAL  URL, flags or an option out of range        -ENOENT  not there, no TARN_CREATE    -EEXIST  there, TARN_EXCL
+ *   -EACCES  no permission (tarn_error names owner and mode), or owned by another user than this one and root
+ *   -EPROTO  not a segment, or made by another version or with another layout (tarn_error names the field)
+ *   -EUCLEAN truncated or damaged                        -ENOSPC -ENOMEM  the backing's or the process's limit (named)
+ *   -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOSYS as the system says. */
+TARN_API int tarn_open(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg);
+
+/* tarn_open_fd - attach the segment behind a descriptor (received over a socket, inherited, or of /proc/PID/fd).
+ * flags: 0 or TARN_RDONLY. The descriptor stays the caller's, who may close it. Errors as tarn_open, and -EBADF. */
+TARN_API int tarn_open_fd(int fd, unsigned flags, tarn **ret_seg);
+
+/* tarn_close - give the handle up; the last of a process's counted handles unmaps. NULL is nothing, and 0.
+ * The calling thread's participation ends. -EBUSY, and nothing done: the calling thread has a section open or a lock held,
+ * or other threads of this process still take part. In a forked child, closing affects the child only. */
+TARN_API int tarn_close(tarn *seg);
+
+/* tarn_unlink - remove the name. The memory goes when its last user has. -ENOENT, -EACCES, -EINVAL (no name to remove:
+ * memfd:, anon:), -EPROTO (there is something under this name which is no segment: left alone). */
+TARN_API int tarn_unlink(const char *url);
+
+/* tarn_current - does the segment's name still lead here? 0, or -ESTALE: it was unlinked or made again. A segment without a
+ * name (memfd:, anon:, opened by descriptor) is current unless marked unlinked. */
+TARN_API int tarn_current(tarn *seg);
+
+/* tarn_fd - the descriptor of the backing, open as long as the handle, to pass on; do not close it, do not write to it. */
+TARN_API int tarn_fd(tarn *seg);
+
+/* What tarn_stat tells. Counts are a snapshot, taken without locks. */
+struct tarn_stat {
+    uint8_t uuid[16];          /* of this creation */
+    char backing[8];           /* "posix", "memfd", "anon" */
+    uint32_t version, options; /* of the layout */
+    uint32_t mode, uid, gid;   /* of the backing */
+    uint32_t unlinked;         /* its name was removed */
+    uint64_t total, limit;     /* bytes now committed; bytes it may become; both with the segment's own tables */
+    uint64_t data, spans, spans_free;      /* bytes of data space committed; spans in it; spans nobody owns */
+    uint64_t allocated, limbo, free_bytes; /* bytes in blocks: allocated, freed or retired and not yet free, free */
+    uint32_t participants, most;           /* records in use; most */
+    uint32_t dead;                         /* of them dead and not yet recovered */
+    uint32_t span_size, record_size;       /* bytes */
+    uint64_t recovered, undone;            /* participants recovered since creation; open sections found and undone */
+    uint64_t created;                      /* seconds since 1970 */
+};
+TARN_API int tarn_stat(tarn *seg, struct tarn_stat *ret_stat);
+
+/* tarn_participants - call back for each record in use. state: 'l' live, 'd' dead. waits: ref of the mutex it waits for, or 0.
+ * A positive or negative result of the callback ends the walk and is returned. */
+struct tarn_participant {
+    uint32_t id, pid, tid;
+    char state;
+    uint8_t section_open, claimless, reserved;
+    uint32_t locks_held;
+    tarn_ref waits;
+};
+TARN_API int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, void *arg), void *arg);
+
+/* tarn_recover - look at every participant, and recover those that are dead, now. Happens by itself as soon as somebody meets
+ * a dead one's lock, or needs a record or memory. Returns how many were recovered, or a negative errno. */
+TARN_API int tarn_recover(tarn *seg);
+
+/* tarn_error - the calling thread's last failure as a sentence: cause, object, holder, what to do. Never NULL; valid until the
+ * thread's next failing call. */
+TARN_API const char *tarn_error(void);
+
+/* A damage that tarn_check found: where, and what. */
+struct tarn_damage {
+    tarn_ref ref;     /* of the damaged thing */
+    const char *what; /* a sentence; valid during the callback */
+};
+
+/* tarn_check - walk everything, read-only, taking no lock and following no ref that it has not checked; bounded by the size of
+ * the segment, whatever its bytes. Calls `each` for every damage (NULL: only count). Also on TARN_RDONLY. While others work, what
+ * is in motion is looked at twice before it is called damaged. Returns the number of damages, or a negative errno. */
+TARN_API int tarn_check(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg);
+
+/* ---- threads -------------------------------------------------------------------------------------------------------- */
+
+/* tarn_thread_attach - take part from now on. Otherwise the first call that needs it does it. 0 (also if it takes part
+ * already), -EUSERS: as many participants as the segment was made for; -EROFS: read-only; -ENOMEM. */
+TARN_API int tarn_thread_attach(tarn *seg);
+
+/* tarn_thread_detach - end the calling thread's part, early; a thread's end does it otherwise. -EBUSY: a section is open, a
+ * lock held. 0 if it takes no part. */
+TARN_API int tarn_thread_detach(tarn *seg);
+
+/* ---- refs and pointers ---------------------------------------------------------------------------------------------- */
+
+/* tarn_ptr - this process's address of `size` bytes at ref, or NULL if ref is 0 or any of the bytes is not committed. */
+TARN_API void *tarn_ptr(tarn *seg, tarn_ref ref, size_t size);
+
+/* tarn_ref_of - the ref of an address inside the segment's committed bytes, or 0. */
+TARN_API tarn_ref tarn_ref_of(tarn *seg, const void *address);
+
+/* ---- mutex ---------------------------------------------------------------------------------------------------------- */
+
+/* tarn_mutex_lock - take the mutex, waiting as long as its holder lives; a holder who dies is recovered meanwhile. Inside a
+ * section the lock belongs to the section: unlock takes effect when that ends, and if the holder dies first, the next one finds
+ * what was before, and is told nothing. 0, TARN_RECOVERED, or
+ *   -EDEADLK  the calling thread has it already; or, in a section, it would wait in a circle that nobody leaves: abort, and try
+ *             again                                     -ENOSPC  too many locks held, and no memory for more slots
+ *   -EUSERS -EROFS as tarn_thread_attach                 -EINVAL  not in the segment, or not aligned to 8 */
+TARN_API int tarn_mutex_lock(tarn *seg, tarn_mutex *mutex);
+/* tarn_mutex_try - -EBUSY instead of waiting for the living. */
+TARN_API int tarn_mutex_try(tarn *seg, tarn_mutex *mutex);
+/* tarn_mutex_timed - -ETIMEDOUT after `until` (absolute, CLOCK_MONOTONIC) instead of waiting longer. */
+TARN_API int tarn_mutex_timed(tarn *seg, tarn_mutex *mutex, const struct timespec *until);
+
+/* tarn_mutex_unlock - 0; -EPERM: the calling thread (or, in a forked child: this process) does not hold it. In a section it is
+ * put off to the end of the section. */
+TARN_API int tarn_mutex_unlock(tarn *seg, tarn_mutex *mutex);
+
+/* tarn_mutex_consistent - by the holder, after TARN_RECOVERED: what the mutex guards is in order again. In a section this takes
+ * effect with the commit. 0, -EPERM. */
+TARN_API int tarn_mutex_consistent(tarn *seg, tarn_mutex *mutex);
+
+/* ---- sections ------------------------------------------------------------------------------------------------------- */
+
+/* tarn_begin - open a section of the calling thread, or nest: only the outermost commit commits. 0, or as tarn_thread_attach. */
+TARN_API int tarn_begin(tarn *seg);
+
+/* tarn_save - note the present value of `size` bytes at `address`, to be restored unless the section commits. Call before
+ * changing them. What is saved must be kept from others (by a lock) until the section ends. Bytes are saved in whole aligned
+ * 8-byte words, so latch the words. 0; -ENOSPC: the log is full and cannot grow (abort still works); -EPERM: no section is open
+ * here; -EINVAL: not in the segment. */
+TARN_API int tarn_save(tarn *seg, void *address, size_t size);
+
+/* tarn_write - tarn_save, then copy `size` bytes from `from`. Errors as tarn_save, with nothing written. */
+TARN_API int tarn_write(tarn *seg, void *address, const void *from, size_t size);
+
+/* tarn_commit - all that the section did becomes so, by one store; then put-off unlocks and frees take effect.
+ * 0; -ECANCELED: a section nested inside was aborted, so this one was undone; -EPERM: none is open (or it is the parent's). */
+TARN_API int tarn_commit(tarn *seg);
+
+/* tarn_abort - undo all since the outermost tarn_begin, if this is the outermost; else doom that one's commit. Locks taken in
+ * the section and not unlocked stay held. 0; -EPERM as tarn_commit. */
+TARN_API int tarn_abort(tarn *seg);
+
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+/* tarn_alloc - a zeroed block of at least `size` bytes, aligned to 16 (to 64 from 1 KiB on), inside a section: it is there if the
+ * section commits. 0; -EPERM: no section; -EINVAL: size 0 or beyond the limit; -ENOSPC -ENOMEM: full (the limit is named). */
+TARN_API int tarn_alloc(tarn *seg, size_t size, tarn_ref *ret_ref);
+
+/* tarn_free - give a block back when the section commits; it may be handed out again at once, so only for blocks that nobody
+ * reads without a lock. -EPERM: no section; -EINVAL: not an allocated block. */
+TARN_API int tarn_free(tarn *seg, tarn_ref ref);
+
+/* tarn_retire - as tarn_free, but the block is handed out again only after every reader that might still look at it
+ * (tarn_read_begin, or a read-only attachment's copy) has moved on. */
+TARN_API int tarn_retire(tarn *seg, tarn_ref ref);
+
+/* tarn_alloc_into - a zeroed block whose ref is stored at *place in the segment, in one step: after a death at any instruction
+ * either both have happened or neither. Works anywhere; in a section it is part of that. *place must be 0 (-EEXIST) and kept
+ * from others, as anything that a section writes. Other errors as tarn_alloc, but for -EPERM. */
+TARN_API int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size);
+
+/* tarn_free_from, tarn_retire_from - free the block whose ref is at *place and store 0 there, in one step. -EINVAL: no
+ * allocated block is there. */
+TARN_API int tarn_free_from(tarn *seg, tarn_ref *place);
+TARN_API int tarn_retire_from(tarn *seg, tarn_ref *place);
+
+/* tarn_block_size - bytes usable in the allocated block at ref, or 0 if there is none. */
+TARN_API size_t tarn_block_size(tarn *seg, tarn_ref ref);
+
+/* tarn_read_begin, tarn_read_end - between the two, blocks that are retired from now on stay as they are. Nests. Cheap: no
+ * atomic instruction, no system call. -EROFS: a read-only attachment can announce nothing; it copies and validates instead. */
+TARN_API int tarn_read_begin(tarn *seg);
+TARN_API int tarn_read_end(tarn *seg);
+
+/* ---- named objects -------------------------------------------------------------------------------------------------- */
+
+/* Names are 1 to 255 bytes, without NUL. A name is bound to a ref, a size and a type. All calls here that change names are
+ * sections of their own, and -EPERM in an open one; they wait for the segment's lock of names. */
+
+/* tarn_bind - give an allocated block a name. -EEXIST: the name is taken; -EINVAL: name, type or ref unusable; -ENOSPC. */
+TARN_API int tarn_bind(tarn *seg, const char *name, const struct tarn_type *type, tarn_ref ref);
+
+/* tarn_find - the ref that a name is bound to. type NULL: any. -ENOENT; -EPROTO: bound to another type (tarn_error names both);
+ * -EAGAIN: a read-only attachment met writers again and again. Takes no lock unless the names are being changed. */
+TARN_API int tarn_find(tarn *seg, const char *name, const struct tarn_type *type, tarn_ref *ret_ref);
+
+/* tarn_find_or_make - find it, or allocate it zeroed and bind it: racing callers get the same one. On a read-only attachment it
+ * only finds. */
+TARN_API int tarn_find_or_make(tarn *seg, const char *name, const struct tarn_type *type, void **ret_address);
+
+/* tarn_object - the same, typed:  struct counter *c;  tarn_object(seg, "counter", struct counter, &c) */
+#define tarn_object(seg, name, type, ret_pointer)                                                                            \
+    tarn_object_((seg), (name), TARN_TYPE(type), (void **)(1 ? (ret_pointer) : (type **)0))
+static inline int tarn_object_(tarn *seg, const char *name, struct tarn_type type, void **ret_address)
+{
+    return tarn_find_or_make(seg, name, &type, ret_address);
+}
+
+/* tarn_unbind - remove the name and, with free_object, retire its block. -ENOENT. */
+TARN_API int tarn_unbind(tarn *seg, const char *name, int free_object);
+
+/* tarn_names - call back for each name: a snapshot that misses or repeats none that is there throughout. The callback's result
+ * other than 0 ends the walk and is returned. */
+struct tarn_name {
+    const char *name;
+    struct tarn_type type;
+    tarn_ref ref;
+};
+TARN_API int tarn_names(tarn *seg, int (*each)(const struct tarn_name *n, void *arg), void *arg);
+
+/* ---- map ------------------------------------------------------------------------------------------------------------ */
+
+/* A hash map in a segment, under a name. Keys are byte strings of 1 to 65,535 bytes or 64-bit numbers; values byte strings of 0
+ * to 2^30 bytes, or 64-bit numbers. Readers take no lock. A change is a section of its own, or part of the open one; then the
+ * part of the map that it touched stays locked until that ends, and -EDEADLK means: abort, and try again.
+ * (Extendible hashing: Fagin, Nievergelt, Pippenger and Strong, 1979.) */
+typedef struct tarn_map tarn_map; /* one process's handle; private memory; any thread may use it */
+
+#define TARN_MAP_U64 0x100u /* with TARN_CREATE: keys and values are 64-bit numbers */
+
+/* tarn_map_open - find the map of this name, or, with TARN_CREATE, make it. -ENOENT; -EPROTO: the name is no map, or of the other
+ * kind; others as tarn_find_or_make. */
+TARN_API int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_map);
+TARN_API void tarn_map_close(tarn_map *map);
+
+/* tarn_map_get - copy the value of a key: at most `room` bytes; *ret_size (may be NULL) is its whole size. 0, -ENOENT, -EAGAIN
+ * (read-only attachment, writers again and again), -EUCLEAN. */
+TARN_API int tarn_map_get(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
+/* tarn_map_put - insert or replace. 0, -EINVAL, -ENOSPC, -EDEADLK, -EROFS. */
+TARN_API int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size);
+/* tarn_map_add - add to the 64-bit number that is the value, which is made, as 0, if there is none. *ret_sum may be NULL. */
+TARN_API int tarn_map_add(tarn_map *map, const void *key, size_t key_size, uint64_t add, uint64_t *ret_sum);
+/* tarn_map_remove - 0, -ENOENT, -ENOSPC, -EDEADLK, -EROFS. */
+TARN_API int tarn_map_remove(tarn_map *map, const void *key, size_t key_size);
+
+/* The same for TARN_MAP_U64 maps (-EPROTO on others, and the other way round). */
+TARN_API int tarn_map_get64(tarn_map *map, uint64_t key, uint64_t *ret_value);
+TARN_API int tarn_map_put64(tarn_map *map, uint64_t key, uint64_t value);
+TARN_API int tarn_map_add64(tarn_map *map, uint64_t key, uint64_t add, uint64_t *ret_sum);
+TARN_API int tarn_map_remove64(tarn_map *map, uint64_t key);
+
+/* tarn_map_count - entries, as a walk over all counts them. */
+TARN_API int tarn_map_count(tarn_map *map, uint64_t *ret_count);
+
+/* tarn_map_each - call back for each entry with private copies (of a U64 map: pointers to two uint64_t). Every entry that is
+ * there throughout is shown exactly once, also while the map grows. A result other than 0 ends the walk and is returned. */
+TARN_API int tarn_map_each(tarn_map *map,
+                           int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg), void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

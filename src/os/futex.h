@@ -1,0 +1,49 @@
+/* os/futex.h - sleeping on words in shared memory, the membarrier, and the thread's robust list.
+ *
+ * All words are process-shared 32-bit futexes. Results are >= 0 or a negative errno; errno itself is left alone where it can be. */
+#ifndef TARN_OS_FUTEX_H
+#define TARN_OS_FUTEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct os_wait {
+    uint32_t *word;
+    uint32_t value; /* sleep only while *word is this */
+};
+
+/* Wake up to n sleepers. Touches the word's address only as a key: the memory may belong to something else by now. */
+void os_futex_wake(uint32_t *word, int n);
+
+/* Sleep until one of n (at most 8) words is woken, or `until` (absolute, CLOCK_MONOTONIC; NULL: for ever). Returns the index of a
+ * word that was woken (the highest, if several); -EAGAIN: one differed, or a signal came; -ETIMEDOUT; -ENOSYS: no futex_waitv. */
+int os_futex_wait_any(const struct os_wait *wait, int n, const struct timespec *until);
+
+/* Sleep on one word, without futex_waitv. 0, -EAGAIN, -ETIMEDOUT. */
+int os_futex_wait(uint32_t *word, uint32_t value, const struct timespec *until);
+
+/* Every registered thread of the machine executes a full barrier before this returns. register: 0, or a negative errno. */
+int os_membarrier_register(void);
+int os_membarrier(void);
+
+/* The calling thread's robust list head (glibc's), or NULL. At the thread's death the kernel wakes one sleeper on `pending`, as long
+ * as that word is 0. NULL: nothing pending. No glibc robust mutex may be used by the thread meanwhile. */
+void *os_robust_head(void);
+void os_robust_pending(void *head, uint32_t *pending);
+
+/* `ms` milliseconds from now on CLOCK_MONOTONIC. */
+struct timespec os_deadline(unsigned ms);
+bool os_before(const struct timespec *a, const struct timespec *b);
+bool os_passed(const struct timespec *t);
+/* Stay off the bus for a moment. */
+static inline void os_pause(void)
+{
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("isb");
+#endif
+}
+
+#endif

@@ -1,0 +1,224 @@
+/* participant/claim.c - who takes part, and who is dead.
+ *
+ * A record is claimed in this order: a byte lock on an open file description of this process alone (two claimants, also in two PID
+ * namespaces, exclude each other; threads of one process by claim_lock), a second look, the liveness mutex, its waiters bit, the
+ * fields, and at last state = taken. It is left in the reverse order, generation first. A record whose state is taken and whose liveness
+ * word is not locked is dead. The byte lock is the second witness, for deaths that the robust list does not see (an exec by a thread
+ * other than the leader). Where byte locks cannot be had (no /proc, or a reader's lock in the way) the record is claimless and judged
+ * by PID namespace, thread id and start time. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "participant/claim.h"
+
+_Static_assert(sizeof(pthread_mutex_t) <= sizeof(((struct record *)0)->liveness), "room for the liveness mutex");
+
+static uint32_t *liveness_word(struct record *r) { return (uint32_t *)(void *)r->liveness; }
+static pthread_mutex_t *liveness_mutex(struct record *r) { return (pthread_mutex_t *)(void *)r->liveness; }
+
+bool liveness_locked(uint32_t word)
+{
+    return (word & FUTEX_TID_MASK) && !(word & FUTEX_OWNER_DIED);
+}
+
+void records_create(struct tarn *seg)
+{
+    pthread_mutexattr_t a;
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+    for (uint32_t i = 0; i < seg->geometry.records; i++)
+        pthread_mutex_init(liveness_mutex(record_at(seg, i)), &a);
+    pthread_mutexattr_destroy(&a);
+    participants_of(seg)->epoch = 1;
+}
+
+/* ---- fate ---- */
+
+/* The generation is read again after the liveness word: a record that was left and claimed anew in between is nobody's we know. */
+static enum fate judge(struct tarn *seg, uint32_t id, bool witness)
+{
+    uint32_t index = ID_INDEX(id);
+    struct record *r;
+    bool locked;
+    if (index >= seg->geometry.records)
+        return GONE;
+    r = record_at(seg, index);
+    if (load32(&r->generation) != ID_GENERATION(id) || load32(&r->state) == RECORD_FREE)
+        return GONE;
+    locked = liveness_locked(load32(liveness_word(r)));
+    if (load32(&r->claimless)) {
+        uint64_t start;
+        if (load64(&r->pid_namespace) != os_pid_namespace())
+            locked = true; /* from here it cannot be told */
+        else if (locked && witness)
+            locked = os_start_time(load32(&r->pid), load32(&r->tid), &start) == 0 && start == load64(&r->start_time);
+    } else if (locked && witness && !seg->readonly)
+        locked = os_byte_holder(seg->fd, index) != F_UNLCK;
+    if (load32(&r->generation) != ID_GENERATION(id) || load32(&r->state) == RECORD_FREE)
+        return GONE;
+    return locked ? ALIVE : FALLEN;
+}
+
+enum fate fate_quick(struct tarn *seg, uint32_t id) { return judge(seg, id, false); }
+enum fate fate_of(struct tarn *seg, uint32_t id) { return judge(seg, id, true); }
+
+bool record_any_dead(struct tarn *seg)
+{
+    for (uint32_t i = 0; i < seg->geometry.records; i++) {
+        struct record *r = record_at(seg, i);
+        if (load32(&r->state) != RECORD_FREE && fate_quick(seg, ID_MAKE(load32(&r->generation), i)) == FALLEN)
+            return true;
+    }
+    return false;
+}
+
+/* ---- claim ---- */
+
+/* Under claim_lock: this process's own open file description for byte locks, or -1 for none to be had. */
+static int claim_descriptor(struct tarn *seg)
+{
+    if (seg->claim_fd < 0 && !seg->claimless) {
+        seg->claim_fd = os_reopen(seg->fd, O_RDWR | O_CLOEXEC);
+        seg->claim_process = process_generation();
+        if (seg->claim_fd < 0)
+            seg->claimless = true;
+    }
+    return seg->claim_fd;
+}
+
+static int lock_byte(struct tarn *seg, uint32_t index, bool *ret_claimless)
+{
+    int fd = claim_descriptor(seg), e = -ENOSYS;
+    *ret_claimless = fd < 0;
+    if (fd < 0)
+        return 0;
+    e = os_byte_lock(fd, index);
+    if (e && os_byte_holder(fd, index) == F_RDLCK) { /* a reader's lock: it blocks nobody */
+        *ret_claimless = true;
+        return 0;
+    }
+    return e;
+}
+
+/* Under claim_lock. 0, or -EAGAIN: somebody has it. */
+static int claim_one(struct self *s, uint32_t index)
+{
+    struct tarn *seg = s->seg;
+    struct record *r = record_at(seg, index);
+    bool claimless;
+    int e;
+    if (load32(&r->state) != RECORD_FREE || liveness_locked(load32(liveness_word(r))) || lock_byte(seg, index, &claimless))
+        return -EAGAIN;
+    if (load32(&r->state) != RECORD_FREE || liveness_locked(load32(liveness_word(r))))
+        goto taken;
+    e = pthread_mutex_trylock(liveness_mutex(r));
+    if (e == EOWNERDEAD)
+        e = pthread_mutex_consistent(liveness_mutex(r));
+    if (e)
+        goto taken;
+    __atomic_fetch_or(liveness_word(r), FUTEX_WAITERS, __ATOMIC_SEQ_CST); /* the kernel shall wake sleepers on it */
+    r->claimless = claimless;
+    r->pid = (uint32_t)getpid();
+    r->tid = (uint32_t)gettid();
+    r->pid_namespace = os_pid_namespace();
+    r->start_time = 0;
+    (void)os_start_time(r->pid, r->tid, &r->start_time);
+    r->journal = JOURNAL(JOURNAL_IDLE, 0);
+    r->intent = r->swap_old = r->epoch = r->waits = 0;
+    r->slots_used = 4;
+    s->record = r;
+    s->id = ID_MAKE(r->generation, index);
+    s->slot = record_slots(r);
+    s->code = 1 + index % 127;
+    s->slots_used = 4;
+    s->log_at = record_log(seg, r);
+    s->log_base = 0;
+    s->log_room = seg->geometry.log_words;
+    store32(&r->recoverer, 0);
+    store32(&r->state, RECORD_TAKEN);
+    return 0;
+taken:
+    if (!claimless)
+        os_byte_unlock(seg->claim_fd, index);
+    return -EAGAIN;
+}
+
+static int claim_any(struct self *s)
+{
+    int e = -EUSERS;
+    pthread_mutex_lock(&s->seg->claim_lock);
+    for (uint32_t i = 0; e && i + 1 < s->seg->geometry.records; i++)
+        if (claim_one(s, i) == 0)
+            e = 0;
+    pthread_mutex_unlock(&s->seg->claim_lock);
+    return e;
+}
+
+/* A table full of dead: the last record is kept for who must recover them, and given back at once. */
+static bool recover_from_spare(struct self *s)
+{
+    uint32_t spare = s->seg->geometry.records - 1;
+    int e, done = 0;
+    if (!record_any_dead(s->seg))
+        return false;
+    pthread_mutex_lock(&s->seg->claim_lock);
+    e = claim_one(s, spare);
+    pthread_mutex_unlock(&s->seg->claim_lock);
+    if (e == 0) {
+        done = recover_all(s);
+        record_leave(s);
+    }
+    return e != 0 || done > 0; /* somebody else has the spare, and recovers: look again */
+}
+
+int record_claim(struct self *s)
+{
+    int e = claim_any(s);
+    for (int tries = 0; e && tries < 100 && recover_from_spare(s); tries++) {
+        e = claim_any(s);
+        if (e)
+            usleep(100);
+    }
+    if (e) {
+        s->id = 0;
+        return fail(e, "all %u participants that the segment was made for are taken and alive: detach some threads, or "
+                       "create it with more participants",
+                    s->seg->geometry.records - 1);
+    }
+    return 0;
+}
+
+/* ---- leaving ---- */
+
+static void unlock_byte(struct self *s)
+{
+    struct tarn *seg = s->seg;
+    pthread_mutex_lock(&seg->claim_lock);
+    if (seg->claim_fd >= 0)
+        os_byte_unlock(seg->claim_fd, ID_INDEX(s->id));
+    pthread_mutex_unlock(&seg->claim_lock);
+}
+
+/* Generation first: an identity that has left is never valid again. Liveness last, or our stores would meet the next claimant's. */
+void record_leave(struct self *s)
+{
+    struct record *r = s->record;
+    store32(&participants_of(s->seg)->orphans, 1);
+    store64(&r->epoch, 0);
+    store32(&r->generation, (r->generation + 1) & 0x7fff);
+    store32(&r->state, RECORD_FREE);
+    pthread_mutex_unlock(liveness_mutex(r));
+    unlock_byte(s);
+    s->id = 0;
+}
+
+void record_abandon(struct self *s)
+{
+    unlock_byte(s);
+    s->id = 0;
+}

@@ -1,0 +1,20 @@
+/* participant/claim.h - claiming and leaving records: between the files of this floor only. */
+#ifndef TARN_PARTICIPANT_CLAIM_H
+#define TARN_PARTICIPANT_CLAIM_H
+
+#include "participant/participant.h"
+
+/* Make the records of a fresh segment. */
+void records_create(struct tarn *seg);
+/* Claim a record for s (whose seg is set): fills the rest of s. 0, -EUSERS, or as the system says. */
+int record_claim(struct self *s);
+/* Leave in good order: nothing held, nothing open. */
+void record_leave(struct self *s);
+/* Leave it as a death would: the thread ends, with something held. */
+void record_abandon(struct self *s);
+/* Is any record taken by somebody dead, as far as liveness words tell? */
+bool record_any_dead(struct tarn *seg);
+/* Is this liveness word locked by a living thread? */
+bool liveness_locked(uint32_t word);
+
+#endif

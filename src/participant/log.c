@@ -1,0 +1,187 @@
+/* participant/log.c - the log of a section: words in the record, then in extents; read backwards.
+ *
+ * Word number i stands in the record if i < log_words, else in the extent that covers it. An entry never straddles two of these: what is left
+ * over is padding (an entry that saves words of offset 0). Every entry is whole before the journal word counts it.
+ * Extents are blocks of the heap, linked by one store, and stay with the record for ever: whoever claims it inherits them. */
+#include <errno.h>
+
+#include "participant/log.h"
+
+/* The window of the log that holds word i, into s. false: the log ends before. */
+static bool seek(struct self *s, uint64_t i)
+{
+    struct tarn *seg = s->seg;
+    const struct geometry *g = &seg->geometry;
+    uint64_t base = g->log_words, ref = load64(&s->record->log_more), words = extent_words(g);
+    if (i < base) {
+        s->log_at = record_log(seg, s->record);
+        s->log_base = 0;
+        s->log_room = base;
+        return true;
+    }
+    for (; ref; base += words) {
+        struct extent *x;
+        if (!in_data(seg, ref, extent_size(g)) || ref % 8)
+            return false;
+        x = at_offset(seg, ref);
+        if (i < base + words) {
+            s->log_at = (uint64_t *)(x + 1);
+            s->log_base = base;
+            s->log_room = words;
+            return true;
+        }
+        ref = load64(&x->next);
+        if (base > g->limit / 8)
+            return false; /* a hostile circle */
+    }
+    return false;
+}
+
+static uint64_t *word_at(struct self *s, uint64_t i)
+{
+    if (TARN_RARE(i - s->log_base >= s->log_room) && !seek(s, i))
+        return NULL;
+    return s->log_at + (i - s->log_base);
+}
+
+/* One extent more at the end: the inner order of stores, while the section is open. */
+static int extend(struct self *s)
+{
+    struct tarn *seg = s->seg;
+    uint64_t *link = &s->record->log_more;
+    for (uint64_t n = 0; *link; n++) {
+        if (!in_data(seg, *link, extent_size(&seg->geometry)) || *link % 8 || n > seg->geometry.limit / 8)
+            return fail(-EUCLEAN, "the log of participant %#x is damaged: run tarn check", s->id);
+        link = &((struct extent *)at_offset(seg, *link))->next;
+    }
+    return tarn_recovery.alloc_extent(s, link);
+}
+
+static void put_journal(struct self *s, unsigned state, uint64_t words)
+{
+    s->journal = JOURNAL(state, words);
+    store64(&s->record->journal, s->journal);
+}
+
+/* Room for an entry of `most` words, or of fewer but at least `least`, all in one window. Returns how many, or 0 (-ENOSPC). */
+static uint64_t room(struct self *s, uint64_t least, uint64_t most, uint64_t **ret_at)
+{
+    for (;;) {
+        uint64_t n = JOURNAL_WORDS(s->journal), left, *at;
+        if ((n - s->log_base >= s->log_room) && !seek(s, n)) {
+            if (extend(s))
+                return 0;
+            continue;
+        }
+        left = s->log_room - (n - s->log_base);
+        at = s->log_at + (n - s->log_base);
+        if (left >= least) {
+            *ret_at = at;
+            return left < most ? left : most;
+        }
+        at[left - 1] = LOG_WORD(0, left - 1); /* padding */
+        compiler_barrier();
+        put_journal(s, JOURNAL_OPEN, n + left);
+    }
+}
+
+int log_word(struct self *s, uint64_t word)
+{
+    uint64_t *at;
+    if (!room(s, 1, 1, &at))
+        return -ENOSPC;
+    store64(at, word);
+    s->frees += LOG_KIND(word) != LOG_ALLOC;
+    put_journal(s, JOURNAL_OPEN, JOURNAL_WORDS(s->journal) + 1);
+    return 0;
+}
+
+int log_save(struct self *s, uint64_t offset, uint64_t words)
+{
+    while (words) {
+        uint64_t *at, n = room(s, 2, words + 1 < 0x7fff ? words + 1 : 0x7fff, &at);
+        const uint64_t *from = at_offset(s->seg, offset);
+        if (!n)
+            return -ENOSPC;
+        n--;
+        for (uint64_t i = 0; i < n; i++)
+            at[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+        at[n] = LOG_WORD(offset, n);
+        compiler_barrier();
+        put_journal(s, JOURNAL_OPEN, JOURNAL_WORDS(s->journal) + n + 1);
+        offset += n * 8;
+        words -= n;
+    }
+    return 0;
+}
+
+/* The entry that ends at word n - 1 and its length; its last word. 0: damaged. */
+static uint64_t entry_before(struct self *s, uint64_t n, uint64_t *ret_word, uint64_t **ret_saved)
+{
+    uint64_t *at = word_at(s, n - 1), w, k;
+    if (!at)
+        return 0;
+    w = *at;
+    k = LOG_KIND(w) < LOG_ALLOC ? LOG_KIND(w) : 0;
+    if (k > n - 1 - s->log_base)
+        return 0;
+    *ret_word = w;
+    *ret_saved = at - k;
+    return k + 1;
+}
+
+bool log_frees(struct self *s, uint64_t block)
+{
+    uint64_t n = JOURNAL_WORDS(s->journal), w, *saved;
+    for (uint32_t left = s->frees; n && left;) {
+        uint64_t k = entry_before(s, n, &w, &saved);
+        if (!k)
+            return false;
+        if (LOG_KIND(w) > LOG_ALLOC) {
+            if (LOG_OFFSET(w) == block)
+                return true;
+            left--;
+        }
+        n -= k;
+    }
+    return false;
+}
+
+/* Newest first. Each entry is taken off when it is done, so a death at any store begins again with the one in hand. */
+void log_undo(struct self *s)
+{
+    uint64_t n = JOURNAL_WORDS(s->journal), w, *saved;
+    while (n) {
+        uint64_t k = entry_before(s, n, &w, &saved);
+        if (!k)
+            break; /* damaged by a hostile writer: the rest cannot be known */
+        if (k > 1 || LOG_KIND(w) == 0) {
+            uint64_t offset = LOG_OFFSET(w);
+            if (offset && offset % 8 == 0 && in_writable(s->seg, offset, (k - 1) * 8))
+                for (uint64_t i = 0; i < k - 1; i++)
+                    store64((uint64_t *)at_offset(s->seg, offset) + i, saved[i]);
+        } else if (LOG_KIND(w) == LOG_ALLOC)
+            tarn_recovery.undo_alloc(s, LOG_OFFSET(w));
+        n -= k;
+        put_journal(s, JOURNAL_OPEN, n);
+    }
+    put_journal(s, JOURNAL_OPEN, 0);
+}
+
+/* The frees of a committed section, newest first. */
+void log_apply(struct self *s)
+{
+    uint64_t n = JOURNAL_WORDS(s->journal), w, *saved;
+    while (n) {
+        uint64_t k = entry_before(s, n, &w, &saved);
+        if (!k)
+            break;
+        n -= k;
+        if (LOG_KIND(w) == LOG_FREE || LOG_KIND(w) == LOG_RETIRE) {
+            tarn_recovery.free_block(s, LOG_OFFSET(w), LOG_KIND(w));
+            put_journal(s, JOURNAL_COMMITTED, n);
+        }
+    }
+    store64(&s->record->intent, 0);
+    put_journal(s, JOURNAL_COMMITTED, 0);
+}

@@ -1,0 +1,153 @@
+/* participant/participant.h - the crash core: records and liveness, sections and the log, recovery.
+ *
+ * Two structs per concept: struct record (layout.h) lives in the segment; struct self is a thread's private half of it, in a page
+ * that a forked child finds wiped (MADV_WIPEONFORK): there `id` is 0, and the child's thread gets a record of its own.
+ * Higher floors hand recovery down in struct recovery: this floor knows neither heap nor mutex. */
+#ifndef TARN_PARTICIPANT_H
+#define TARN_PARTICIPANT_H
+
+#include "participant/layout.h"
+#include "segment/segment.h"
+
+struct self {
+    uint32_t id;              /* identity; 0: wiped, or not taking part */
+    uint32_t slot_flags;      /* SLOT_SECTION in a section, else 0: or-ed into the slots of locks taken now */
+    uint64_t journal;         /* what the journal word is: only its thread writes it */
+    struct record *record;
+    uint64_t *slot;           /* record's held slots, the first geometry.slots of them */
+    struct tarn *seg;
+    uint32_t depth;           /* of nested sections */
+    uint32_t doomed;          /* an inner one was aborted */
+    uint32_t frees;           /* LOG_FREE and LOG_RETIRE entries in the log */
+    uint32_t read_depth;
+    uint32_t code;            /* 1 + index % 127: what it writes into the R byte of a block it frees */
+    uint32_t section_slots;   /* slots with SECTION, DEFER or MEND: the end pass has something to do */
+    uint64_t slots_used;      /* record->slots_used */
+    uint32_t bell;            /* nested bell_arm */
+    void *robust_head;        /* glibc's robust list head of this thread: see bell_arm */
+    /* the log: words [log_base, log_base + log_room) are at log_at */
+    uint64_t *log_at, log_base, log_room;
+    struct self *next;        /* of the same thread, other segments */
+    void *heap;               /* the heap's caches: private memory, in the same mapping (see recovery.cache_size).
+                               * NULL in a self lent to a recoverer: it has no caches, and its spans are nobody else's yet */
+};
+
+/* The calling thread's self in the segment, taking part if it does not yet. NULL, with *ret_error (-EUSERS, -EROFS, -ENOMEM). */
+extern __thread struct self *self_last __attribute__((tls_model("initial-exec")));
+struct self *self_slow(struct tarn *seg, int *ret_error);
+static inline struct self *self_of(struct tarn *seg, int *ret_error)
+{
+    struct self *s = self_last;
+    if (TARN_RARE(!s || s->seg != seg || !s->id))
+        return self_slow(seg, ret_error);
+    return s;
+}
+/* The calling thread's self if it takes part already, else NULL. */
+struct self *self_if(struct tarn *seg);
+
+/* ---- records ---- */
+static inline struct participants *participants_of(const struct tarn *seg)
+{
+    return (struct participants *)(seg->base + seg->geometry.zone[ZONE_PARTICIPANT]);
+}
+static inline struct record *record_at(const struct tarn *seg, uint32_t index)
+{
+    return (struct record *)(seg->base + seg->geometry.zone[ZONE_PARTICIPANT] + sizeof(struct participants) +
+                             (uint64_t)index * seg->geometry.record_size);
+}
+static inline uint64_t *record_slots(struct record *r) { return (uint64_t *)(r + 1); }
+static inline uint64_t *record_log(const struct tarn *seg, struct record *r) { return record_slots(r) + seg->geometry.slots; }
+
+/* What is known of an identity. GONE: its record has been recovered, or left, since. */
+enum fate { GONE, ALIVE, FALLEN };
+enum fate fate_of(struct tarn *seg, uint32_t id);
+/* The same by liveness word and generation alone, without the second witness: for hot paths. */
+enum fate fate_quick(struct tarn *seg, uint32_t id);
+
+/* ---- recovery ---- */
+
+/* Recover the participant if it is FALLEN, and dead recoverers first. Returns 0 when it is recovered, lives, or is gone; else the
+ * identity of the living participant who is at it. Commit points: docs/crash-core.md. */
+uint32_t recover(struct self *me, uint32_t id);
+/* All that are dead now. Returns how many. */
+int recover_all(struct self *me);
+
+/* What higher floors do for it. `dead` is lent to the recoverer: a self whose record is the dead one's. Each is repeatable:
+ * it may be stopped after any store, and run again from its start. */
+struct recovery {
+    void (*intent)(struct self *dead, uint64_t intent);          /* heap: roll the one-step operation forward */
+    void (*undo_alloc)(struct self *dead, uint64_t block);       /* heap: retire an allocation undone */
+    void (*free_block)(struct self *dead, uint64_t block, unsigned kind); /* heap: one committed free, if not done yet */
+    void (*free_slot)(struct self *dead, uint64_t slot, unsigned journal_state, uint32_t id); /* sync: release a dead one's lock */
+    void (*end_slot)(struct self *s, uint64_t *slot, unsigned journal_state); /* sync: what a slot becomes when the section has ended */
+    int (*alloc_extent)(struct self *s, uint64_t *place);        /* heap: alloc_into, outside the section, zeroed */
+    size_t cache_size;                                            /* heap: bytes of private caches in each self */
+    void (*leave)(struct self *s);                                /* heap: it leaves in good order */
+};
+extern const struct recovery tarn_recovery; /* src/floors.c */
+
+/* ---- the bell ---- */
+
+/* From here on, if this thread dies, the kernel wakes a sleeper on the segment's bell, who wakes the rest. No glibc robust mutex may
+ * be touched until bell_disarm. */
+void bell_arm(struct self *s);
+void bell_disarm(struct self *s);
+
+/* ---- the log, for floors above: an open section appends ---- */
+
+/* One word of the kinds LOG_ALLOC, LOG_FREE, LOG_RETIRE. 0, or -ENOSPC. */
+int log_word(struct self *s, uint64_t word);
+/* Is block listed to be freed in the open section already? */
+bool log_frees(struct self *s, uint64_t block);
+/* Save n words at offset, which the caller has checked. 0, -ENOSPC. */
+int log_save(struct self *s, uint64_t offset, uint64_t words);
+/* tarn_begin, tarn_commit, tarn_abort without the look-up of self. */
+int section_begin(struct self *s);
+int section_commit(struct self *s);
+int section_abort(struct self *s);
+
+/* Bytes of an extent (a block of the heap), and the words in it. */
+static inline uint32_t extent_size(const struct geometry *g) { return g->span_size / 8 < 4096 ? g->span_size / 8 : 4096; }
+static inline uint32_t extent_words(const struct geometry *g) { return (extent_size(g) - (uint32_t)sizeof(struct extent)) / 8; }
+
+/* ---- held slots ---- */
+
+/* A record's i-th held slot, in it or in an extent; NULL: there is none. */
+uint64_t *slot_at(struct tarn *seg, struct record *r, uint64_t i);
+/* A free slot, or the slot of this offset; NULL: none (free: and no memory for an extent). */
+uint64_t *slot_free(struct self *s);
+uint64_t *slot_find(struct self *s, uint64_t offset);
+/* Does any held slot of any participant point into [from, from + size)? Such a block does not leave limbo. */
+bool slot_points_into(struct tarn *seg, uint64_t from, uint64_t size);
+
+/* ---- readers ---- */
+
+/* Start a new epoch. Returns the newest epoch e such that all who read now began after it: a block seen freed when the epoch was
+ * f may be handed out again if f < e (see docs/crash-core.md, 'Grace'). */
+uint64_t epoch_advance(struct self *s);
+static inline uint64_t epoch_now(const struct tarn *seg)
+{
+    return __atomic_load_n(&participants_of(seg)->epoch, __ATOMIC_ACQUIRE);
+}
+/* Orders the pins and unlocks of all other threads, that used plain stores, before what this thread reads from here on. */
+void all_threads_barrier(struct tarn *seg);
+
+extern const struct floor participant_floor;
+
+/* ---- words ---- */
+static inline uint64_t load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline uint32_t load32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+/* A store that is one of an order of stores: release for live readers, and a compiler barrier for the order against a kill. */
+static inline void store64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); compiler_barrier(); }
+static inline void store32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); compiler_barrier(); }
+static inline void store8(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); compiler_barrier(); }
+static inline bool swap32(uint32_t *p, uint32_t *expected, uint32_t v)
+{
+    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+}
+static inline bool swap64(uint64_t *p, uint64_t *expected, uint64_t v)
+{
+    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+}
+
+#endif

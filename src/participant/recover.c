@@ -1,0 +1,141 @@
+/* participant/recover.c - putting right what a dead participant left: exclusive, repeatable, without recursion.
+ *
+ * The recoverer's word of a record is taken by compare-and-swap, with the recoverer's identity in it; if that one dies, the next recovers
+ * it first, and then does the work again from its start. Everything done for the dead may be stopped after any store and done again.
+ * The journal stays open (or committed) until the locks are free, for slots mean other things when it is idle. */
+#include <string.h>
+
+#include "participant/log.h"
+
+/* A self for the dead one's record, without caches. */
+static void lend(struct self *dead, struct tarn *seg, uint32_t id)
+{
+    struct record *r = record_at(seg, ID_INDEX(id));
+    memset(dead, 0, sizeof *dead);
+    dead->id = id;
+    dead->seg = seg;
+    dead->record = r;
+    dead->slot = record_slots(r);
+    dead->code = 1 + ID_INDEX(id) % 127;
+    dead->journal = load64(&r->journal);
+    dead->log_at = record_log(seg, r);
+    dead->log_room = seg->geometry.log_words;
+}
+
+/* Those with WANT last: a thread that asks for a lock it has already has two slots of it for a moment, and only the other one knows how
+ * the lock is to come back. */
+static void free_slots(struct self *dead, unsigned state)
+{
+    uint64_t used = load64(&dead->record->slots_used);
+    for (int want = 0; want < 2; want++)
+        for (uint64_t i = 0; i < used; i++) {
+            uint64_t *slot = slot_at(dead->seg, dead->record, i), v;
+            if (!slot)
+                break;
+            v = load64(slot);
+            if (!v || !(v & SLOT_WANT) != !want)
+                continue;
+            tarn_recovery.free_slot(dead, v, state, dead->id);
+            store64(slot, 0);
+        }
+}
+
+static void put_right(struct self *me, uint32_t id)
+{
+    struct tarn *seg = me->seg;
+    struct segment_header *h = header_of(seg);
+    struct self dead;
+    struct record *r;
+    uint64_t intent;
+    unsigned state;
+    lend(&dead, seg, id);
+    r = dead.record;
+    intent = load64(&r->intent);
+    state = JOURNAL_STATE(dead.journal);
+    if (intent && INTENT_KIND(intent) != INTENT_HAND) {
+        tarn_recovery.intent(&dead, intent);
+        store64(&r->intent, 0);
+    }
+    if (state == JOURNAL_OPEN)
+        log_undo(&dead);
+    else if (state == JOURNAL_COMMITTED)
+        log_apply(&dead);
+    free_slots(&dead, state);
+    if (state == JOURNAL_OPEN)
+        __atomic_fetch_add(&h->undone, 1, __ATOMIC_RELAXED);
+    store64(&r->intent, 0);
+    store64(&r->journal, JOURNAL(JOURNAL_IDLE, 0));
+    store64(&r->epoch, 0);
+    store64(&r->waits, 0);
+    store32(&participants_of(seg)->orphans, 1);
+    __atomic_fetch_add(&h->recovered, 1, __ATOMIC_RELAXED);
+    store32(&r->generation, (ID_GENERATION(id) + 1) & 0x7fff); /* first: an identity of the dead is never valid again */
+    store32(&r->state, RECORD_FREE);
+}
+
+/* Whom to recover so that x can be: x itself, or the dead one at the end of its chain of dead recoverers. 0: nobody, and *ret_who is
+ * the living one who is at it. *ret_was: the recoverer's word to be replaced. */
+static uint32_t first_of(struct self *me, uint32_t x, uint32_t *ret_was, uint32_t *ret_who)
+{
+    struct tarn *seg = me->seg;
+    uint32_t y = x;
+    for (uint32_t n = 0; n <= seg->geometry.records; n++) {
+        uint32_t o = load32(&record_at(seg, ID_INDEX(y))->recoverer);
+        enum fate fate;
+        *ret_was = o;
+        if (!o || o == me->id)
+            return y;
+        fate = fate_of(seg, o);
+        if (fate == GONE)
+            return y;
+        if (fate == ALIVE) {
+            *ret_who = o;
+            return 0;
+        }
+        y = o;
+    }
+    return y; /* a hostile circle: anywhere is as good */
+}
+
+uint32_t recover(struct self *me, uint32_t id)
+{
+    struct tarn *seg = me->seg;
+    uint32_t living = 0;
+    id &= ~ID_DIRTY;
+    bell_arm(me);
+    while (fate_of(seg, id) == FALLEN) {
+        uint32_t was, y = first_of(me, id, &was, &living), mine = me->id;
+        struct record *r;
+        if (!y)
+            break;
+        living = 0;
+        r = record_at(seg, ID_INDEX(y));
+        if (was != me->id && !swap32(&r->recoverer, &was, me->id))
+            continue;
+        if (fate_of(seg, y) == FALLEN) /* look again: another may have been quicker */
+            put_right(me, y);
+        swap32(&r->recoverer, &mine, 0);
+    }
+    bell_disarm(me);
+    return living;
+}
+
+int recover_all(struct self *me)
+{
+    struct tarn *seg = me->seg;
+    int n = 0;
+    for (uint32_t i = 0; i < seg->geometry.records; i++) {
+        struct record *r = record_at(seg, i);
+        uint32_t id = ID_MAKE(load32(&r->generation), i);
+        if (load32(&r->state) != RECORD_FREE && fate_of(seg, id) == FALLEN && recover(me, id) == 0)
+            n++;
+    }
+    return n;
+}
+
+int tarn_recover(tarn *seg)
+{
+    int e = 0;
+    struct self *s = self_of(seg, &e);
+    return s ? recover_all(s) : e;
+}

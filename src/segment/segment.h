@@ -1,0 +1,117 @@
+/* segment/segment.h - one process's handle on a segment, and what a floor above hands down to the lifecycle.
+ *
+ * struct tarn is private memory. `geometry` is copied from the stamp once, after it was checked, so nothing that a hostile
+ * writer changes later changes a bound. Process-wide state (the list of handles) is under the lock in segment.c. */
+#ifndef TARN_SEGMENT_H
+#define TARN_SEGMENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "tarn.h"
+#include "segment/layout.h"
+
+#define TARN_RARE(c) __builtin_expect(!!(c), 0)
+/* The compiler keeps stores on both sides in order. Against a kill that is all there is to do: see docs/crash-core.md. */
+#define compiler_barrier() __asm__ volatile("" ::: "memory")
+
+struct backing;
+struct self;
+
+/* What the stamp says, checked, in this process. */
+struct geometry {
+    uint64_t zone[ZONES];   /* offsets */
+    uint64_t limit;         /* bytes of data space at most */
+    uint64_t end;           /* zone[ZONE_DATA] + limit: bytes that are mapped */
+    uint32_t span_size, span_shift, spans, side_size; /* spans: at most */
+    uint32_t record_size, records;
+    uint32_t slots;         /* held slots within a record */
+    uint32_t log_words;     /* log words within a record */
+    uint32_t options;
+};
+
+struct tarn {
+    char *base;                     /* where this process has it; fixed */
+    struct geometry geometry;       /* fixed */
+    bool readonly, exchange_unlock; /* fixed */
+    int fd;                         /* of the backing; fixed */
+    const struct backing *backing;  /* fixed; NULL: opened by descriptor */
+    char *url;                      /* as opened, or NULL */
+    uint64_t device, inode;         /* of fd: two opens of one segment share one handle */
+    uint32_t opens;                 /* counted handles; under the list's lock */
+    struct tarn *next;              /* in the process's list; under its lock */
+
+    /* the participant floor's */
+    pthread_mutex_t claim_lock;     /* orders this process's threads in claiming and leaving records */
+    int claim_fd;                   /* an open file description of this process alone, for byte locks; -1: not yet, or none */
+    uint32_t claim_process;         /* the fork generation of the process that opened claim_fd */
+    _Atomic uint32_t selves;        /* threads of this process that take part */
+    bool claimless;                 /* no byte locks to be had: records are judged by pid namespace, tid and start time */
+};
+
+static inline struct segment_header *header_of(const struct tarn *seg)
+{
+    return (struct segment_header *)seg->base;
+}
+/* Bytes of data space that may be touched; read anew at each call, never trusted beyond the limit. Pairs with grow's release. */
+static inline uint64_t committed_of(const struct tarn *seg)
+{
+    uint64_t c = __atomic_load_n(&header_of(seg)->committed, __ATOMIC_ACQUIRE);
+    return c > seg->geometry.limit ? seg->geometry.limit : c;
+}
+static inline uint64_t offset_of(const struct tarn *seg, const void *p)
+{
+    return (uint64_t)((const char *)p - seg->base);
+}
+static inline void *at_offset(const struct tarn *seg, uint64_t offset)
+{
+    return seg->base + offset;
+}
+/* Are these bytes within the committed data space? */
+static inline bool in_data(const struct tarn *seg, uint64_t offset, uint64_t size)
+{
+    uint64_t from = offset - seg->geometry.zone[ZONE_DATA], committed = committed_of(seg);
+    return offset >= seg->geometry.zone[ZONE_DATA] && from <= committed && size <= committed - from;
+}
+/* ... or in the names' zone: where a section may write */
+static inline bool in_writable(const struct tarn *seg, uint64_t offset, uint64_t size)
+{
+    const uint64_t *zone = seg->geometry.zone;
+    return in_data(seg, offset, size) || (offset >= zone[ZONE_NAME] && offset <= zone[ZONE_SIDE] && size <= zone[ZONE_SIDE] - offset);
+}
+
+/* One floor's part in the lifecycle. All may be NULL. Filled in once, in src/floors.c, lowest first. */
+struct floor {
+    const char *name;
+    uint64_t (*zone_size)(const struct geometry *g); /* bytes, of zone `zone` */
+    enum segment_zone zone;
+    void (*create)(struct tarn *seg);                /* fresh, zeroed, nobody sees it yet */
+    int (*attach)(struct tarn *seg);                 /* this process has mapped it */
+    int (*close)(struct tarn *seg);                  /* asked before unmapping: -EBUSY refuses, and nothing is done */
+    void (*unmap)(struct tarn *seg);                 /* it will be unmapped now */
+    void (*child)(struct tarn *seg);                 /* in a forked child, in the atfork handler */
+    void (*stat)(struct tarn *seg, struct tarn_stat *ret);
+};
+extern const struct floor *const tarn_floors[]; /* ends with NULL; src/floors.c */
+uint32_t tarn_side_size(uint32_t span_size);      /* bytes of side table a span, by its size: the heap's; src/floors.c */
+
+/* ---- segment.c, open.c: lifecycle; grow.c ---- */
+
+/* Fill the computed fields from limit, span_size, record_size, records, options. 0, or -EINVAL with tarn_error naming the field. */
+int geometry_compute(struct geometry *g);
+
+/* Commit at least `bytes` more of data space (rounded up; more if it is cheap), for everybody. 0, -ENOSPC (limit, or backing: named).
+ * Any participant, any time; no lock: racing callers each commit, one publishes. Commit point: the compare-and-swap of
+ * header.committed, after the backing has committed side tables and data. */
+int segment_grow(struct tarn *seg, uint64_t bytes);
+
+/* The n-th fork of this process counts up: a private thing that remembers another number belongs to the parent. */
+uint32_t process_generation(void);
+
+/* ---- error.c: the thread's last failure ---- */
+
+/* Remember a sentence, and return `error` (negative). Format as printf. */
+int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,247 @@
+/* sync/mutex_slow.c - the mutex's slow half: waiting, waking, noticing deaths, and circles of waiters.
+ *
+ *   owner    0 free | {dirty, identity}. Only its holder stores it; only compare-and-swap takes it.
+ *   waiters  0 | SLEEPERS. Set by who goes to sleep; cleared by the holder only, before he wakes.
+ * A sleeper waits on four words at once: waiters as set, owner as seen, the owner's liveness word, the segment's bell. It has issued a membarrier
+ * between setting waiters and reading owner, so the unlocker's plain store and look cannot both miss (after Dekker's algorithm).
+ * Whoever is in here has the bell armed: if it dies, a sleeper on the bell is woken, and wakes the rest.
+ *
+ * Invariant: while anybody sleeps on a mutex, either some living thread is in its slow path, or waiters is set and one sleeper watches the liveness
+ * of the present owner. Hence: whoever acquires after sleeping, or sees waiters, clears it and wakes one, who sets it anew and watches the
+ * new owner; who gives up (time-out, deadlock) wakes one; recovery wakes one for every slot.
+ *
+ * The cap, a time-out of the sleep that doubles from 1 to 50 ms, is the net under this: for readers who swallow wake-ups, and for deaths
+ * that no liveness word shows. */
+#include <errno.h>
+#include <linux/futex.h>
+
+#include "os/futex.h"
+#include "sync/sync.h"
+
+enum {
+    LOOKS = 60,  /* at the owner word before sleeping: about 2 us */
+    HINT = 2,    /* after so many, ask the holder for a gap: its unlock will make a system call */
+    QUIET = 16,  /* pauses before each look until then; one pause after */
+    CAP_FIRST = 1,
+    CAP_MOST = 50 /* ms */
+};
+
+bool mutex_cap_off;
+
+static uint32_t *liveness_of(struct tarn *seg, uint32_t id)
+{
+    return (uint32_t *)(void *)record_at(seg, ID_INDEX(id))->liveness;
+}
+
+/* By the holder: somebody asleep, if any, shall look again; he sets waiters anew. */
+static void pass(tarn_mutex *m)
+{
+    store32(&m->waiters, 0);
+    os_futex_wake(&m->waiters, 1);
+}
+
+void mutex_release_waited(struct self *s, tarn_mutex *m, uint32_t left)
+{
+    bell_arm(s);
+    store32(&m->waiters, 0);
+    __atomic_exchange_n(&m->owner, left, __ATOMIC_SEQ_CST);
+    compiler_barrier();
+    os_futex_wake(&m->waiters, 1);
+    bell_disarm(s);
+}
+
+void mutex_wake_after_unlock(struct self *s, tarn_mutex *m)
+{
+    bell_arm(s);
+    os_futex_wake(&m->waiters, 1);
+    bell_disarm(s);
+}
+
+/* ---- circles ---- */
+
+/* One walk from mutex m over owner -> what it waits for -> its owner. 0: it ends somewhere; else a mark of what was seen, if it comes back
+ * to s through living participants that cannot give up by themselves. */
+static uint64_t walk(struct self *s, const tarn_mutex *m)
+{
+    struct tarn *seg = s->seg;
+    uint64_t mark = 0x9e3779b97f4a7c15ull;
+    for (uint32_t n = 0; n <= seg->geometry.records; n++) {
+        uint32_t o = load32(&m->owner) & ~ID_DIRTY;
+        struct record *r;
+        uint64_t w, count;
+        if (o == s->id)
+            return n ? mark | 1 : 0;
+        if (!o || ID_INDEX(o) >= seg->geometry.records || fate_quick(seg, o) != ALIVE)
+            return 0;
+        r = record_at(seg, ID_INDEX(o));
+        count = load64(&r->waits_count);
+        w = load64(&r->waits);
+        if (!w || w & 1 || !in_writable(seg, w & SLOT_OFFSET, sizeof *m))
+            return 0;
+        mark = (mark ^ o ^ w << 20 ^ count << 7) * 0xff51afd7ed558ccdull;
+        mark ^= mark >> 32;
+        m = at_offset(seg, w & SLOT_OFFSET);
+    }
+    return 0;
+}
+
+static bool circle(struct self *s, const tarn_mutex *m)
+{
+    uint64_t first = walk(s, m);
+    return first && walk(s, m) == first;
+}
+
+/* ---- waiting ---- */
+
+struct waiting {
+    tarn_mutex *m;
+    uint64_t *slot, flags;
+    const struct timespec *until; /* MUTEX_TIMED */
+    bool slept;
+    unsigned cap;                 /* ms */
+};
+
+/* Taken, with owner as it was before (0, or dirty). */
+static int taken(struct self *s, struct waiting *w, uint32_t was)
+{
+    if (w->slept || __atomic_load_n(&w->m->waiters, __ATOMIC_RELAXED))
+        pass(w->m); /* one sleeper shall watch us */
+    if (load64(&s->record->waits))
+        store64(&s->record->waits, 0);
+    bell_disarm(s);
+    store64(w->slot, (*w->slot & SLOT_OFFSET) | w->flags);
+    if (w->flags)
+        s->section_slots = 1;
+    return was & ID_DIRTY ? TARN_RECOVERED : 0;
+}
+
+/* Who gives up passes on the wake-up that it may have swallowed. */
+static int given_up(struct self *s, struct waiting *w, int error)
+{
+    if (load64(&s->record->waits))
+        store64(&s->record->waits, 0);
+    if (w->slept || load32(&w->m->waiters))
+        os_futex_wake(&w->m->waiters, 1);
+    bell_disarm(s);
+    store64(w->slot, 0);
+    if (error == -EDEADLK)
+        return fail(error, "waiting for the mutex at %#llx would close a circle of waiting sections: abort, and try again",
+                    (unsigned long long)offset_of(s->seg, w->m));
+    if (error == -ETIMEDOUT)
+        return fail(error, "the mutex at %#llx was not free in time: participant %#x has it",
+                    (unsigned long long)offset_of(s->seg, w->m), load32(&w->m->owner) & ~ID_DIRTY);
+    return fail(error, "the mutex at %#llx is held by participant %#x", (unsigned long long)offset_of(s->seg, w->m),
+                load32(&w->m->owner) & ~ID_DIRTY);
+}
+
+/* It is ours already: unlocked in this section and wanted again, or a mistake. */
+static int own_again(struct self *s, struct waiting *w, uint32_t owner)
+{
+    struct tarn *seg = s->seg;
+    uint64_t off = *w->slot & SLOT_OFFSET, *old = NULL;
+    store64(w->slot, 0);
+    bell_disarm(s);
+    old = slot_find(s, off);
+    if (old && *old & SLOT_DEFER && s->depth) {
+        store64(old, *old & ~SLOT_DEFER);
+        return owner & ID_DIRTY && !(*old & SLOT_MEND) ? TARN_RECOVERED : 0;
+    }
+    return fail(-EDEADLK, "the mutex at %#llx is held by this thread already", (unsigned long long)offset_of(seg, w->m));
+}
+
+/* Sleep until something may have changed. x: owner as seen; who: whose life is watched. */
+static void sleep_on(struct self *s, struct waiting *w, uint32_t x, uint32_t who)
+{
+    struct tarn *seg = s->seg;
+    uint32_t *live = liveness_of(seg, who), l = load32(live), *bell = &participants_of(seg)->bell;
+    struct os_wait wait[4] = {{&w->m->waiters, MUTEX_SLEEPERS}, {&w->m->owner, x}, {live, l}, {bell, 0}};
+    struct timespec cap, *until = NULL;
+    int k;
+    if (!(l & FUTEX_TID_MASK) || l & FUTEX_OWNER_DIED || fate_quick(seg, who) != ALIVE)
+        return;
+    if (!mutex_cap_off) {
+        cap = os_deadline(w->cap);
+        until = &cap;
+    }
+    if (w->until && (!until || os_before(w->until, until)))
+        until = (struct timespec *)w->until;
+    k = os_futex_wait_any(wait, 4, until);
+    if (k == -ENOSYS) {
+        cap = os_deadline(CAP_FIRST);
+        k = os_futex_wait(&w->m->waiters, MUTEX_SLEEPERS, &cap);
+    }
+    if (k == 3)
+        os_futex_wake(bell, INT32_MAX); /* somebody died in a slow path: everybody looks again */
+    if (k >= 2)
+        (void)recover(s, who); /* also where this mutex is no longer his; nothing if he lives */
+    if (k == -ETIMEDOUT) {
+        if (w->cap < CAP_MOST)
+            w->cap = w->cap * 2 < CAP_MOST ? w->cap * 2 : CAP_MOST;
+        (void)recover(s, who); /* with the second witness */
+    }
+    w->slept |= k >= 0;
+}
+
+/* Before a sleep: -EDEADLK, -ETIMEDOUT, -EBUSY, or 0. */
+static int may_wait(struct self *s, struct waiting *w, enum mutex_wait how)
+{
+    struct record *r = s->record;
+    uint64_t waits = offset_of(s->seg, w->m) | (how == MUTEX_TIMED);
+    if (how == MUTEX_TRY)
+        return -EBUSY;
+    if (how == MUTEX_TIMED && os_passed(w->until))
+        return -ETIMEDOUT;
+    if (load64(&r->waits) != waits) {
+        store64(&r->waits_count, r->waits_count + 1);
+        store64(&r->waits, waits);
+    }
+    return 0;
+}
+
+int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flags, enum mutex_wait how, const struct timespec *until)
+{
+    struct tarn *seg = s->seg;
+    struct waiting w = {m, slot, flags, how == MUTEX_TIMED ? until : NULL, false, CAP_FIRST};
+    int look = how == MUTEX_TRY ? LOOKS : 0, e;
+    bell_arm(s);
+    for (;;) {
+        uint32_t x = load32(&m->owner), who = x & ~ID_DIRTY;
+        if (!who) {
+            if (swap32(&m->owner, &x, s->id | x))
+                return taken(s, &w, x);
+            continue;
+        }
+        if (who == s->id)
+            return own_again(s, &w, x);
+        if (look < LOOKS) { /* stay off the line for a while, then look once */
+            for (int i = look < HINT ? QUIET : 1; i; i--)
+                os_pause();
+            if (++look == HINT)
+                store32(&m->waiters, MUTEX_SLEEPERS);
+            continue;
+        }
+        if (fate_quick(seg, who) != ALIVE && load32(&m->owner) == x) {
+            uint32_t at_it;
+            if (ID_INDEX(who) >= seg->geometry.records || fate_quick(seg, who) == GONE) {
+                if (load32(&m->owner) == x) /* nobody can ever free it: a hostile writer's, or damage */
+                    (void)swap32(&m->owner, &x, ID_DIRTY);
+                continue;
+            }
+            at_it = recover(s, who);
+            if (!at_it)
+                continue;
+            who = at_it; /* a living recoverer: watch that one */
+        }
+        e = may_wait(s, &w, how);
+        if (e)
+            return given_up(s, &w, e);
+        __atomic_exchange_n(&m->waiters, MUTEX_SLEEPERS, __ATOMIC_SEQ_CST);
+        all_threads_barrier(seg); /* pairs with the plain store of owner in unlock */
+        if (load32(&m->owner) != x)
+            continue;
+        if (flags & SLOT_SECTION && circle(s, m))
+            return given_up(s, &w, -EDEADLK);
+        sleep_on(s, &w, x, who);
+        look = 0;
+    }
+}
