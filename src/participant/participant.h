@@ -81,7 +81,7 @@ struct recovery {
     void (*free_slot)(struct self *dead, uint64_t slot, unsigned journal_state, uint32_t id); /* sync: release a dead one's lock */
     void (*end_slot)(struct self *s, uint64_t *slot, unsigned journal_state); /* sync: what a slot becomes when the section has ended */
     int (*alloc_extent)(struct self *s, uint64_t *place);        /* heap: alloc_into, outside the section, zeroed */
-    size_t cache_size;                                            /* heap: bytes of private caches in each self */
+    const size_t *cache_size;                                     /* heap: bytes of private caches in each self; NULL: none */
     void (*leave)(struct self *s);                                /* heap: it leaves in good order */
 };
 extern const struct recovery tarn_recovery; /* src/floors.c */

@@ -22,7 +22,7 @@ static int thread_key_error;
 
 static size_t self_bytes(void)
 {
-    return (sizeof(struct self) + 63) / 64 * 64 + tarn_recovery.cache_size;
+    return (sizeof(struct self) + 63) / 64 * 64 + (tarn_recovery.cache_size ? *tarn_recovery.cache_size : 0);
 }
 
 static void unlink_self(struct self *s)
@@ -111,7 +111,7 @@ static int self_make(struct tarn *seg, struct self **ret_self)
     if (!s)
         return fail(-ENOMEM, "no memory for a participant's private half (%zu bytes)", self_bytes());
     s->seg = seg;
-    s->heap = tarn_recovery.cache_size ? (char *)s + (sizeof *s + 63) / 64 * 64 : NULL;
+    s->heap = tarn_recovery.cache_size && *tarn_recovery.cache_size ? (char *)s + (sizeof *s + 63) / 64 * 64 : NULL;
     s->robust_head = os_robust_head();
     e = record_claim(s);
     if (e) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "tarn.h"
+#include "os/error.h" /* fail() */
 #include "segment/layout.h"
 
 #define TARN_RARE(c) __builtin_expect(!!(c), 0)
@@ -108,10 +109,5 @@ int segment_grow(struct tarn *seg, uint64_t bytes);
 
 /* The n-th fork of this process counts up: a private thing that remembers another number belongs to the parent. */
 uint32_t process_generation(void);
-
-/* ---- error.c: the thread's last failure ---- */
-
-/* Remember a sentence, and return `error` (negative). Format as printf. */
-int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

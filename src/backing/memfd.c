@@ -1,0 +1,78 @@
+/* backing/memfd.c - memfd: and anon:, memory files without a name. Others get them by descriptor, or by fork.
+ *
+ * They lie in the kernel's own mount, so the size of /dev/shm is no limit to them. Publishing seals them: from then on nobody, not
+ * even a hostile holder of the descriptor, can take bytes away from under the others. */
+#include "backing/backing.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+#define LABEL_MOST 249 /* the kernel's: NAME_MAX less "memfd:" */
+
+static int memfd_check(const char *url, const char *name)
+{
+    if (!*name)
+        return fail(-EINVAL, "\"%s\": no label after memfd:", url);
+    if (strlen(name) > LABEL_MOST)
+        return fail(-ENAMETOOLONG, "\"%.40s...\": the label has %zu bytes, and a memfd's may have %d", url,
+                    strlen(name), LABEL_MOST);
+    return 0;
+}
+
+static int anon_check(const char *url, const char *name)
+{
+    return *name ? fail(-EINVAL, "\"%.300s\": anon: takes no name; for a label, say memfd:label", url) : 0;
+}
+
+static int create(const char *label, struct making *ret)
+{
+    int fd = os_memfd(label);
+    if (fd < 0)
+        return fail(fd, "memfd \"%s\" cannot be made: %s", label, strerror(-fd));
+    *ret = (struct making){.fd = fd};
+    return 0;
+}
+
+static int memfd_create_file(const char *name, struct making *ret)
+{
+    return create(name, ret);
+}
+
+static int anon_create_file(const char *name, struct making *ret)
+{
+    (void)name;
+    return create("tarn", ret);
+}
+
+static int memfd_publish(const char *name, struct making *m)
+{
+    int error = os_seal(m->fd);
+    return error < 0 ? fail(error, "memfd \"%s\" cannot be sealed against shrinking: %s", name, strerror(-error))
+                     : 0;
+}
+
+static void memfd_discard(struct making *m)
+{
+    close(m->fd);
+}
+
+const struct backing memfd_backing = {
+    .name = "memfd",
+    .check = memfd_check,
+    .create = memfd_create_file,
+    .publish = memfd_publish,
+    .discard = memfd_discard,
+    .commit = os_commit,
+};
+
+const struct backing anon_backing = {
+    .name = "anon",
+    .check = anon_check,
+    .create = anon_create_file,
+    .publish = memfd_publish,
+    .discard = memfd_discard,
+    .commit = os_commit,
+};

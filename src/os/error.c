@@ -1,0 +1,29 @@
+/* os/error.c - the calling thread's last failure as a sentence.
+ *
+ * One buffer a thread, in thread-local storage of the dynamic kind: the buffer is too big for the little static room that a
+ * library loaded by dlopen may claim, and no failure is on a hot path. A sentence that does not fit is cut. */
+#include "os/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "tarn.h"
+
+static __thread char sentence[768];
+
+int fail(int error, const char *format, ...)
+{
+    int before = errno;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(sentence, sizeof sentence, format, list);
+    va_end(list);
+    errno = before;
+    return error;
+}
+
+const char *tarn_error(void)
+{
+    return sentence[0] ? sentence : "no call has failed in this thread";
+}

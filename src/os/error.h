@@ -1,0 +1,8 @@
+/* os/error.h - the calling thread's last failure, kept for tarn_error(). On the lowest floor so that every floor can say why. */
+#ifndef TARN_OS_ERROR_H
+#define TARN_OS_ERROR_H
+
+/* Remember a sentence (cause, object, cure), and return `error` (negative). Format as printf; errno is left as it was. */
+int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,153 @@
+/* segment/create.c - making a segment: options into a plan, a plan into a file, the file under its name.
+ *
+ * Order: file; memory committed; mode; stamp and the floors' first words; this process attached; name. The name is the commit point: before it
+ * nobody sees anything, and whatever stops us leaves nothing (see the backings). The mode is set on the file itself, for the umask is not to apply
+ * to what was asked for. */
+#include "segment/lifecycle.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+#define INITIAL (UINT64_C(1) << 20)
+#define LIMIT (UINT64_C(16) << 30)
+#define MODE 0600u
+#define PARTICIPANTS 64u
+#define RECORD_SIZE 8192u
+#define SPAN_SIZE 65536u
+
+/* The caller's struct may be a later, longer one: what we do not know must be zero. */
+static int check_size(const struct tarn_options *o)
+{
+    if (o->size < sizeof *o)
+        return fail(-EINVAL, "options.size is %zu, and sizeof(struct tarn_options) %zu: set it", o->size,
+                    sizeof *o);
+    if (o->size > os_page_size())
+        return fail(-E2BIG, "options.size is %zu: more than any version of tarn has", o->size);
+    for (size_t i = sizeof *o; i < o->size; i++)
+        if (((const char *)o)[i])
+            return fail(-E2BIG,
+                        "options: byte %zu is set, and this tarn (" TARN_VERSION
+                        ") knows %zu: a later one is needed",
+                        i, sizeof *o);
+    for (size_t i = 0; i < sizeof o->reserved / sizeof *o->reserved; i++)
+        if (o->reserved[i])
+            return fail(-EINVAL, "options.reserved[%zu] is not 0: zero the struct first", i);
+    return 0;
+}
+
+static int check_values(const struct tarn_options *o)
+{
+    if (o->mode & ~0777u)
+        return fail(-EINVAL, "options.mode is %#o, and only permission bits may stand there", o->mode);
+    if (o->participants > 4096)
+        return fail(-EINVAL, "options.participants is %u, and may be 1 to 4096", o->participants);
+    if (o->limit && (o->limit < 65536 || o->limit > UINT64_C(1) << 46))
+        return fail(-EINVAL, "options.limit is %llu, and may be 64 KiB to 2^46", (unsigned long long)o->limit);
+    if (o->exchange_unlock > 1)
+        return fail(-EINVAL, "options.exchange_unlock is %u, and may be 0 or 1", o->exchange_unlock);
+    return 0;
+}
+
+static uint64_t whole(uint64_t size, uint64_t unit)
+{
+    return (size + unit - 1) / unit * unit;
+}
+
+int plan_make(const struct tarn_options *options, struct plan *ret)
+{
+    static const struct tarn_options none = {.size = sizeof none};
+    const struct tarn_options *o = options ? options : &none;
+    int error = check_size(o);
+    if (error < 0 || (error = check_values(o)) < 0)
+        return error;
+    struct plan p = {.mode = o->mode ? o->mode : MODE};
+    struct geometry *g = &p.geometry;
+    g->span_size = o->span_size ? o->span_size : SPAN_SIZE;
+    g->record_size = o->record_size ? o->record_size : RECORD_SIZE;
+    g->records = (o->participants ? o->participants : PARTICIPANTS) + 1; /* one is kept for who must recover first */
+    g->limit = whole(o->limit ? o->limit : LIMIT, g->span_size);
+    g->options = o->exchange_unlock ? SEGMENT_EXCHANGE_UNLOCK : 0;
+    if ((error = geometry_compute(g)) < 0)
+        return error;
+    if (o->initial > g->limit)
+        return fail(-EINVAL, "options.initial is %llu, and limit %llu", (unsigned long long)o->initial,
+                    (unsigned long long)g->limit);
+    p.initial = whole(o->initial ? o->initial : INITIAL, g->span_size);
+    if (p.initial > g->limit)
+        p.initial = g->limit;
+    *ret = p;
+    return 0;
+}
+
+/* Header, participants and names wholly; side tables and data as far as they are wanted now. */
+static int commit_zones(const char *what, const struct url *url, const struct plan *plan, int fd)
+{
+    const struct geometry *g = &plan->geometry;
+    uint64_t side = (uint64_t)g->side_size * (plan->initial >> g->span_shift);
+    int error = cgroup_allows(what, g->zone[ZONE_SIDE] + side + plan->initial);
+    if (error < 0 || (error = commit_range(what, url->backing, fd, 0, g->zone[ZONE_SIDE])) < 0 ||
+        (error = commit_range(what, url->backing, fd, g->zone[ZONE_SIDE], side)) < 0)
+        return error;
+    return commit_range(what, url->backing, fd, g->zone[ZONE_DATA], plan->initial);
+}
+
+static int fill(const char *what, struct tarn *seg, const struct url *url, const struct plan *plan)
+{
+    struct segment_header *h = header_of(seg);
+    int error = os_random(h->uuid, sizeof h->uuid);
+    if (error < 0)
+        return fail(error, "%s: no random bytes for its uuid: %s", what, strerror(-error));
+    stamp_write(h, &plan->geometry, url->backing->name);
+    __atomic_store_n(&h->committed, plan->initial, __ATOMIC_RELEASE);
+    for (const struct floor *const *f = tarn_floors; *f; f++)
+        if ((*f)->create)
+            (*f)->create(seg);
+    return 0;
+}
+
+/* Of a file nobody sees yet, a handle that is filled and attached. On failure the descriptor is still open. */
+static int furnish(const char *what, const struct url *url, const struct plan *plan, int fd, struct tarn **ret)
+{
+    struct tarn *seg;
+    int error = commit_zones(what, url, plan, fd);
+    if (error < 0)
+        return error;
+    if (fchmod(fd, plan->mode) != 0)
+        return fail(-errno, "%s: its mode cannot be set to %04o: %s", what, plan->mode, strerror(errno));
+    if ((error = handle_map(what, fd, &plan->geometry, false, url->backing, &seg)) < 0)
+        return error;
+    if ((error = fill(what, seg, url, plan)) < 0 || (error = handle_attach(seg)) < 0) {
+        seg->fd = -1; /* the maker's still */
+        handle_free(seg);
+        return error;
+    }
+    *ret = seg;
+    return 0;
+}
+
+int segment_make(const char *what, const struct url *url, const struct plan *plan, struct tarn **ret_seg)
+{
+    struct making making;
+    struct tarn *seg = NULL;
+    int error = url->backing->create(url->name, &making);
+    if (error < 0)
+        return error;
+    error = furnish(what, url, plan, making.fd, &seg);
+    if (error == 0)
+        error = url->backing->publish(url->name, &making);
+    if (error == 0) {
+        *ret_seg = seg;
+        return 0;
+    }
+    if (seg) {
+        seg->fd = -1;
+        handle_detach(seg);
+        handle_free(seg);
+    }
+    url->backing->discard(&making);
+    return error;
+}

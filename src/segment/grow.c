@@ -1,0 +1,126 @@
+/* segment/grow.c - more data space, for everybody, without asking anybody.
+ *
+ * The whole of the limit is mapped by each process from the start, so growth is the backing's commitment and one word:
+ *     side tables of the new spans committed; data committed; committed: old -> new by compare-and-swap (the commit point)
+ * A kill before the swap leaves memory that the file has and nobody uses: the next growth finds it committed already. Racing
+ * growers may each commit; one publishes, the others look again. Commitment is fallocate, so a full file system is an error here
+ * and never a signal later; the control group is looked at beforehand, since its refusal is no error but a kill.
+ *
+ * It does not shrink, and it touches none of the new bytes. */
+#include "segment/lifecycle.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "os/os.h"
+
+#define STEP_MOST (UINT64_C(64) << 20)
+
+/* ---- committing, in words ---- */
+
+static int no_room(const char *what, int fd, uint64_t size)
+{
+    uint64_t room = 0, total = 0;
+    if (os_room(fd, &room, &total) == 0 && total)
+        return fail(-ENOSPC,
+                    "%s: no room for %llu more bytes: the file system that holds it has %llu bytes, %llu of "
+                    "them free: make that bigger, "
+                    "or the segment smaller",
+                    what, (unsigned long long)size, (unsigned long long)total, (unsigned long long)room);
+    return fail(-ENOSPC, "%s: no room for %llu more bytes in the kernel's own memory file system", what,
+                (unsigned long long)size);
+}
+
+int commit_range(const char *what, const struct backing *backing, int fd, uint64_t offset, uint64_t size)
+{
+    int error = size == 0 ? 0 : backing ? backing->commit(fd, offset, size) : os_commit(fd, offset, size);
+    switch (error) {
+    case 0: return 0;
+    case -ENOSPC: return no_room(what, fd, size);
+    case -EDQUOT:
+        return fail(-ENOSPC, "%s: no room for %llu more bytes: this user's quota is used up", what,
+                    (unsigned long long)size);
+    case -ENOMEM:
+        return fail(error, "%s: the kernel has no memory for %llu more bytes", what, (unsigned long long)size);
+    case -EFBIG:
+        return fail(
+            -ENOSPC, "%s: it would become %llu bytes long, and RLIMIT_FSIZE of this process is %llu: raise that",
+            what, (unsigned long long)(offset + size), (unsigned long long)os_process_limit(RLIMIT_FSIZE));
+    case -EPERM: return fail(-ENOSPC, "%s: sealed against growing", what);
+    case -EOPNOTSUPP:
+        return fail(error, "%s: its file system cannot commit memory beforehand (fallocate)", what);
+    default:
+        return fail(error, "%s: %llu bytes cannot be committed: %s", what, (unsigned long long)size,
+                    strerror(-error));
+    }
+}
+
+int cgroup_allows(const char *what, uint64_t size)
+{
+    uint64_t room = os_cgroup_room();
+    return size <= room
+               ? 0
+               : fail(-ENOMEM, "%s: %llu more bytes are more than this process's control group has left (%llu): raise its memory limit",
+                      what, (unsigned long long)size, (unsigned long long)room);
+}
+
+/* ---- growing ---- */
+
+static uint64_t whole_spans(const struct tarn *seg, uint64_t bytes)
+{
+    uint64_t span = seg->geometry.span_size;
+    return (bytes + span - 1) / span * span;
+}
+
+static int commit_spans(struct tarn *seg, uint64_t from, uint64_t bytes)
+{
+    const struct geometry *g = &seg->geometry;
+    uint64_t side = g->zone[ZONE_SIDE] + (from >> g->span_shift) * g->side_size;
+    uint64_t side_bytes = (bytes >> g->span_shift) * g->side_size;
+    int error = cgroup_allows(handle_name(seg), bytes + side_bytes);
+    if (error == 0)
+        error = commit_range(handle_name(seg), seg->backing, seg->fd, side, side_bytes);
+    return error < 0 ? error
+                     : commit_range(handle_name(seg), seg->backing, seg->fd, g->zone[ZONE_DATA] + from, bytes);
+}
+
+/* Some more than asked, so that a growing segment asks seldom. */
+static uint64_t generous(const struct tarn *seg, uint64_t from, uint64_t need)
+{
+    uint64_t step = from / 8 < STEP_MOST ? from / 8 : STEP_MOST, left = seg->geometry.limit - from;
+    step = whole_spans(seg, step > need ? step : need);
+    return step < left ? step : left;
+}
+
+int segment_grow(struct tarn *seg, uint64_t bytes)
+{
+    const struct geometry *g = &seg->geometry;
+    uint64_t *committed = &header_of(seg)->committed, old = __atomic_load_n(committed, __ATOMIC_ACQUIRE), goal;
+    if (seg->readonly)
+        return fail(-EROFS, "%s: attached read-only: it does not grow from here", handle_name(seg));
+    if (old > g->limit || old % g->span_size)
+        return fail(-EUCLEAN, "%s: damaged: it says that %llu bytes are committed", handle_name(seg),
+                    (unsigned long long)old);
+    if (bytes > g->limit - old)
+        return fail(
+            -ENOSPC, "%s: its limit: %llu bytes of data space, of which %llu are in use, and %llu more were asked: make it anew with a greater limit",
+            handle_name(seg), (unsigned long long)g->limit, (unsigned long long)old, (unsigned long long)bytes);
+    goal = old + whole_spans(seg, bytes);
+    while (old < goal) {
+        uint64_t need = goal - old, step = generous(seg, old, need);
+        int error = commit_spans(seg, old, step);
+        if (error < 0 && step > need)
+            error = commit_spans(seg, old, step = need);
+        if (error < 0)
+            return error;
+        uint64_t found = old;
+        if (__atomic_compare_exchange_n(committed, &found, old + step, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+            return 0;
+        if (found < old || found > g->limit || found % g->span_size)
+            return fail(-EUCLEAN, "%s: damaged: its committed bytes went from %llu to %llu", handle_name(seg),
+                        (unsigned long long)old, (unsigned long long)found);
+        old = found; /* another grew it */
+    }
+    return 0;
+}

@@ -1,0 +1,63 @@
+/* segment/lifecycle.h - what the files of this floor share, and nobody else uses: plans, stamps, handles.
+ *
+ * Private memory only. `what` is how messages call the segment: its URL, or words for a descriptor. */
+#ifndef TARN_SEGMENT_LIFECYCLE_H
+#define TARN_SEGMENT_LIFECYCLE_H
+
+#include "backing/backing.h"
+#include "segment/segment.h"
+
+/* ---- stamp.c ---- */
+
+/* Write the stamp of a fresh segment. */
+void stamp_write(struct segment_header *h, const struct geometry *g, const char *backing);
+
+/* Judge `got` bytes read from the start of a file of file_size bytes. 0 and the geometry, -EPROTO (foreign, or made otherwise) or
+ * -EUCLEAN (truncated or damaged), each with the field and both values. */
+int stamp_check(const char *what, const struct segment_header *h, int64_t got, uint64_t file_size,
+                struct geometry *ret);
+
+/* Begins it like a tarn segment? */
+bool stamp_is_ours(const struct segment_header *h, int64_t got);
+
+/* ---- create.c ---- */
+
+struct plan { /* options, checked, with the defaults filled in */
+    struct geometry geometry;
+    uint64_t initial; /* bytes, whole spans */
+    uint32_t mode;
+};
+int plan_make(const struct tarn_options *options, struct plan *ret);
+
+/* Make, fill in, attach and publish a segment, in this order. The handle is not listed yet. -EEXIST, without a sentence: the name
+ * is taken. Under the lock of handles. */
+int segment_make(const char *what, const struct url *url, const struct plan *plan, struct tarn **ret_seg);
+
+/* ---- grow.c ---- */
+
+/* Commit bytes of a backing, or say what was in the way. */
+int commit_range(const char *what, const struct backing *backing, int fd, uint64_t offset, uint64_t size);
+/* -ENOMEM if a control group would not let this process take so much. */
+int cgroup_allows(const char *what, uint64_t size);
+
+/* ---- segment.c ---- */
+
+void handles_lock(void);
+void handles_unlock(void);
+/* The listed handle of this segment, or NULL. Under the lock, as those below. */
+struct tarn *handle_find(const struct stat *file, bool readonly, const uint8_t uuid[16]);
+void handle_list(struct tarn *seg);
+
+/* A handle with its mapping, but unlisted and not attached. Takes the descriptor over if it succeeds. what: kept if it is a URL. */
+int handle_map(const char *what, int fd, const struct geometry *g, bool readonly,
+               const struct backing *backing, struct tarn **ret);
+/* The floors' parts: all have attached, or none has. */
+int handle_attach(struct tarn *seg);
+void handle_detach(struct tarn *seg);
+/* Unmap, close, free. */
+void handle_free(struct tarn *seg);
+
+/* How messages call it. */
+const char *handle_name(const struct tarn *seg);
+
+#endif

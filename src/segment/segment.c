@@ -1,0 +1,222 @@
+/* segment/segment.c - the process's handles: their list, their mapping, fork, and the end of them.
+ *
+ * One lock, `lock`, orders all openings, closings and forks of the process; it is taken before any other lock of the library. A
+ * fork waits for it, so that the child finds the list whole. In the child, each floor's `child` is called from the atfork handler:
+ * there the mapping and the descriptors are the parent's too, and what says 'I' in private memory must be forgotten. A child made
+ * by raw clone or vfork runs no handlers: it may only exec or _exit.
+ *
+ * Floors attach from the lowest up, and close and unmap from the highest down; the lowest, whose close ends the thread's
+ * participation, thus refuses or acts last. */
+#include "segment/lifecycle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tarn *handles;
+static _Atomic uint32_t generation;
+
+/* ---- fork ---- */
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void after_fork_parent(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void after_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    atomic_fetch_add(&generation, 1);
+    for (struct tarn *seg = handles; seg; seg = seg->next)
+        for (const struct floor *const *f = tarn_floors; *f; f++)
+            if ((*f)->child)
+                (*f)->child(seg);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+uint32_t process_generation(void)
+{
+    return atomic_load(&generation);
+}
+
+/* ---- the list ---- */
+
+void handles_lock(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&lock);
+}
+
+void handles_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+struct tarn *handle_find(const struct stat *file, bool readonly, const uint8_t uuid[16])
+{
+    for (struct tarn *seg = handles; seg; seg = seg->next)
+        if (seg->device == file->st_dev && seg->inode == file->st_ino && seg->readonly == readonly &&
+            memcmp(header_of(seg)->uuid, uuid, 16) == 0)
+            return seg;
+    return NULL;
+}
+
+void handle_list(struct tarn *seg)
+{
+    seg->next = handles;
+    handles = seg;
+}
+
+static void handle_unlist(struct tarn *seg)
+{
+    struct tarn **at = &handles;
+    while (*at && *at != seg)
+        at = &(*at)->next;
+    if (*at)
+        *at = seg->next;
+}
+
+const char *handle_name(const struct tarn *seg)
+{
+    return seg->url ? seg->url : "the segment behind the descriptor";
+}
+
+/* ---- one handle ---- */
+
+static int no_address_space(const char *what, uint64_t size, int error)
+{
+    uint64_t most = os_process_limit(RLIMIT_AS);
+    if (error == -ENOMEM && most != UINT64_MAX)
+        return fail(error,
+                    "%s: no address space: its limit needs %llu bytes, and RLIMIT_AS of this process is "
+                    "%llu: make it with a "
+                    "smaller limit, or raise RLIMIT_AS",
+                    what, (unsigned long long)size, (unsigned long long)most);
+    if (error == -ENOMEM)
+        return fail(error, "%s: no %llu bytes of address space (or too many mappings): make it with a smaller limit",
+                    what, (unsigned long long)size);
+    return fail(error == -EPERM ? -EACCES : error, "%s: cannot be mapped: %s", what, strerror(-error));
+}
+
+int handle_map(const char *what, int fd, const struct geometry *g, bool readonly,
+               const struct backing *backing, struct tarn **ret)
+{
+    struct stat file;
+    void *base;
+    if (fstat(fd, &file) != 0)
+        return fail(-errno, "%s: %s", what, strerror(errno));
+    struct tarn *seg = calloc(1, sizeof *seg);
+    char *url = backing ? strdup(what) : NULL;
+    if (!seg || (backing && !url)) {
+        free(seg);
+        free(url);
+        return fail(-ENOMEM, "%s: no memory for a handle", what);
+    }
+    int error = os_map(fd, g->end, !readonly, &base);
+    if (error < 0) {
+        free(seg);
+        free(url);
+        return no_address_space(what, g->end, error);
+    }
+    *seg = (struct tarn){.base = base,
+                         .geometry = *g,
+                         .readonly = readonly,
+                         .exchange_unlock = g->options & SEGMENT_EXCHANGE_UNLOCK,
+                         .fd = fd,
+                         .backing = backing,
+                         .url = url,
+                         .device = file.st_dev,
+                         .inode = file.st_ino,
+                         .opens = 1,
+                         .claim_fd = -1};
+    pthread_mutex_init(&seg->claim_lock, NULL);
+    *ret = seg;
+    return 0;
+}
+
+/* The first `count` floors, highest first. */
+static void unmap_floors(struct tarn *seg, int count)
+{
+    while (count-- > 0)
+        if (tarn_floors[count]->unmap)
+            tarn_floors[count]->unmap(seg);
+}
+
+static int count_floors(void)
+{
+    int count = 0;
+    while (tarn_floors[count])
+        count++;
+    return count;
+}
+
+int handle_attach(struct tarn *seg)
+{
+    for (int i = 0; tarn_floors[i]; i++) {
+        int error = tarn_floors[i]->attach ? tarn_floors[i]->attach(seg) : 0;
+        if (error < 0) {
+            unmap_floors(seg, i);
+            return error;
+        }
+    }
+    return 0;
+}
+
+void handle_detach(struct tarn *seg)
+{
+    unmap_floors(seg, count_floors());
+}
+
+void handle_free(struct tarn *seg)
+{
+    os_unmap(seg->base, seg->geometry.end);
+    pthread_mutex_destroy(&seg->claim_lock);
+    if (seg->fd >= 0)
+        close(seg->fd);
+    free(seg->url);
+    free(seg);
+}
+
+/* ---- the end ---- */
+
+static int close_last(struct tarn *seg)
+{
+    for (int i = count_floors(); i-- > 0;) {
+        int error = tarn_floors[i]->close ? tarn_floors[i]->close(seg) : 0;
+        if (error < 0)
+            return error;
+    }
+    handle_unlist(seg);
+    handle_detach(seg);
+    handle_free(seg);
+    return 0;
+}
+
+int tarn_close(tarn *seg)
+{
+    if (!seg)
+        return 0;
+    int error = 0;
+    handles_lock();
+    if (seg->opens > 1)
+        seg->opens--;
+    else
+        error = close_last(seg);
+    handles_unlock();
+    return error;
+}

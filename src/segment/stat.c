@@ -1,0 +1,125 @@
+/* segment/stat.c - what a segment is now, whether its name still leads here, and removing the name.
+ *
+ * The name is the truth: tarn_current looks where it leads. The mark `unlinked` in the header is for those who have no name, having
+ * attached by descriptor; tarn_unlink sets it once the file has no name left, so a mark is never early. Should the unlinker die
+ * before it marks, the file's count of names says the same. */
+#include "segment/lifecycle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+/* Did it have a name, and has none now? Memory files never count any. */
+static bool lost_name(const struct tarn *seg)
+{
+    const struct segment_header *h = header_of(seg);
+    struct stat st;
+    if (__atomic_load_n(&h->unlinked, __ATOMIC_RELAXED))
+        return true;
+    return strncmp(h->backing, posix_backing.name, sizeof h->backing) == 0 && fstat(seg->fd, &st) == 0 &&
+           st.st_nlink == 0;
+}
+
+int tarn_current(tarn *seg)
+{
+    struct stat st;
+    struct url url;
+    handles_lock(); /* a second open may be giving it a URL */
+    const char *name = seg->url;
+    handles_unlock();
+    if (name && url_parse(name, &url) == 0 && url.backing->named) {
+        int error = url.backing->look(url.name, &st);
+        if (error == -ENOENT)
+            return fail(-ESTALE,
+                        "%s: its name was removed; this segment is only still there for those who have it", name);
+        if (error < 0)
+            return error;
+        if (st.st_dev != seg->device || st.st_ino != seg->inode)
+            return fail(-ESTALE,
+                        "%s: the name leads to another segment now: close this one, and open it again", name);
+        return 0;
+    }
+    return lost_name(seg) ? fail(-ESTALE, "%s: its name was removed", handle_name(seg)) : 0;
+}
+
+int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
+{
+    const struct geometry *g = &seg->geometry;
+    const struct segment_header *h = header_of(seg);
+    struct tarn_stat s = {0};
+    struct stat st;
+    if (fstat(seg->fd, &st) != 0)
+        return fail(-errno, "%s: %s", handle_name(seg), strerror(errno));
+    memcpy(s.uuid, h->uuid, sizeof s.uuid);
+    memcpy(s.backing, h->backing, sizeof s.backing - 1);
+    s.version = SEGMENT_VERSION;
+    s.options = g->options;
+    s.mode = st.st_mode & 07777;
+    s.uid = st.st_uid;
+    s.gid = st.st_gid;
+    s.unlinked = lost_name(seg);
+    s.data = committed_of(seg);
+    s.spans = s.data >> g->span_shift;
+    s.total = g->zone[ZONE_SIDE] + s.spans * g->side_size + s.data;
+    s.limit = g->zone[ZONE_SIDE] + (uint64_t)g->spans * g->side_size + g->limit;
+    s.most = g->records - 1;
+    s.span_size = g->span_size;
+    s.record_size = g->record_size;
+    s.recovered = __atomic_load_n(&h->recovered, __ATOMIC_RELAXED);
+    s.undone = __atomic_load_n(&h->undone, __ATOMIC_RELAXED);
+    s.created = h->created;
+    for (const struct floor *const *f = tarn_floors; *f; f++)
+        if ((*f)->stat)
+            (*f)->stat(seg, &s);
+    *ret_stat = s;
+    return 0;
+}
+
+/* ---- removing the name ---- */
+
+/* What is under the name is a segment, whatever its state: also a damaged one may be removed. */
+static int check_segment(const char *what, int fd)
+{
+    struct segment_header h = {0};
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return fail(-EPROTO, "%s: there is something under this name which is no segment; it was left alone", what);
+    int64_t got = os_read_at(fd, &h, sizeof h, 0);
+    if (got < 0 || !stamp_is_ours(&h, got))
+        return fail(-EPROTO,
+                    "%s: there is something under this name which is no tarn segment; it was left alone", what);
+    return 0;
+}
+
+static void mark_unlinked(int fd)
+{
+    static const uint32_t yes = 1;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && st.st_nlink == 0)
+        os_write_at(fd, &yes, sizeof yes, offsetof(struct segment_header, unlinked));
+}
+
+int tarn_unlink(const char *url)
+{
+    struct url u;
+    int fd, error = url_parse(url, &u);
+    if (error < 0)
+        return error;
+    if (!u.backing->named)
+        return fail(-EINVAL, "%s: it has no name to remove", url);
+    error = u.backing->open(u.name, false, &fd);
+    if (error == -EACCES) /* its mode may keep its owner from writing, not from removing it */
+        error = u.backing->open(u.name, true, &fd);
+    if (error < 0)
+        return error == -ENOENT ? fail(error, "%s: there is none", url) : error;
+    error = check_segment(url, fd);
+    if (error == 0)
+        error = u.backing->unlink(u.name);
+    if (error == 0)
+        mark_unlinked(fd);
+    close(fd);
+    return error;
+}
