@@ -8,10 +8,11 @@
 /* One-step operations outside any section, even while one is open: for changes of structure that others build on at once.
  * A block is picked, filled while it is still free, and published by one store into *place.
  *   struct fresh f;
- *   e = heap_pick(s, size, &f);           private until published; forgotten blocks stay free (heap_unpick)
- *   fill at_offset(seg, f.block), zeroed
+ *   e = heap_pick(s, size, &f);           zeroed; private until published or given up by heap_unpick. A thread has 32 such at most
+ *   fill at_offset(seg, f.block)
  *   heap_publish(s, &f, place, word)      intent; *place = word (whose low 48 bits are f.block); block's state; intent = 0
- *   heap_replace(s, &f, place, word, old) the same for *place that held block `old`, which is retired */
+ *   heap_replace(s, &f, place, word, old) the same for *place that held block `old`, which is retired
+ * Before heap_publish, the low 48 bits of *place must not be the offset of a block that is free (0, or an allocated block, is well). */
 struct fresh {
     uint64_t block, size; /* offset, usable bytes */
     uint64_t *word;       /* the F word that says it is free */
@@ -34,6 +35,9 @@ enum block_state heap_state(struct tarn *seg, uint64_t offset, uint64_t *ret_siz
 
 /* For check, tools and tests: call back for each block of each span. */
 int heap_walk(struct tarn *seg, int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg);
+/* What is damaged in side tables: calls back for each (NULL: only counts). Returns how many, or what the callback returned other than 0.
+ * Bounded, and harmless, whatever the bytes. */
+int heap_check(struct tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg);
 /* Largest size heap_pick can give at all. */
 uint64_t heap_most(const struct tarn *seg);
 

@@ -24,9 +24,15 @@
 #define SPAN_ARGUMENT(w) ((uint32_t)((w) >> 32) & 0x0fffffffu)
 #define SPAN_STATE(w) ((unsigned)((w) >> 60))
 
+/* All but `word` are the owner's notes: hints, which die with it, and which it checks before it follows them. An index is that of a
+ * span + 1; 0 ends a list. */
 struct span {
     uint64_t word;
-    uint64_t reserved[7];
+    uint64_t aged_at;   /* 1 + the epoch in which the aged words were noted; 0: they say nothing */
+    uint32_t next_open; /* list of its spans of this class with free blocks that are in no cache */
+    uint32_t is_open;   /* it is in that list */
+    uint32_t next, previous; /* list of its spans of this class (of its runs) */
+    uint64_t reserved[4];
     /* then the table */
 };
 _Static_assert(sizeof(struct span) == 64, "span layout");

@@ -1,0 +1,309 @@
+/* heap/alloc.c - handing blocks out.
+ *
+ * Blocks come from the class's private cache; that is filled from the F bits of one's own spans, when it is empty: what has F set is then in
+ * no cache, but for blocks that were picked and not yet published, which are noted. Blocks are zeroed while they are still free.
+ * Commit points: in a section its commit (log_word, then F = 0); alone the store of *place (intent, *place, F = 0, intent = 0).
+ * No atomic instruction, no system call and no lock but in a refill. */
+#include <errno.h>
+#include <string.h>
+
+#include "heap/table.h"
+
+void cache_start(struct self *s, struct heap_cache *h)
+{
+    const struct geometry *g = &s->seg->geometry;
+    memset(h, 0, sizeof *h);
+    for (uint32_t c = 0; c < class_count(g); c++) {
+        const struct size_class *k = class_at(g, c);
+        h->class[c].reciprocal = k->reciprocal;
+        h->class[c].blocks = k->blocks;
+        h->class[c].size = k->size;
+    }
+    h->small_most = g->span_size / 8;
+    h->id = s->id;
+}
+
+/* ---- refill ---- */
+
+/* From one span. Returns whether all of its free blocks are in the cache now. */
+static bool take_from(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class)
+{
+    const struct size_class *k = class_at(&s->seg->geometry, class);
+    struct class_cache *q = &h->class[class];
+    uint64_t *f = free_words(span_at(s->seg, index)), from = span_offset(s->seg, index);
+    for (uint32_t w = 0; w < k->words; w++)
+        for (uint64_t x = load64(&f[w]) & word_mask(k, w); x; x &= x - 1) {
+            uint64_t b = from + (w * 64 + (uint32_t)__builtin_ctzll(x)) * k->size;
+            if (h->picks && is_picked(h, b))
+                continue;
+            if (q->count == CACHED)
+                return false;
+            q->block[q->count++] = b;
+        }
+    return true;
+}
+
+static bool take_open(struct self *s, struct heap_cache *h, uint32_t class)
+{
+    struct class_cache *q = &h->class[class];
+    uint32_t link;
+    while (q->count < CACHED && (link = span_mine(s, h->open[class], class))) {
+        struct span *span = span_at(s->seg, link - 1);
+        if (!take_from(s, h, link - 1, class))
+            break; /* the rest is found when the cache is empty again */
+        h->open[class] = span->next_open;
+        span->is_open = 0;
+    }
+    for (uint32_t a = 0, z = q->count; a + 1 < z; a++) { /* lowest address first */
+        uint64_t t = q->block[a];
+        q->block[a] = q->block[--z];
+        q->block[z] = t;
+    }
+    return q->count;
+}
+
+__attribute__((noinline)) int cache_refill(struct self *s, struct heap_cache *h, uint32_t class)
+{
+    uint32_t index;
+    int e;
+    if (h->idle_runs)
+        run_tidy(s, h);
+    if (take_open(s, h, class))
+        return 0;
+    h->refills++;
+    reap_some(s, h, class);
+    if (take_open(s, h, class))
+        return 0;
+    if (load32(&participants_of(s->seg)->orphans) && heap_adopt(s) && take_open(s, h, class))
+        return 0;
+    e = span_claim(s, h, 1, &index);
+    if (!e)
+        span_make_small(s, h, index, class);
+    return take_open(s, h, class) ? 0 : e;
+}
+
+/* ---- pick, publish ---- */
+
+static int refuse_size(struct self *s, uint64_t size)
+{
+    return fail(-EINVAL, "a block of %llu bytes cannot be had: sizes are 1 to %llu in this segment", (unsigned long long)size,
+                (unsigned long long)heap_most(s->seg));
+}
+
+static int pick_run(struct self *s, struct heap_cache *h, uint64_t size, struct fresh *ret)
+{
+    struct tarn *seg = s->seg;
+    uint32_t shift = seg->geometry.span_shift, first, n;
+    int e;
+    if (size - 1 >= heap_most(seg))
+        return refuse_size(s, size);
+    n = (uint32_t)((size + seg->geometry.span_size - 1) >> shift);
+    if (h->idle_runs)
+        run_tidy(s, h);
+    reap_some(s, h, RUN);
+    e = span_claim(s, h, n, &first);
+    if (e)
+        return e;
+    span_make_run(s, h, first, n);
+    *ret = (struct fresh){.block = span_offset(seg, first), .size = (uint64_t)n << shift, .word = free_words(span_at(seg, first)), .bit = 1};
+    return 0;
+}
+
+static int pick(struct self *s, struct heap_cache *h, uint64_t size, struct fresh *ret)
+{
+    const struct geometry *g = &s->seg->geometry;
+    uint32_t class, within;
+    int e;
+    if (TARN_RARE(h->picks == PICKED))
+        return fail(-ENOSPC, "%u blocks were picked by this thread and not yet published", PICKED);
+    if (TARN_RARE(size - 1 >= h->small_most)) {
+        e = pick_run(s, h, size, ret);
+    } else {
+        struct class_cache *q;
+        class = class_of_size(size);
+        q = &h->class[class];
+        e = TARN_RARE(!q->count) ? cache_refill(s, h, class) : 0;
+        if (!e) {
+            uint64_t from = (ret->block = q->block[--q->count]) - g->zone[ZONE_DATA];
+            within = (uint32_t)((from & (g->span_size - 1)) * q->reciprocal >> 32);
+            ret->size = q->size;
+            ret->word = free_words(span_at(s->seg, (uint32_t)(from >> g->span_shift))) + (within >> 6);
+            ret->bit = 1ull << (within & 63);
+        }
+    }
+    if (!e)
+        h->picked[h->picks++] = ret->block;
+    return e;
+}
+
+static void forget_pick(struct heap_cache *h, uint64_t block)
+{
+    for (uint32_t i = h->picks; i-- > 0;)
+        if (h->picked[i] == block) {
+            h->picked[i] = h->picked[--h->picks];
+            return;
+        }
+}
+
+int heap_pick(struct self *s, uint64_t size, struct fresh *ret_fresh)
+{
+    struct fresh f;
+    int e = pick(s, cache_of(s), size, &f);
+    if (e)
+        return e;
+    memset(at_offset(s->seg, f.block), 0, f.size);
+    *ret_fresh = f;
+    return 0;
+}
+
+void heap_unpick(struct self *s, const struct fresh *f)
+{
+    struct heap_cache *h = cache_of(s);
+    struct block b;
+    forget_pick(h, f->block);
+    if (!block_find(s->seg, f->block, &b) || SPAN_OWNER(b.word) != s->id)
+        return;
+    if (block_is_run(&b)) {
+        run_take_apart(s, h, b.span);
+    } else {
+        struct class_cache *q = &h->class[SPAN_ARGUMENT(b.word)];
+        if (q->count < CACHED)
+            q->block[q->count++] = f->block;
+        else
+            span_open(s, h, b.span, SPAN_ARGUMENT(b.word));
+    }
+}
+
+static inline void now_used(const struct fresh *f)
+{
+    store64(f->word, *f->word & ~f->bit);
+}
+
+void heap_publish(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word)
+{
+    store64(&s->record->intent, offset_of(s->seg, place) | INTENT_ALLOC);
+    store64(place, word); /* commit */
+    now_used(f);
+    store64(&s->record->intent, 0);
+    forget_pick(cache_of(s), f->block);
+}
+
+void heap_replace(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word, uint64_t old)
+{
+    struct block b;
+    bool found = block_find(s->seg, old, &b) && block_is_allocated(&b); /* else: a hostile writer; what it named leaks */
+    store64(&s->record->swap_old, found ? old : 0);
+    store64(&s->record->intent, offset_of(s->seg, place) | INTENT_SWAP);
+    store64(place, word); /* commit */
+    now_used(f);
+    if (found)
+        store8(b.freed_byte, (uint8_t)(s->code | BLOCK_RETIRED));
+    store64(&s->record->intent, 0);
+    forget_pick(cache_of(s), f->block);
+}
+
+/* ---- allocation ---- */
+
+int heap_alloc(struct self *s, uint64_t size, bool zero, uint64_t *ret_block)
+{
+    struct heap_cache *h = cache_of(s);
+    struct fresh f;
+    int e = pick(s, h, size, &f);
+    if (TARN_RARE(e))
+        return e;
+    if (zero)
+        memset(at_offset(s->seg, f.block), 0, f.size);
+    compiler_barrier();
+    e = log_word(s, LOG_WORD(f.block, LOG_ALLOC));
+    if (TARN_RARE(e)) {
+        heap_unpick(s, &f);
+        return e;
+    }
+    now_used(&f);
+    forget_pick(h, f.block);
+    *ret_block = f.block;
+    return 0;
+}
+
+static int refuse_place(struct self *s, const uint64_t *place)
+{
+    return fail(-EINVAL, "the ref at %p is not where this segment keeps data, or not aligned to 8 (segment at %p)", (const void *)place,
+                (const void *)s->seg->base);
+}
+
+static __attribute__((noinline)) int alloc_into_slow(struct self *s, uint64_t *place, uint64_t size)
+{
+    uint64_t at = offset_of(s->seg, place), block;
+    struct fresh f;
+    int e;
+    if (at & 7 || !in_writable(s->seg, at, 8))
+        return refuse_place(s, place);
+    if (load64(place))
+        return fail(-EEXIST, "the place at offset %llu holds ref %llu: free that first, or it would be lost", (unsigned long long)at,
+                    (unsigned long long)load64(place));
+    if (s->journal) { /* part of the open section */
+        if ((e = log_save(s, at, 1)) || (e = heap_alloc(s, size, true, &block)))
+            return e;
+        store64(place, block);
+        return 0;
+    }
+    if ((e = heap_pick(s, size, &f)))
+        return e;
+    heap_publish(s, &f, place, f.block);
+    return 0;
+}
+
+int heap_alloc_into(struct self *s, uint64_t *place, uint64_t size)
+{
+    struct heap_cache *h = s->heap;
+    struct tarn *seg = s->seg;
+    const struct geometry *g = &seg->geometry;
+    uint64_t at = offset_of(seg, place), block, within, *f;
+    struct class_cache *q;
+    if (TARN_RARE(h->id != s->id || size - 1 >= h->small_most || at & 7 || !in_writable(seg, at, 8)))
+        return alloc_into_slow(s, place, size);
+    q = &h->class[class_of_size(size)];
+    if (TARN_RARE(!q->count || *place || s->journal))
+        return alloc_into_slow(s, place, size);
+    block = q->block[q->count - 1];
+    within = ((block - g->zone[ZONE_DATA]) & (g->span_size - 1)) * q->reciprocal >> 32;
+    f = free_words(span_at(seg, (uint32_t)((block - g->zone[ZONE_DATA]) >> g->span_shift))) + (within >> 6);
+    memset(at_offset(seg, block), 0, q->size);
+    compiler_barrier();
+    q->count--;
+    store64(&s->record->intent, at | INTENT_ALLOC);
+    store64(place, block); /* commit: recovery goes on from here */
+    store64(f, *f & ~(1ull << (within & 63)));
+    store64(&s->record->intent, 0);
+    return 0;
+}
+
+int heap_alloc_extent(struct self *s, uint64_t *place)
+{
+    struct fresh f;
+    int e = heap_pick(s, extent_size(&s->seg->geometry), &f);
+    if (e)
+        return e;
+    heap_publish(s, &f, place, f.block);
+    return 0;
+}
+
+/* ---- public ---- */
+
+int tarn_alloc(tarn *seg, size_t size, tarn_ref *ret_ref)
+{
+    int e = 0;
+    struct self *s = self_of(seg, &e);
+    if (TARN_RARE(!s))
+        return e;
+    if (TARN_RARE(!s->journal))
+        return fail(-EPERM, "tarn_alloc: this thread has no section open here: call tarn_begin, or use tarn_alloc_into");
+    return heap_alloc(s, size, true, ret_ref);
+}
+
+int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size)
+{
+    int e = 0;
+    struct self *s = self_of(seg, &e);
+    return TARN_RARE(!s) ? e : heap_alloc_into(s, place, size);
+}

@@ -1,0 +1,196 @@
+/* heap/table.h - between the files of this floor: size classes, side tables, and a participant's private caches.
+ *
+ * Two structs per concept: struct span (layout.h) is in the segment, and the truth; struct heap_cache is in the private memory of one
+ * thread, and a hint. Whatever is read from the segment (a span's word, an index, a ref) is copied once and checked here. */
+#ifndef TARN_HEAP_TABLE_H
+#define TARN_HEAP_TABLE_H
+
+#include "heap/heap.h"
+
+#define SPAN_SHIFT_LEAST 12u
+#define SPAN_SHIFT_MOST 16u
+#define CLASSES 56u            /* of the largest spans: 16, 32 .. 128, then 8 steps a doubling up to 8192 */
+#define RUN CLASSES            /* the class of runs: one block, from the first byte on */
+#define SMALL_MOST 8192u       /* bytes: span_size / 8 of the largest spans */
+#define TABLE_WORDS_MOST 60u   /* F words of any class of any span size */
+#define CACHED 62u             /* blocks in a cache: with its head 512 bytes */
+#define PICKED 32u             /* blocks picked and not yet published, at most */
+
+/* ---- class.c ---- */
+
+struct size_class {
+    uint32_t size;       /* bytes; of a run 0: the span's word tells */
+    uint32_t reciprocal; /* offset * reciprocal >> 32 == offset / size for every offset within a span */
+    uint32_t blocks;
+    uint32_t words;      /* of F: (blocks + 63) / 64 */
+    uint32_t freed_at;   /* R bytes: within the table, or, if far, within the span */
+    uint32_t far;
+};
+/* By span_shift - SPAN_SHIFT_LEAST. Made before main by a constructor; then fixed. */
+extern struct size_class heap_classes[SPAN_SHIFT_MOST - SPAN_SHIFT_LEAST + 1][CLASSES + 1];
+extern uint8_t heap_class_by_size[SMALL_MOST / 16 + 1]; /* (size + 15) / 16 -> class */
+
+/* Size classes of a span size: those up to span_size / 8. */
+static inline uint32_t class_count(const struct geometry *g) { return g->span_shift * 8 - 72; }
+static inline const struct size_class *class_at(const struct geometry *g, uint32_t class)
+{
+    return &heap_classes[g->span_shift - SPAN_SHIFT_LEAST][class];
+}
+static inline uint32_t class_of_size(uint64_t size) { return heap_class_by_size[(size + 15) / 16]; }
+
+/* ---- side tables ---- */
+
+static inline uint32_t spans_committed(const struct tarn *seg)
+{
+    return (uint32_t)(committed_of(seg) >> seg->geometry.span_shift);
+}
+static inline struct span *span_at(const struct tarn *seg, uint32_t index)
+{
+    return at_offset(seg, seg->geometry.zone[ZONE_SIDE] + (uint64_t)index * seg->geometry.side_size);
+}
+static inline uint64_t span_offset(const struct tarn *seg, uint32_t index)
+{
+    return seg->geometry.zone[ZONE_DATA] + ((uint64_t)index << seg->geometry.span_shift);
+}
+static inline uint64_t *free_words(struct span *span) { return (uint64_t *)(span + 1); }
+static inline uint64_t *aged_words(struct span *span, const struct size_class *k) { return free_words(span) + k->words; }
+static inline uint8_t *freed_bytes(const struct tarn *seg, uint32_t index, const struct size_class *k)
+{
+    return k->far ? (uint8_t *)at_offset(seg, span_offset(seg, index)) + k->freed_at : (uint8_t *)(span_at(seg, index) + 1) + k->freed_at;
+}
+/* F bits that word w of a class may have */
+static inline uint64_t word_mask(const struct size_class *k, uint32_t w)
+{
+    uint32_t n = k->blocks - w * 64;
+    return n < 64 ? (1ull << n) - 1 : ~0ull;
+}
+
+/* A block, found by its offset. */
+struct block {
+    uint64_t offset, size;
+    uint64_t word; /* its span's, as read */
+    const struct size_class *class;
+    uint32_t span, index;
+    uint64_t *free_word, free_bit;
+    uint8_t *freed_byte;
+};
+
+/* The block that begins exactly at this offset. false: none does. */
+static inline bool block_find(const struct tarn *seg, uint64_t offset, struct block *b)
+{
+    const struct geometry *g = &seg->geometry;
+    uint64_t from = offset - g->zone[ZONE_DATA], committed = committed_of(seg);
+    uint32_t within = (uint32_t)from & (g->span_size - 1), argument;
+    struct span *span;
+    if (TARN_RARE(from >= committed))
+        return false;
+    b->offset = offset;
+    b->span = (uint32_t)(from >> g->span_shift);
+    span = span_at(seg, b->span);
+    b->word = load64(&span->word);
+    argument = SPAN_ARGUMENT(b->word);
+    if (SPAN_STATE(b->word) == SPAN_SMALL && argument < class_count(g)) {
+        b->class = class_at(g, argument);
+        b->index = (uint32_t)((uint64_t)within * b->class->reciprocal >> 32);
+        b->size = b->class->size;
+        if (TARN_RARE(b->index >= b->class->blocks || b->index * b->class->size != within))
+            return false;
+    } else {
+        b->class = class_at(g, RUN);
+        b->index = 0;
+        b->size = (uint64_t)argument << g->span_shift;
+        if (SPAN_STATE(b->word) != SPAN_RUN || within || !argument || b->size > committed - from)
+            return false;
+    }
+    b->free_word = free_words(span) + (b->index >> 6);
+    b->free_bit = 1ull << (b->index & 63);
+    b->freed_byte = freed_bytes(seg, b->span, b->class) + b->index;
+    return true;
+}
+static inline bool block_is_free(const struct block *b) { return load64(b->free_word) & b->free_bit; }
+static inline uint8_t block_freed(const struct block *b) { return __atomic_load_n(b->freed_byte, __ATOMIC_ACQUIRE); }
+static inline bool block_is_allocated(const struct block *b) { return !block_is_free(b) && !block_freed(b); }
+static inline bool block_is_run(const struct block *b) { return SPAN_STATE(b->word) == SPAN_RUN; }
+
+/* Bytes in which the place of a ref may stand: where sections write, and in records (their extents). */
+static inline bool place_is_valid(const struct tarn *seg, uint64_t offset)
+{
+    const uint64_t *zone = seg->geometry.zone;
+    return in_writable(seg, offset, 8) ||
+           (offset >= zone[ZONE_PARTICIPANT] && offset <= zone[ZONE_NAME] && zone[ZONE_NAME] - offset >= 8);
+}
+#define REF_MASK 0x0000ffffffffffffull /* a place's word may carry a tag above */
+
+/* ---- private caches ---- */
+
+struct class_cache { /* 512 bytes. Its blocks are free (F = 1) and of the participant's own spans */
+    uint32_t count, reciprocal, blocks, size;
+    uint64_t block[CACHED];
+};
+
+struct heap_cache {
+    uint32_t id;                 /* whose these are; another than self's: to be started anew */
+    uint32_t small_most;         /* bytes: above, runs */
+    uint32_t refills, advanced;  /* refills; their count when the epoch was last advanced */
+    uint64_t safe;               /* what epoch_advance last returned */
+    uint32_t cursor;             /* span from which to look for a free one */
+    uint32_t idle_runs;          /* runs of its own were freed, and not yet taken apart */
+    uint32_t picks;
+    uint64_t picked[PICKED];     /* blocks that are free, not in a cache, and spoken for */
+    uint32_t open[CLASSES];      /* lists through struct span: spans with free blocks that are in no cache */
+    uint32_t own[CLASSES + 1];   /* ... all its spans of a class; runs */
+    uint32_t count[CLASSES + 1]; /* of them */
+    uint32_t hand[CLASSES + 1];  /* where to look next for blocks that others freed */
+    struct class_cache class[CLASSES] __attribute__((aligned(64)));
+};
+
+void cache_start(struct self *s, struct heap_cache *h);
+static inline struct heap_cache *cache_of(struct self *s)
+{
+    struct heap_cache *h = s->heap;
+    if (TARN_RARE(h->id != s->id))
+        cache_start(s, h);
+    return h;
+}
+/* NULL: s is lent to a recoverer, and has none. */
+static inline struct heap_cache *cache_if(struct self *s)
+{
+    struct heap_cache *h = s->heap;
+    return h && h->id == s->id ? h : NULL;
+}
+static inline bool is_picked(const struct heap_cache *h, uint64_t block)
+{
+    for (uint32_t i = 0; i < h->picks; i++)
+        if (h->picked[i] == block)
+            return true;
+    return false;
+}
+
+/* ---- span.c ---- */
+
+/* A list's entry, checked: index + 1 of a committed span whose word is {me, argument, state}, or 0. Runs: any argument. */
+uint32_t span_mine(struct self *s, uint32_t link, uint32_t class);
+void span_open(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class); /* into the list of spans with free blocks */
+void span_forget(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class);
+/* n adjoining spans, all {me, INIT}: free ones, adopted ones, by growth, or by giving back what this participant can spare, in that order.
+ * 0, -ENOSPC, -ENOMEM, naming the limit. */
+int span_claim(struct self *s, struct heap_cache *h, uint32_t n, uint32_t *ret_first);
+void span_make_small(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class);
+void span_make_run(struct self *s, struct heap_cache *h, uint32_t first, uint32_t n);
+void span_give_back(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class); /* all its blocks are free, and not cached */
+void run_take_apart(struct self *s, struct heap_cache *h, uint32_t first);
+void run_tidy(struct self *s, struct heap_cache *h); /* its own runs that were freed */
+
+/* ---- reap.c ---- */
+
+/* Take what others freed (and all retired) in a few spans of this class. */
+void reap_some(struct self *s, struct heap_cache *h, uint32_t class);
+/* All that can be taken, of all classes; empty spans are given back, but for `keep` of each class. */
+void reap_all(struct self *s, struct heap_cache *h, uint32_t keep);
+
+/* ---- alloc.c ---- */
+
+/* Blocks of one's own spans into the cache of the class. 0, or as span_claim. */
+int cache_refill(struct self *s, struct heap_cache *h, uint32_t class);
+
+#endif
