@@ -170,6 +170,11 @@ struct tarn_damage {
  * is in motion is looked at twice before it is called damaged. Returns the number of damages, or a negative errno. */
 TARN_API int tarn_check(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg);
 
+/* tarn_leaked - bytes of allocated blocks that nothing known reaches: no named object, name, map or record. Named objects
+ * themselves count as reached; what the user's own objects point to is not known, so it counts here, as does what open sections
+ * have allocated. Exact while nobody works; takes no lock; also on TARN_RDONLY. 0, -ENOMEM. */
+TARN_API int tarn_leaked(tarn *seg, uint64_t *ret_bytes);
+
 /* ---- threads -------------------------------------------------------------------------------------------------------- */
 
 /* tarn_thread_attach - take part from now on. Otherwise the first call that needs it does it. 0 (also if it takes part

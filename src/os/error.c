@@ -11,6 +11,7 @@
 #include "tarn.h"
 
 static __thread char sentence[768];
+static __thread const char *constant; /* newer than `sentence`, if not NULL */
 
 int fail(int error, const char *format, ...)
 {
@@ -19,11 +20,20 @@ int fail(int error, const char *format, ...)
     va_start(list, format);
     vsnprintf(sentence, sizeof sentence, format, list);
     va_end(list);
+    constant = NULL;
     errno = before;
+    return error;
+}
+
+int fail_constant(int error, const char *words)
+{
+    constant = words;
     return error;
 }
 
 const char *tarn_error(void)
 {
+    if (constant)
+        return constant;
     return sentence[0] ? sentence : "no call has failed in this thread";
 }

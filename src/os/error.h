@@ -5,4 +5,7 @@
 /* Remember a sentence (cause, object, cure), and return `error` (negative). Format as printf; errno is left as it was. */
 int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same with a string that lasts for ever, without formatting: for failures that are ordinary, as a key that is not there. */
+int fail_constant(int error, const char *words);
+
 #endif

@@ -1,0 +1,22 @@
+/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps.
+ *
+ * Commit point: the one section in which the name is unlinked and every block retired. */
+#include <errno.h>
+#include <string.h>
+
+#include "collection/map.h"
+#include "name/name.h"
+
+static int retire(struct self *s, const struct name_copy *n)
+{
+    if (!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map))
+        return map_retire(s, n->ref);
+    return heap_free(s, n->ref, LOG_RETIRE);
+}
+
+int tarn_unbind(tarn *seg, const char *name, int free_object)
+{
+    int e = 0;
+    struct self *s = self_of(seg, &e);
+    return s ? name_unbind(s, name, free_object ? retire : NULL) : e;
+}

@@ -1,0 +1,254 @@
+/* test_name.c - named objects, in one process: what each call promises, read-only attachments, aborts for want of memory, damaged bytes. */
+#include "helper.h"
+
+#include "name/name.h"
+
+struct thing {
+    uint64_t a, b;
+};
+
+static tarn *seg;
+
+static int open_segment(void **state)
+{
+    struct tarn_options o = {.size = sizeof o, .limit = 8 << 20};
+    (void)state;
+    return tarn_open("anon:", TARN_CREATE, &o, &seg);
+}
+static int close_segment(void **state)
+{
+    (void)state;
+    return tarn_close(seg);
+}
+
+static void clean_now(void)
+{
+    int n = tarn_check(seg, NULL, NULL);
+    uint64_t leaked = 1;
+    if (n)
+        print_error("check: %d\n", n);
+    assert_int_equal(n, 0);
+    assert_int_equal(tarn_leaked(seg, &leaked), 0);
+    assert_int_equal(leaked, 0);
+}
+
+static void found_or_made(void **state)
+{
+    struct thing *t = NULL, *again = NULL;
+    tarn_ref ref = 0;
+    struct tarn_type type = TARN_TYPE(struct thing), newer = TARN_TYPE_V(struct thing, 2);
+    (void)state;
+    assert_int_equal(tarn_find(seg, "thing", NULL, &ref), -ENOENT);
+    assert_int_equal(tarn_object(seg, "thing", struct thing, &t), 0);
+    assert_int_equal(t->a | t->b, 0);
+    t->a = 7;
+    assert_int_equal(tarn_object(seg, "thing", struct thing, &again), 0);
+    assert_ptr_equal(t, again);
+    assert_int_equal(tarn_find(seg, "thing", &type, &ref), 0);
+    assert_int_equal(ref, tarn_ref_of(seg, t));
+    assert_int_equal(tarn_find(seg, "thing", &newer, &ref), -EPROTO);
+    assert_non_null(strstr(tarn_error(), "version 2"));
+    assert_non_null(strstr(tarn_error(), "version 0"));
+    clean_now();
+    assert_int_equal(tarn_unbind(seg, "thing", 1), 0);
+    assert_int_equal(tarn_unbind(seg, "thing", 1), -ENOENT);
+    assert_int_equal(tarn_find(seg, "thing", NULL, &ref), -ENOENT);
+    clean_now();
+}
+
+static void refused(void **state)
+{
+    char long_name[258];
+    struct thing *t;
+    tarn_ref ref;
+    struct tarn_type type = TARN_TYPE(struct thing);
+    (void)state;
+    memset(long_name, 'x', sizeof long_name);
+    long_name[257] = 0;
+    assert_int_equal(tarn_object(seg, "", struct thing, &t), -EINVAL);
+    assert_int_equal(tarn_object(seg, NULL, struct thing, &t), -EINVAL);
+    assert_int_equal(tarn_object(seg, long_name, struct thing, &t), -EINVAL);
+    long_name[255] = 0;
+    assert_int_equal(tarn_object(seg, long_name, struct thing, &t), 0);
+    assert_int_equal(tarn_unbind(seg, long_name, 1), 0);
+    assert_int_equal(tarn_bind(seg, "x", &type, 64), -EINVAL);
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_alloc(seg, sizeof *t, &ref), 0);
+    assert_int_equal(tarn_bind(seg, "x", &type, ref), -EPERM);
+    assert_int_equal(tarn_object(seg, "x", struct thing, &t), -EPERM);
+    assert_int_equal(tarn_unbind(seg, "x", 0), -EPERM);
+    assert_int_equal(tarn_commit(seg), 0);
+    assert_int_equal(tarn_bind(seg, "x", &(struct tarn_type){"big", 1 << 20, 0}, ref), -EINVAL);
+    assert_int_equal(tarn_bind(seg, "x", &type, ref), 0);
+    assert_int_equal(tarn_bind(seg, "x", &type, ref), -EEXIST);
+    clean_now();
+    assert_int_equal(tarn_unbind(seg, "x", 1), 0);
+    clean_now();
+}
+
+/* Too little memory: nothing of it remains. */
+static void no_memory(void **state)
+{
+    void *address;
+    struct tarn_type huge = {"huge", 1 << 20, 0};
+    char name[32];
+    int n = 0, e;
+    (void)state;
+    do {
+        snprintf(name, sizeof name, "huge %d", n);
+        e = tarn_find_or_make(seg, name, &huge, &address);
+        n += e == 0;
+    } while (e == 0 && n < 20);
+    assert_int_equal(e, -ENOSPC);
+    assert_in_range(n, 4, 8);
+    clean_now();
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "huge %d", i);
+        assert_int_equal(tarn_unbind(seg, name, 1), 0);
+    }
+    clean_now();
+}
+
+struct seen {
+    int count[2000], others;
+};
+static int see(const struct tarn_name *n, void *arg)
+{
+    struct seen *s = arg;
+    int i;
+    if (sscanf(n->name, "n%d", &i) == 1 && i >= 0 && i < 2000 && strcmp(n->type.name, "struct thing") == 0)
+        s->count[i]++;
+    else
+        s->others++;
+    return 0;
+}
+static int stop(const struct tarn_name *n, void *arg)
+{
+    (void)n, (void)arg;
+    return 42;
+}
+
+/* Many names in each chain, removed in another order: from the middles of chains. */
+static void many(void **state)
+{
+    static struct seen s;
+    char name[16];
+    struct thing *t;
+    tarn *reader;
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(tarn_object(seg, name, struct thing, &t), 0);
+        t->a = (uint64_t)i;
+    }
+    assert_int_equal(tarn_names(seg, stop, NULL), 42);
+    for (int i = 0; i < 2000; i += 3) {
+        snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(tarn_unbind(seg, name, 1), 0);
+    }
+    assert_int_equal(tarn_open_fd(tarn_fd(seg), TARN_RDONLY, &reader), 0);
+    assert_int_equal(tarn_names(reader, see, &s), 0);
+    for (int i = 0; i < 2000; i++) {
+        tarn_ref ref;
+        snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(s.count[i], i % 3 != 0);
+        assert_int_equal(tarn_find(reader, name, NULL, &ref), i % 3 ? 0 : -ENOENT);
+        if (i % 3)
+            assert_int_equal(((struct thing *)tarn_ptr(reader, ref, sizeof *t))->a, i);
+    }
+    assert_int_equal(s.others, 0);
+    assert_int_equal(tarn_object(reader, "n1", struct thing, &t), 0);
+    assert_int_equal(tarn_object(reader, "n0", struct thing, &t), -ENOENT);
+    assert_int_equal(tarn_check(reader, NULL, NULL), 0);
+    assert_int_equal(tarn_close(reader), 0);
+    clean_now();
+    for (int i = 0; i < 2000; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(tarn_unbind(seg, name, 1), i % 3 ? 0 : -ENOENT);
+    }
+    clean_now();
+}
+
+/* A holder of the names' lock who stays: a read-only attachment gives up, in time. */
+static void locked(void **state)
+{
+    struct thing *t;
+    tarn_ref ref = 5;
+    tarn *reader;
+    uint32_t *owner = &name_zone_of(seg)->lock.owner;
+    (void)state;
+    assert_int_equal(tarn_object(seg, "n", struct thing, &t), 0);
+    assert_int_equal(tarn_open_fd(tarn_fd(seg), TARN_RDONLY, &reader), 0);
+    *owner = self_of(seg, &(int){0})->id;
+    assert_int_equal(tarn_find(reader, "n", NULL, &ref), -EAGAIN);
+    assert_int_equal(ref, 5);
+    *owner = 0;
+    assert_int_equal(tarn_find(reader, "n", NULL, &ref), 0);
+    assert_int_equal(tarn_close(reader), 0);
+    assert_int_equal(tarn_unbind(seg, "n", 1), 0);
+}
+
+static int count(const struct tarn_name *n, void *arg)
+{
+    (void)n;
+    ++*(int *)arg;
+    return 0;
+}
+
+/* Random bytes in entries and heads: every call returns, and check finds something whenever it matters. */
+static void hostile(void **state)
+{
+    uint64_t *head = name_zone_of(seg)->head, saved[NAME_CHAINS], words[64][10], x = 88172645463325252ull;
+    struct thing *t;
+    tarn_ref ref, entry[64];
+    char name[16];
+    int entries = 0, reported = 0;
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(tarn_object(seg, name, struct thing, &t), 0);
+    }
+    memcpy(saved, head, sizeof saved);
+    for (unsigned i = 0; i < NAME_CHAINS; i++)
+        if (head[i]) {
+            entry[entries] = head[i];
+            memcpy(words[entries++], tarn_ptr(seg, head[i], 80), 80);
+        }
+    for (int round = 0; round < 400; round++) {
+        uint64_t *at, bad;
+        int e = round % entries, n;
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        bad = round % 4 == 0 ? entry[e] : round % 4 == 1 ? x : round % 4 == 2 ? x % (8 << 20) : entry[x % (unsigned)entries] + 8;
+        at = round % 5 == 0 ? &head[x % NAME_CHAINS] : (uint64_t *)tarn_ptr(seg, entry[e], 48) + (x >> 32) % 6;
+        *at = bad;
+        n = tarn_check(seg, NULL, NULL);
+        assert_true(n >= 0);
+        reported += n > 0;
+        n = 0;
+        tarn_names(seg, count, &n);
+        for (int i = 0; i < 60; i++) {
+            snprintf(name, sizeof name, "n%d", i);
+            n = tarn_find(seg, name, NULL, &ref);
+            assert_true(n == 0 || n == -ENOENT || n == -EUCLEAN);
+        }
+        memcpy(head, saved, sizeof saved);
+        for (int i = 0; i < entries; i++)
+            memcpy(tarn_ptr(seg, entry[i], 80), words[i], 80);
+    }
+    assert_in_range(reported, 250, 400); /* the reserved word and an object's other block are nobody's business */
+    clean_now();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(found_or_made, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(refused, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(no_memory, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(many, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(locked, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(hostile, open_segment, close_segment),
+    };
+    alarm(120);
+    return cmocka_run_group_tests_name("name", tests, NULL, NULL);
+}
