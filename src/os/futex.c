@@ -24,6 +24,7 @@ void os_futex_wake(uint32_t *word, int n)
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
     errno = saved;
+    kill_point();
 }
 
 static int result(long r)
@@ -45,8 +46,10 @@ int os_futex_wait_any(const struct os_wait *wait, int n, const struct timespec *
         w[i].address = (uintptr_t)wait[i].word;
         w[i].flags = 2; /* FUTEX_32, shared */
     }
+    kill_point();
     r = result(syscall(SYS_futex_waitv, w, n, 0, until, CLOCK_MONOTONIC));
     errno = saved;
+    kill_point();
     return r;
 }
 

@@ -8,6 +8,20 @@
 #include <stdint.h>
 #include <time.h>
 
+/* For tests only: built with TARN_KILL_POINTS, the library kills its process at the n-th of these points, which stand behind every
+ * store of an order of stores. In the library that is installed they are nothing. */
+#ifdef TARN_KILL_POINTS
+extern __thread int kill_countdown;
+void kill_now(void);
+static inline void kill_point(void)
+{
+    if (kill_countdown && --kill_countdown == 0)
+        kill_now();
+}
+#else
+static inline void kill_point(void) {}
+#endif
+
 struct os_wait {
     uint32_t *word;
     uint32_t value; /* sleep only while *word is this */

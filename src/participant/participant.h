@@ -6,6 +6,7 @@
 #ifndef TARN_PARTICIPANT_H
 #define TARN_PARTICIPANT_H
 
+#include "os/futex.h"
 #include "participant/layout.h"
 #include "segment/segment.h"
 
@@ -138,16 +139,41 @@ extern const struct floor participant_floor;
 static inline uint64_t load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline uint32_t load32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 /* A store that is one of an order of stores: release for live readers, and a compiler barrier for the order against a kill. */
-static inline void store64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); compiler_barrier(); }
-static inline void store32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); compiler_barrier(); }
-static inline void store8(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); compiler_barrier(); }
+static inline void store64(uint64_t *p, uint64_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
+static inline void store32(uint32_t *p, uint32_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
+static inline void store8(uint8_t *p, uint8_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
 static inline bool swap32(uint32_t *p, uint32_t *expected, uint32_t v)
 {
-    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    kill_point();
+    return ok;
 }
 static inline bool swap64(uint64_t *p, uint64_t *expected, uint64_t v)
 {
-    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    kill_point();
+    return ok;
+}
+static inline void exchange32(uint32_t *p, uint32_t v)
+{
+    __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
+    compiler_barrier();
+    kill_point();
 }
 
 #endif

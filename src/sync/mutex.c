@@ -29,6 +29,7 @@ static inline int take(struct self *s, tarn_mutex *m, uint64_t flags, enum mutex
     if (TARN_RARE(!__atomic_compare_exchange_n(&m->owner, &free, s->id, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
         return mutex_take_slow(s, m, slot, flags, how, until);
     compiler_barrier();
+    kill_point();
     store64(slot, off | flags);
     if (TARN_RARE(flags))
         s->section_slots = 1;
@@ -47,10 +48,9 @@ static inline void unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uin
     if (TARN_RARE(__atomic_load_n(&m->waiters, __ATOMIC_RELAXED)))
         mutex_release_waited(s, m, left);
     else {
-        if (TARN_RARE(s->seg->exchange_unlock)) {
-            __atomic_exchange_n(&m->owner, left, __ATOMIC_SEQ_CST);
-            compiler_barrier();
-        } else
+        if (TARN_RARE(s->seg->exchange_unlock))
+            exchange32(&m->owner, left);
+        else
             store32(&m->owner, left);
         /* This look may happen before the store is seen: hence the sleeper's membarrier. From the store on the memory may be gone: it is
          * read, and woken on, never written. */

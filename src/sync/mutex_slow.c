@@ -44,8 +44,7 @@ void mutex_release_waited(struct self *s, tarn_mutex *m, uint32_t left)
 {
     bell_arm(s);
     store32(&m->waiters, 0);
-    __atomic_exchange_n(&m->owner, left, __ATOMIC_SEQ_CST);
-    compiler_barrier();
+    exchange32(&m->owner, left);
     os_futex_wake(&m->waiters, 1);
     bell_disarm(s);
 }
@@ -235,7 +234,7 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         e = may_wait(s, &w, how);
         if (e)
             return given_up(s, &w, e);
-        __atomic_exchange_n(&m->waiters, MUTEX_SLEEPERS, __ATOMIC_SEQ_CST);
+        exchange32(&m->waiters, MUTEX_SLEEPERS);
         all_threads_barrier(seg); /* pairs with the plain store of owner in unlock */
         if (load32(&m->owner) != x)
             continue;

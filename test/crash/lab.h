@@ -1,0 +1,67 @@
+/* lab.h - CRASHLAB: what a kill at every instruction of the real, optimised library leaves, and whether it is put right.
+ *
+ * One driver process an operation. It owns two small segments: S, in which the subject works, and I, into which it copies what a kill would
+ * leave. In both the driver is participant 0: bystander in S, recoverer in I. The subject (participant 1) is a forked child that is single-stepped
+ * through the operation; a second child (participant 2) is stepped through recoveries. */
+#ifndef LAB_H
+#define LAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tarn.h"
+
+enum { LAB_REFS = 12, LAB_WORDS = 12, LAB_LOCKS = 4, LAB_MARKS = 64 };
+
+/* The named object "root" of a laboratory segment. */
+struct root {
+    tarn_ref ref[LAB_REFS];
+    uint64_t word[LAB_WORDS];
+    tarn_mutex lock[LAB_LOCKS];
+};
+
+/* The subject's view of its segment. */
+struct lab {
+    tarn *seg;
+    struct root *root;
+    tarn_map *map, *numbers; /* of operations that use maps: opened by their set-up */
+};
+
+enum {
+    OP_DIRTY = 1,   /* a lock is held outside a section: it may come back dirty */
+    OP_MAPS = 2,    /* the maps "map" and "numbers" are there */
+    OP_LEAVES = 4,  /* the subject may have left by itself: nothing to recover */
+    OP_FEW = 8,     /* long: fewer of its images are used for kills in recovery */
+    OP_GROWS = 16   /* half of the data space is not committed yet */
+};
+
+struct operation {
+    const char *name;
+    unsigned flags;
+    void (*setup)(struct lab *l); /* the subject's, before it is stepped; NULL: none */
+    void (*other)(struct lab *l); /* the driver's, in S, after that */
+    void (*run)(struct lab *l);   /* stepped. mark() between states that are legal by themselves */
+};
+extern const struct operation operations[];
+extern const int operations_count;
+
+/* By the subject, in run: the present contents are a legal outcome. */
+void mark(struct lab *l);
+/* Abort the laboratory: a set-up failed. */
+void lab_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+#define MUST(call)                                                                                                           \
+    do {                                                                                                                     \
+        int must_ = (call);                                                                                                  \
+        if (must_ < 0)                                                                                                       \
+            lab_fail("%s:%d: %s: %d: %s", __FILE__, __LINE__, #call, must_, tarn_error());                                   \
+    } while (0)
+
+/* ---- oracle.c ---- */
+
+/* A number for what a user can see: words, blocks by their contents, names, maps. Not who owns a span, nor where a block is. */
+uint64_t contents_of(tarn *seg, unsigned flags);
+/* Is everything in order once all dead are recovered? NULL, or what is not. legal: the numbers that contents may have. */
+const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_count);
+
+#endif

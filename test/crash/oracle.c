@@ -1,0 +1,182 @@
+/* oracle.c - is a recovered segment right? The equations of docs/crash-core.md, quiet part, and that what a user sees is one of the legal
+ * contents: all of an operation, or nothing of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "heap/heap.h"
+#include "lab.h"
+#include "participant/participant.h"
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+    return h ^ h >> 29;
+}
+
+static uint64_t mix_bytes(uint64_t h, const void *p, size_t n)
+{
+    const unsigned char *b = p;
+    while (n--)
+        h = mix(h, *b++);
+    return h;
+}
+
+static int add_name(const struct tarn_name *n, void *arg)
+{
+    uint64_t h = mix_bytes(1, n->name, strlen(n->name));
+    h = mix_bytes(h, n->type.name, strlen(n->type.name));
+    *(uint64_t *)arg += mix(mix(h, n->type.size), n->type.version);
+    return 0;
+}
+
+static int add_entry(const void *key, size_t key_size, const void *value, size_t size, void *arg)
+{
+    *(uint64_t *)arg += mix_bytes(mix_bytes(2, key, key_size), value, size);
+    return 0;
+}
+
+static struct root *root_of(tarn *seg)
+{
+    struct tarn_type type = TARN_TYPE(struct root);
+    tarn_ref ref;
+    return tarn_find(seg, "root", &type, &ref) ? NULL : tarn_ptr(seg, ref, sizeof(struct root));
+}
+
+static uint64_t map_contents(tarn *seg, const char *name, unsigned flags)
+{
+    tarn_map *map;
+    uint64_t sum = 0;
+    if (tarn_map_open(seg, name, flags, &map))
+        return 7;
+    if (tarn_map_each(map, add_entry, &sum))
+        sum = 11;
+    tarn_map_close(map);
+    return sum;
+}
+
+uint64_t contents_of(tarn *seg, unsigned flags)
+{
+    const struct root *root = root_of(seg);
+    uint64_t h = 3, names = 0;
+    if (!root)
+        return 5;
+    for (int i = 0; i < LAB_WORDS; i++)
+        h = mix(h, root->word[i]);
+    for (int i = 0; i < LAB_REFS; i++) {
+        size_t size = tarn_block_size(seg, root->ref[i]);
+        const void *block = root->ref[i] ? tarn_ptr(seg, root->ref[i], size) : NULL;
+        h = mix(h, size);
+        if (block && size)
+            h = mix_bytes(h, block, size < 16 ? size : 16);
+    }
+    if (tarn_names(seg, add_name, &names))
+        return 6;
+    h = mix(h, names);
+    if (flags & OP_MAPS) {
+        h = mix(h, map_contents(seg, "map", 0));
+        h = mix(h, map_contents(seg, "numbers", TARN_MAP_U64));
+    }
+    return h;
+}
+
+/* C4 */
+static const char *records_quiet(tarn *seg)
+{
+    static char text[120];
+    for (uint32_t i = 0; i < seg->geometry.records; i++) {
+        struct record *r = record_at(seg, i);
+        uint32_t id = ID_MAKE(r->generation, i);
+        if (r->recoverer && fate_of(seg, r->recoverer) == ALIVE)
+            return "C6: a recoverer's word is left behind";
+        if (r->state != RECORD_FREE && fate_of(seg, id) != ALIVE)
+            return "C4: a dead participant is not recovered";
+        if (r->state != RECORD_FREE)
+            continue;
+        if (r->journal || r->intent || r->epoch || r->waits) {
+            snprintf(text, sizeof text, "C4: record %u is free, with journal %llx, intent %llx, pin %llx, waits %llx", i,
+                     (unsigned long long)r->journal, (unsigned long long)r->intent, (unsigned long long)r->epoch, (unsigned long long)r->waits);
+            return text;
+        }
+        for (uint64_t k = 0; k < r->slots_used; k++) {
+            const uint64_t *slot = slot_at(seg, r, k);
+            if (slot && *slot)
+                return "C4: a free record has a held slot";
+        }
+    }
+    return NULL;
+}
+
+static const char *locks_free(tarn *seg, unsigned flags, const struct root *root)
+{
+    for (int i = 0; i < LAB_LOCKS; i++) {
+        uint32_t o = root->lock[i].owner, id = o & ~ID_DIRTY;
+        if (id && (ID_INDEX(id) != 0 || fate_of(seg, id) != ALIVE))
+            return "C2: a lock is held by the dead";
+        if (o & ID_DIRTY && !(flags & OP_DIRTY))
+            return "C2: a lock is dirty whose holder was in a section, or taking or leaving it";
+    }
+    return NULL;
+}
+
+static int first_damage(const struct tarn_damage *damage, void *arg)
+{
+    snprintf(arg, 200, "check: %s (at %#llx)", damage->what, (unsigned long long)damage->ref);
+    return 1;
+}
+
+/* A block that has a name besides is no leak, whoever else refers to it. */
+struct named {
+    const struct root *root;
+    bool found[LAB_REFS];
+};
+static int note_named(const struct tarn_name *n, void *arg)
+{
+    struct named *k = arg;
+    for (int i = 0; i < LAB_REFS; i++)
+        k->found[i] |= k->root->ref[i] == n->ref;
+    return 0;
+}
+
+/* C3: every block free, limbo, or allocated and reached exactly once */
+static const char *blocks_accounted(tarn *seg, const struct root *root)
+{
+    static char text[200];
+    uint64_t leaked = 0, mine = 0, size;
+    struct named named = {.root = root};
+    tarn_names(seg, note_named, &named);
+    for (int i = 0; i < LAB_REFS; i++) {
+        if (!root->ref[i])
+            continue;
+        if (heap_state(seg, root->ref[i], &size) != BLOCK_ALLOCATED)
+            return "C3: a ref leads to a block that is not allocated";
+        for (int k = 0; k < i; k++)
+            if (root->ref[k] == root->ref[i])
+                return "C3: a block is reached twice";
+        mine += named.found[i] ? 0 : size;
+    }
+    if (tarn_check(seg, first_damage, text) != 0)
+        return text;
+    if (tarn_leaked(seg, &leaked) < 0)
+        return "tarn_leaked failed";
+    if (leaked != mine) {
+        snprintf(text, sizeof text, "C3: %lld bytes allocated and not reached", (long long)(leaked - mine));
+        return text;
+    }
+    return NULL;
+}
+
+const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_count)
+{
+    const struct root *root = root_of(seg);
+    const char *bad;
+    uint64_t contents;
+    if (!root)
+        return "the named object is gone";
+    if ((bad = records_quiet(seg)) || (bad = locks_free(seg, flags, root)) || (bad = blocks_accounted(seg, root)))
+        return bad;
+    contents = contents_of(seg, flags);
+    for (int i = 0; i < legal_count; i++)
+        if (legal[i] == contents)
+            return NULL;
+    return "C1: contents are neither from before nor from after";
+}
