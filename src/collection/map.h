@@ -140,13 +140,7 @@ static inline int bucket_scan(const tarn_map *m, const struct bucket *b, uint64_
 
 /* Retire a block of the map when the open section commits. heap_free would look through the whole log for a second free of it, which the
  * bucket's lock rules out; whether it is a block at all is checked when the free is applied. 0, -ENOSPC. */
-static inline int map_retire_block(struct self *s, uint64_t ref)
-{
-    int e = log_word(s, LOG_WORD(ref, LOG_RETIRE));
-    return TARN_RARE(e < 0) ? fail(e, "the section's log is full, and no memory is left for more of it: abort, or commit in smaller "
-                                      "sections")
-                            : 0;
-}
+int map_retire_block(struct self *s, uint64_t ref);
 
 /* ---- map_bucket.c: where a hash belongs; structure ---- */
 

@@ -96,6 +96,13 @@ static int damaged(const tarn_map *m, uint64_t ref)
                 (unsigned long long)ref);
 }
 
+int map_retire_block(struct self *s, uint64_t ref)
+{
+    if (TARN_RARE(log_word(s, LOG_WORD(ref, LOG_RETIRE))))
+        return fail(-ENOSPC, "the section's log is full, and no memory is left for more of it: abort, or commit in smaller sections");
+    return 0;
+}
+
 /* ---- chains ---- */
 
 /* The next bucket of a chain, or NULL at its end; *ret_bad if there is one that cannot be. */
