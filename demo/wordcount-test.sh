@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# wordcount-test.sh WORDCOUNT BACKING TEXT...: a short run of the demo, and of its ways out. Each check names what it found.
+set -uo pipefail
+wordcount=$1 backing=$2
+shift 2
+
+fail() { printf 'wordcount-test: %s\n' "$*" >&2; exit 1; }
+field() { sed -n "s/^RESULT .*\b$1=\([a-z0-9]*\).*/\1/p" <<<"$out"; }
+
+# 30 kills: every word counted exactly once, nothing leaked, and the killer met open sections
+out=$("$wordcount" --backing "$backing" --kills 30 --text "$@") || fail "exit status $?: $out"
+printf '%s\n' "$out"
+[[ $(tail -n 1 <<<"$out") == "RESULT backing=$backing "* ]] || fail "the last line is no RESULT"
+[[ $(field kills) == 30 ]] || fail "not 30 kills"
+[[ $(field mismatches) == 0 && $(field leaked_bytes) == 0 ]] || fail "mismatches or leaks, and yet the exit status was 0"
+[[ $(field undone) -ge 3 ]] || fail "only $(field undone) kills of 30 met an open section"
+[[ $(field recovered) -ge $(field undone) && $(field recovered) -le 30 ]] || fail "$(field recovered) recovered of 30"
+
+# interrupted: says so by its status, and takes its workers and its name along
+"$wordcount" --backing "$backing" --kills 100000 --text "$@" >/dev/null 2>&1 &
+demo=$!
+for ((i = 0; i < 100; i++)); do
+    workers=$(ps -o pid= --ppid "$demo" | tr -d ' ' | paste -sd, -)
+    [[ $workers != *,* ]] || break
+    sleep 0.05
+done
+[[ -n $workers ]] || fail "no workers were started"
+kill -TERM "$demo"
+wait "$demo"
+status=$?
+[[ $status -eq 143 ]] || fail "exit status $status after SIGTERM"
+[[ -z $(ps -o pid= --ppid "$demo") && -z $(ps -o pid= -p "$workers") ]] || fail "workers outlived it"
+[[ -z $(find /dev/shm -name "tarn-demo-$demo*") ]] || fail "it left its name"
+
+# wrong arguments
+for arguments in "--backing sysv" "--kills" "--kills -1" "--workers 0" "--workers 33" "--nothing" "--text"; do
+    # shellcheck disable=SC2086 # words
+    "$wordcount" $arguments >/dev/null 2>&1
+    status=$?
+    [[ $status -eq 2 ]] || fail "exit status $status of: wordcount $arguments"
+done
+"$wordcount" --help | grep -q '^usage: wordcount' || fail "--help does not help"
+exit 0
