@@ -36,7 +36,8 @@ int os_commit(int fd, uint64_t offset, uint64_t size)
 {
     if (offset + size > os_process_limit(RLIMIT_FSIZE))
         return -EFBIG;
-    /* An interrupted fallocate gives back all it took. Under a timer quicker than that it would never end: so halve the piece. */
+    /* An interrupted fallocate gives back all it took (of late only when killed, but who knows where we run). Under a timer quicker than
+     * that it would never end: so halve the piece. */
     uint64_t piece = size, least = 1 << 20;
     while (size > 0) {
         if (piece > size)

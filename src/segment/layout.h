@@ -42,7 +42,8 @@ struct segment_header {
     uint8_t boot[16];        /* boot id at creation: for file: (later) */
     char backing[8];
     uint64_t device, inode;  /* of a file: (later), else 0 */
-    uint64_t reserved[8];
+    uint64_t reserved[12];
+    uint64_t sum;            /* of all bytes before: FNV-1a, 64 bits. Against accidents only */
 
     /* line 4: changed by whoever grows, by compare-and-swap */
     uint64_t committed __attribute__((aligned(64))); /* bytes of data space */
@@ -56,6 +57,7 @@ struct segment_header {
 };
 _Static_assert(sizeof(struct segment_header) == 384, "header layout");
 _Static_assert(offsetof(struct segment_header, zone) == 56, "header layout");
+_Static_assert(offsetof(struct segment_header, sum) == 248, "header layout");
 _Static_assert(offsetof(struct segment_header, committed) == 256, "header layout");
 
 #endif

@@ -9,8 +9,10 @@
 
 /* ---- stamp.c ---- */
 
-/* Write the stamp of a fresh segment. */
+/* Write the stamp of a fresh segment; its uuid is there already. */
 void stamp_write(struct segment_header *h, const struct geometry *g, const char *backing);
+/* What its field `sum` must be. */
+uint64_t stamp_sum(const struct segment_header *h);
 
 /* Judge `got` bytes read from the start of a file of file_size bytes. 0 and the geometry, -EPROTO (foreign, or made otherwise) or
  * -EUCLEAN (truncated or damaged), each with the field and both values. */

@@ -144,7 +144,6 @@ int handle_map(const char *what, int fd, const struct geometry *g, bool readonly
                          .inode = file.st_ino,
                          .opens = 1,
                          .claim_fd = -1};
-    pthread_mutex_init(&seg->claim_lock, NULL);
     *ret = seg;
     return 0;
 }
@@ -185,7 +184,6 @@ void handle_detach(struct tarn *seg)
 void handle_free(struct tarn *seg)
 {
     os_unmap(seg->base, seg->geometry.end);
-    pthread_mutex_destroy(&seg->claim_lock);
     if (seg->fd >= 0)
         close(seg->fd);
     free(seg->url);

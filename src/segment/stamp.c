@@ -3,7 +3,7 @@
  * A geometry is computed from five numbers (span size, record size, records, limit, options), and by no other input, so each
  * build computes the same zones or sees that it does not. stamp_check reads a private copy of the header only: what it has
  * judged cannot change afterwards. First what is foreign (-EPROTO), then what is damaged (-EUCLEAN); a message names the
- * field and both values. It does not look beyond the header: what lies in the zones is each floor's to distrust. */
+ * field and both values, but where only the sum tells. It does not look beyond the header: what lies in the zones is each floor's to distrust. */
 #include "segment/lifecycle.h"
 
 #include <errno.h>
@@ -79,6 +79,14 @@ int geometry_compute(struct geometry *g)
     return 0;
 }
 
+uint64_t stamp_sum(const struct segment_header *h)
+{
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < offsetof(struct segment_header, sum); i++)
+        sum = (sum ^ ((const unsigned char *)h)[i]) * UINT64_C(0x100000001b3);
+    return sum;
+}
+
 void stamp_write(struct segment_header *h, const struct geometry *g, const char *backing)
 {
     h->magic = SEGMENT_MAGIC;
@@ -97,6 +105,7 @@ void stamp_write(struct segment_header *h, const struct geometry *g, const char 
     h->created = (uint64_t)time(NULL);
     os_boot_id(h->boot);
     strncpy(h->backing, backing, sizeof h->backing - 1);
+    h->sum = stamp_sum(h);
 }
 
 /* ---- judging ---- */
@@ -178,6 +187,9 @@ int stamp_check(const char *what, const struct segment_header *h, int64_t got, u
     if (fault)
         return fail(-EUCLEAN, "%s: damaged: %s, and it says span_size %u, record_size %u, records %u, limit %llu",
                     what, fault, h->span_size, h->record_size, h->records, (unsigned long long)h->limit);
+    if (h->sum != stamp_sum(h))
+        return fail(-EUCLEAN, "%s: damaged: the sum of its stamp is %016llx, and it says %016llx", what,
+                    (unsigned long long)stamp_sum(h), (unsigned long long)h->sum);
     if ((error = geometry_compute(&g)) < 0 || (error = check_zones(what, h, &g)) < 0 ||
         (error = check_committed(what, h, file_size, &g)) < 0)
         return error;
