@@ -55,7 +55,7 @@ static struct driver {
     struct counts counts;
 } d;
 
-static int recovery_sample = 6, kill_sample = 6;
+static int recovery_sample = 20, kill_sample = 6;
 static bool quiet;
 
 void lab_fail(const char *format, ...)
@@ -259,8 +259,8 @@ static pid_t subject(bool traced)
     return p;
 }
 
-/* A child that takes part as participant 2, then is given `image`, and recovers it. */
-static pid_t recoverer(const char *image)
+/* A child that takes part as participant 2, then is given `image`, and recovers it; adopt: and takes over the dead one's spans. */
+static pid_t recoverer(const char *image, bool adopt)
 {
     pid_t p;
     int status;
@@ -282,7 +282,8 @@ static pid_t recoverer(const char *image)
             lab_fail("the recoverer is participant %u", ID_INDEX(s->id));
         raise(SIGSTOP);
         recover_all(s);
-        heap_adopt(s);
+        if (adopt)
+            heap_adopt(s);
         wait_for_the_end();
     }
     if (waitpid(p, &status, WUNTRACED) != p || !WIFSTOPPED(status))
@@ -364,7 +365,7 @@ static void pass_points(void)
 static void pass_recovery_of(int n)
 {
     char *copy = malloc(d.size);
-    pid_t p = recoverer(d.images[n]);
+    pid_t p = recoverer(d.images[n], n == d.images_count - 1 || recovery_sample == 0);
     long steps = 0;
     memset(d.previous, 0, d.size);
     do {
@@ -432,7 +433,7 @@ static void pass_kill_at(long n)
 
 static void drive(void)
 {
-    int few = d.op->flags & OP_FEW ? recovery_sample / 3 + 1 : recovery_sample;
+    int few = d.op->flags & OP_FEW ? recovery_sample / 4 + 1 : recovery_sample;
     make_segment(&d.live, d.op->flags & OP_GROWS ? DATA / 2 : DATA);
     make_segment(&d.image, DATA);
     d.size = d.live.seg->geometry.end;
@@ -471,7 +472,7 @@ static void usage(void)
     printf("usage: crashlab [--all] [--images N] [--kills N] [--list] [OPERATION...]\n"
            "  single-steps the library through each operation, and kills it at every instruction\n"
            "  --all       kill the recovery of every image, and many real kills (soak)\n"
-           "  --images N  images of each operation whose recovery is killed too (default 6; 0: all)\n"
+           "  --images N  images of each operation whose recovery is killed too (default 20; 0: all)\n"
            "  --kills N   real SIGKILLs an operation (default 6)\n");
 }
 

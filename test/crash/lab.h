@@ -33,7 +33,8 @@ enum {
     OP_MAPS = 2,    /* the maps "map" and "numbers" are there */
     OP_LEAVES = 4,  /* the subject may have left by itself: nothing to recover */
     OP_FEW = 8,     /* long: fewer of its images are used for kills in recovery */
-    OP_GROWS = 16   /* half of the data space is not committed yet */
+    OP_GROWS = 16,  /* half of the data space is not committed yet */
+    OP_MUST_DIRTY = 32 /* lock 0 is held outside a section all the time: it must come back dirty */
 };
 
 struct operation {

@@ -137,6 +137,32 @@ static void lock_outlives(struct lab *l)
     MUST(tarn_commit(SEG));
     MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
 }
+static void keep_from_section(struct lab *l)
+{
+    MUST(tarn_begin(SEG));
+    MUST(tarn_mutex_lock(SEG, &R->lock[0]));
+    set(l, 0, 1);
+    MUST(tarn_commit(SEG));
+}
+static void kept(struct lab *l)
+{
+    for (int i = 0; i < 2; i++) {
+        MUST(tarn_begin(SEG));
+        set(l, 1, 1 + (uint64_t)i);
+        MUST(tarn_commit(SEG));
+        mark(l);
+    }
+}
+static void keep(struct lab *l) { MUST(tarn_mutex_lock(SEG, &R->lock[0])); }
+/* Put off, and the section never commits. */
+static void kept_deferred(struct lab *l)
+{
+    MUST(tarn_begin(SEG));
+    set(l, 1, 1);
+    MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
+    set(l, 2, 1);
+    R->word[1] = R->word[2] = 0; /* the contents of an undone section are those from before */
+}
 static void lock_again(struct lab *l)
 {
     MUST(tarn_begin(SEG));
@@ -148,7 +174,16 @@ static void lock_again(struct lab *l)
     MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
     MUST(tarn_commit(SEG));
 }
-static void big_block(struct lab *l) { MUST(tarn_alloc_into(SEG, REF(0), 3000)); }
+/* ... and a log full of old words, which nothing may take for entries. */
+static void big_block(struct lab *l)
+{
+    MUST(tarn_alloc_into(SEG, REF(0), 3000));
+    MUST(tarn_begin(SEG));
+    MUST(tarn_save(SEG, tarn_ptr(SEG, R->ref[0], 2400), 2400));
+    for (int i = 0; i < 60; i++)
+        set(l, 3, 0x0001000000007008ull + (uint64_t)i * 8);
+    MUST(tarn_commit(SEG));
+}
 /* More than the record's log holds: extents are linked while the section is open. */
 static void long_log(struct lab *l)
 {
@@ -168,6 +203,19 @@ static void long_log_abort(struct lab *l)
     memset(block, 7, 2400);
     set(l, 1, 1);
     MUST(tarn_abort(SEG));
+}
+/* One word is left in the record (its log has 192) when an entry of two comes. */
+static void log_padding(struct lab *l)
+{
+    tarn_ref b;
+    MUST(tarn_begin(SEG));
+    MUST(tarn_alloc(SEG, 100, &b));
+    for (int i = 0; i < 95; i++)
+        set(l, i % 3, (uint64_t)i);
+    MUST(tarn_save(SEG, REF(4), 8));
+    R->ref[4] = b;
+    set(l, 4, 1);
+    MUST(tarn_commit(SEG));
 }
 /* More locks than the record has slots for (32 in a record of 2 KiB). */
 static void many_locks(struct lab *l)
@@ -445,9 +493,12 @@ const struct operation operations[] = {
     {"section nested", 0, NULL, NULL, nested},
     {"section nested abort", 0, NULL, NULL, nested_abort},
     {"section lock outlives", OP_DIRTY, NULL, NULL, lock_outlives},
+    {"section kept lock", OP_MUST_DIRTY, keep_from_section, NULL, kept},
+    {"section kept, deferred", OP_MUST_DIRTY, keep, NULL, kept_deferred},
     {"section lock again", 0, NULL, NULL, lock_again},
     {"section long log", OP_FEW, big_block, NULL, long_log},
     {"section long log abort", OP_FEW, big_block, NULL, long_log_abort},
+    {"section log padding", OP_FEW, big_block, NULL, log_padding},
     {"section many locks", OP_FEW, big_block, NULL, many_locks},
     {"heap alloc_into", 0, NULL, NULL, alloc_into},
     {"heap free_from", 0, some_blocks, NULL, free_from},

@@ -112,7 +112,9 @@ static const char *locks_free(tarn *seg, unsigned flags, const struct root *root
         uint32_t o = root->lock[i].owner, id = o & ~ID_DIRTY;
         if (id && (ID_INDEX(id) != 0 || fate_of(seg, id) != ALIVE))
             return "C2: a lock is held by the dead";
-        if (o & ID_DIRTY && !(flags & OP_DIRTY))
+        if (flags & OP_MUST_DIRTY && i == 0 && o != ID_DIRTY)
+            return "C2: a lock is clean whose holder died with it, outside a section";
+        if (o & ID_DIRTY && !(flags & OP_DIRTY) && !(flags & OP_MUST_DIRTY && i == 0))
             return "C2: a lock is dirty whose holder was in a section, or taking or leaving it";
     }
     return NULL;
