@@ -148,17 +148,25 @@ static void wait_round(uint32_t before)
 #ifdef TARN_KILL_POINTS
 __thread int kill_countdown;
 void kill_now(void) { kill(getpid(), SIGKILL); }
-#endif
 
+/* At the n-th store of an order of stores: more of these are in slow paths than of random moments. */
+static void plan_own_death(void)
+{
+    kill_countdown = rnd(2) && rnd((uint32_t)workers) < 2 ? 1 + (int)rnd(rnd(2) ? 40 : 150) : 0;
+}
+static void no_death(void) { kill_countdown = 0; }
+#else
 /* The kernel itself kills, some microseconds from now, wherever we are then. */
 static void plan_own_death(void)
 {
     struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
     struct itimerspec when = {.it_value = {0, 1 + (long)rnd(rnd(2) ? 60000 : 600000)}};
     timer_t timer;
-    if (timer_create(CLOCK_MONOTONIC, &e, &timer) == 0)
+    if (rnd((uint32_t)workers) == 0 && timer_create(CLOCK_MONOTONIC, &e, &timer) == 0)
         timer_settime(timer, 0, &when, NULL);
 }
+static void no_death(void) {}
+#endif
 
 static pid_t spawn(int w)
 {
@@ -177,12 +185,7 @@ static pid_t spawn(int w)
     for (;;) {
         wait_round(before);
         before = load32(&shared->round);
-#ifdef TARN_KILL_POINTS /* at the n-th store of an order of stores: more of these are in slow paths than of random moments */
-        kill_countdown = rnd(2) && rnd((uint32_t)workers) < 2 ? 1 + (int)rnd(rnd(2) ? 40 : 150) : 0;
-#else
-        if (rnd((uint32_t)workers) == 0)
-            plan_own_death();
-#endif
+        plan_own_death();
         for (uint32_t i = 1 + rnd(6); i; i--) {
             if (rnd(8) == 0)
                 timed_try((int)rnd((uint32_t)locks));
@@ -192,9 +195,7 @@ static pid_t spawn(int w)
             if (rnd(4) == 0)
                 spin_ns(rnd(20000));
         }
-#ifdef TARN_KILL_POINTS
-        kill_countdown = 0;
-#endif
+        no_death();
         __atomic_store_n(&shared->done[w], before, __ATOMIC_SEQ_CST);
     }
 }
