@@ -121,6 +121,11 @@ void bench_start(int argc, char **argv, const char *name, const char *const *fig
         }
     }
     find_cpus();
+    double load;
+    if (getloadavg(&load, 1) == 1 && load > 0.7)
+        bench_note("others are at work on this machine (load %.1f): what needs two cpus, or counts "
+                   "microseconds, will be off",
+                   load);
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGALRM, hung);
     alarm(WATCHDOG_SECONDS);
