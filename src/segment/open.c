@@ -66,6 +66,8 @@ static int attach(const char *what, int fd, bool readonly, const struct backing 
     int64_t got = os_read_at(fd, &h, sizeof h, 0);
     if (got < 0)
         return fail((int)got, "%s: its header cannot be read: %s", what, strerror((int)-got));
+    if (fstat(fd, &st) != 0) /* again: it may have grown since, and its size must be no older than its header */
+        return fail(-errno, "%s: %s", what, strerror(errno));
     if ((error = stamp_check(what, &h, got, (uint64_t)st.st_size, &g)) < 0)
         return error;
     struct tarn *seg = handle_find(&st, readonly, h.uuid);
