@@ -103,7 +103,8 @@ uint32_t recover(struct self *me, uint32_t id)
     uint32_t living = 0;
     id &= ~ID_DIRTY;
     bell_arm(me);
-    while (fate_of(seg, id) == FALLEN) {
+    /* Each turn ends one death, of at most as many as there are records; a hostile writer's can be more, and are left to the next call. */
+    for (uint32_t turns = 0; turns < 4 * seg->geometry.records && fate_of(seg, id) == FALLEN; turns++) {
         uint32_t was, y = first_of(me, id, &was, &living), mine = me->id;
         struct record *r;
         if (!y)

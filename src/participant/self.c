@@ -210,6 +210,8 @@ static void child(struct tarn *seg)
         close(seg->claim_fd);
     seg->claim_fd = -1;
     seg->selves = 0;
+    if (!seg->readonly && !seg->exchange_unlock)
+        os_membarrier_register(); /* inherited, as far as is known; asked again, for an unregistered sleeper would miss wake-ups */
     pthread_mutex_init(&seg->claim_lock, NULL);
 }
 
