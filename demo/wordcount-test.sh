@@ -5,6 +5,7 @@ wordcount=$1 backing=$2
 shift 2
 
 fail() { printf 'wordcount-test: %s\n' "$*" >&2; exit 1; }
+children() { grep -ls "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status | cut -d/ -f3; } # no ps: it may not be installed
 field() { sed -n "s/^RESULT .*\b$1=\([a-z0-9]*\).*/\1/p" <<<"$out"; }
 
 # 30 kills: every word counted exactly once, nothing leaked, and the killer met open sections
@@ -19,17 +20,19 @@ printf '%s\n' "$out"
 # interrupted: says so by its status, and takes its workers and its name along
 "$wordcount" --backing "$backing" --kills 100000 --text "$@" >/dev/null 2>&1 &
 demo=$!
-for ((i = 0; i < 100; i++)); do
-    workers=$(ps -o pid= --ppid "$demo" | tr -d ' ' | paste -sd, -)
-    [[ $workers != *,* ]] || break
+for ((i = 0; i < 400; i++)); do
+    mapfile -t workers < <(children "$demo")
+    [[ ${#workers[@]} -lt 2 ]] || break
     sleep 0.05
 done
-[[ -n $workers ]] || fail "no workers were started"
+[[ ${#workers[@]} -ge 2 ]] || fail "no workers were started"
 kill -TERM "$demo"
 wait "$demo"
 status=$?
 [[ $status -eq 143 ]] || fail "exit status $status after SIGTERM"
-[[ -z $(ps -o pid= --ppid "$demo") && -z $(ps -o pid= -p "$workers") ]] || fail "workers outlived it"
+for worker in "${workers[@]}"; do
+    ! kill -0 "$worker" 2>/dev/null || fail "worker $worker outlived it"
+done
 [[ -z $(find /dev/shm -name "tarn-demo-$demo*") ]] || fail "it left its name"
 
 # wrong arguments
