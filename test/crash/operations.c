@@ -54,6 +54,17 @@ static void try_and_timed(struct lab *l)
     MUST(tarn_mutex_try(SEG, &R->lock[0]));
     MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
 }
+/* Long enough to sleep, be woken by the cap, and look again. */
+static void timed_sleep(struct lab *l)
+{
+    struct timespec soon;
+    clock_gettime(CLOCK_MONOTONIC, &soon);
+    soon.tv_nsec += 200000000;
+    soon.tv_sec += soon.tv_nsec / 1000000000;
+    soon.tv_nsec %= 1000000000;
+    if (tarn_mutex_timed(SEG, &R->lock[1], &soon) == 0)
+        lab_fail("took a lock that the driver has");
+}
 /* The driver has lock 1 and looks as if it waited for lock 0. */
 static void driver_waits(struct lab *l)
 {
@@ -486,6 +497,7 @@ const struct operation operations[] = {
     {"mutex dirty, consistent", OP_DIRTY, dirty, NULL, lock_dirty},
     {"mutex dirty, in a section", OP_DIRTY, dirty, NULL, dirty_in_section},
     {"mutex try, timed", OP_DIRTY, NULL, driver_holds, try_and_timed},
+    {"mutex timed, sleeps", OP_DIRTY | OP_FEW, NULL, driver_holds, timed_sleep},
     {"mutex circle", OP_DIRTY, NULL, driver_waits, circle},
     {"section two words", 0, NULL, NULL, two_words},
     {"section three", 0, NULL, NULL, three_sections},
