@@ -57,7 +57,7 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
     }
     if (e < 0)
         return e;
-    map = at_offset(seg, ref);
+    map = at_offset(seg, ref & MAP_REF);
     if (!map_block(seg, ref, sizeof *map) || map->kind > MAP_KIND_U64)
         return fail(-EUCLEAN, "\"%s\" is bound to a damaged map: run tarn check", name);
     if (map->kind != kind && (flags & TARN_MAP_U64 || flags & TARN_CREATE))

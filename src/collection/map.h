@@ -10,6 +10,9 @@
 
 #include <errno.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -73,10 +76,11 @@ static inline bool map_block(const struct tarn *seg, uint64_t ref, uint64_t size
 /* The bucket at ref with all its lines, or NULL. */
 static inline struct bucket *bucket_at(const struct tarn *seg, uint64_t ref, uint64_t *ret_lines)
 {
-    struct bucket *b = at_offset(seg, ref);
+    struct bucket *b;
     uint64_t lines;
     if (TARN_RARE(!map_block(seg, ref, sizeof *b)))
         return NULL;
+    b = at_offset(seg, ref);
     lines = __atomic_load_n(&b->lines, __ATOMIC_RELAXED);
     if (TARN_RARE(lines - 1 >= 1ull << 36 || !in_data(seg, ref, 64 * (1 + lines))))
         return NULL;
@@ -113,6 +117,26 @@ static inline int entry_is(const tarn_map *m, uint64_t ref, const struct key *k,
     return !memcmp((const char *)(e + 1) + value, k->bytes, k->size);
 }
 
+/* Bit i: slot i of the line has this tag. Without branches: where in a line a key stands cannot be predicted, and a wrong guess would
+ * keep the next look-up's cache misses from overlapping with this one's. What is found is loaded again, as one word. */
+static inline unsigned line_match(const uint64_t *slot, uint64_t tag)
+{
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    const __m128i *v = (const __m128i *)slot;
+    __m128i want = _mm_set1_epi32((int)tag), low, high;
+    __m128 a = _mm_castsi128_ps(_mm_loadu_si128(v)), b = _mm_castsi128_ps(_mm_loadu_si128(v + 1));
+    __m128 c = _mm_castsi128_ps(_mm_loadu_si128(v + 2)), d = _mm_castsi128_ps(_mm_loadu_si128(v + 3));
+    low = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)), 17), want); /* the words' upper halves */
+    high = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_castps_si128(_mm_shuffle_ps(c, d, 0xdd)), 17), want);
+    return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128()));
+#else
+    unsigned mask = 0;
+    for (unsigned i = 0; i < 8; i++)
+        mask |= (unsigned)(SLOT_TAG(__atomic_load_n(&slot[i], __ATOMIC_RELAXED)) == tag) << i;
+    return mask;
+#endif
+}
+
 /* Look through one bucket's slots. skip: SLOT_MOVES to pass over what belongs to the sibling, else 0. 1, 0, -EUCLEAN. */
 static inline int bucket_scan(const tarn_map *m, const struct bucket *b, uint64_t lines, uint64_t skip, const struct key *k, bool u64,
                               struct hit *ret_hit)
@@ -120,15 +144,15 @@ static inline int bucket_scan(const tarn_map *m, const struct bucket *b, uint64_
     uint64_t line = home_line(k->hash, lines), tag = k->hash >> 49;
     for (uint64_t n = 0; n < lines; n++) {
         uint64_t *slot = slots_of(b) + line * 8;
-        for (unsigned i = 0; i < 8; i++) {
-            uint64_t w = __atomic_load_n(&slot[i], __ATOMIC_ACQUIRE); /* pairs with the store of a filled entry's slot */
+        for (unsigned mask = line_match(slot, tag); mask; mask &= mask - 1) {
+            uint64_t *at = slot + __builtin_ctz(mask), w = load64(at); /* pairs with the store of a filled entry's slot */
             int e;
-            if (SLOT_TAG(w) != tag || !w || w & skip)
+            if (TARN_RARE(SLOT_TAG(w) != tag || !w || w & skip))
                 continue;
             e = entry_is(m, w & MAP_REF, k, u64);
             if (TARN_RARE(e == 0))
                 continue;
-            ret_hit->slot = &slot[i];
+            ret_hit->slot = at;
             ret_hit->word = w;
             return e;
         }
@@ -156,7 +180,7 @@ static inline int map_descend_fast(const tarn_map *m, uint64_t hash, struct wher
     const uint64_t *hint;
     if (TARN_RARE(depth > MAP_DEPTH_MOST || !(hint = directory_at(m->seg, m->map, hash & low_bits((unsigned)depth)))))
         return -EUCLEAN;
-    ref = load64(hint);
+    ref = load64(hint) & MAP_REF;
     __builtin_prefetch(slots_of(at_offset(m->seg, ref)) + 8 * home_line(hash, MAP_LINES)); /* beside the header's line */
     w->bucket = bucket_at(m->seg, ref, &w->lines);
     if (TARN_RARE(!w->bucket))

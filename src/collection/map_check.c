@@ -11,9 +11,10 @@
 
 static bool handle_for(struct tarn *seg, uint64_t root, tarn_map *ret)
 {
-    struct map *map = at_offset(seg, root);
+    struct map *map;
     if (!map_block(seg, root, sizeof *map))
         return false;
+    map = at_offset(seg, root);
     *ret = (tarn_map){.seg = seg, .map = map, .ref = root, .seed = map->seed, .u64 = map->kind == MAP_KIND_U64};
     return true;
 }
