@@ -5,6 +5,7 @@
  * Commit points: in a section its commit (log_word, then F = 0); alone the store of *place (intent, *place, F = 0, intent = 0).
  * No atomic instruction, no system call and no lock but in a refill. */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "heap/table.h"
@@ -12,9 +13,10 @@
 void cache_start(struct self *s, struct heap_cache *h)
 {
     const struct geometry *g = &s->seg->geometry;
-    memset(h, 0, sizeof *h);
+    memset(h, 0, offsetof(struct heap_cache, class)); /* the caches' blocks do not count where their count is 0 */
     for (uint32_t c = 0; c < class_count(g); c++) {
         const struct size_class *k = class_at(g, c);
+        h->class[c].count = 0;
         h->class[c].reciprocal = k->reciprocal;
         h->class[c].blocks = k->blocks;
         h->class[c].size = k->size;

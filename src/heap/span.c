@@ -324,5 +324,7 @@ uint32_t heap_adopt(struct self *s)
         if (gone)
             adopted += adopt_one(s, h, i, w);
     }
+    if (adopted)
+        reap_all(s, h, 1); /* so that what was in limbo there, or empty, does not wait for this participant to need memory */
     return adopted;
 }
