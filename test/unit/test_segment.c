@@ -463,7 +463,7 @@ static void create_under_address_limit(void *arg)
 static void grow_under_file_limit(void *arg)
 {
     struct rlimit limit = {2 << 20, 2 << 20};
-    struct tarn_options o = {.size = sizeof o, .limit = 16 << 20, .participants = 2};
+    struct tarn_options o = {.size = sizeof o, .initial = 4 << 20, .limit = 16 << 20, .participants = 2};
     tarn *seg;
     (void)arg;
     check(setrlimit(RLIMIT_FSIZE, &limit) == 0);
