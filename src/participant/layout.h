@@ -20,6 +20,7 @@
 #define SLOT_SECTION 4ull     /* taken in the open section */
 #define SLOT_INNER (1ull << 62) /* guards single-store changes only: after a death the lock is as it was; never put off */
 #define SLOT_MEND (1ull << 63)  /* made consistent in the open section: effective at its commit */
+#define SLOT_DIRTY (1ull << 61) /* came dirty, and is not made consistent yet: a hint for its unlock, which then looks at the owner word */
 #define SLOT_OFFSET 0x0000fffffffffff8ull
 
 /* The journal word: {state:2, log words in use:62}. Its store commits. */

@@ -39,7 +39,7 @@ struct self *self_slow(struct tarn *seg, int *ret_error);
 static inline struct self *self_of(struct tarn *seg, int *ret_error)
 {
     struct self *s = self_last;
-    if (TARN_RARE(!s || s->seg != seg || !s->id))
+    if (TARN_RARE(!s || s->seg != seg)) /* in a forked child seg is wiped too */
         return self_slow(seg, ret_error);
     return s;
 }

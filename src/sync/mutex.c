@@ -86,7 +86,7 @@ static __attribute__((noinline)) int release_slow(struct self *s, tarn_mutex *m)
 static inline int release(struct self *s, tarn_mutex *m)
 {
     uint64_t off = offset_of(s->seg, m), *slot = s->slot;
-    if (TARN_RARE(__atomic_load_n(&m->owner, __ATOMIC_RELAXED) != s->id || *slot != off || s->depth))
+    if (TARN_RARE(*slot != off || s->depth)) /* no flags: it is ours, from outside a section, and clean */
         return release_slow(s, m);
     unlock_now(s, m, slot, off, 0);
     return 0;
@@ -125,7 +125,7 @@ void mutex_end_slot(struct self *s, uint64_t *slot, unsigned journal_state)
     }
     if (v & SLOT_MEND)
         store32(&m->owner, s->id);
-    store64(slot, off | (v & SLOT_INNER));
+    store64(slot, off | (v & SLOT_INNER) | (v & SLOT_MEND ? 0 : v & SLOT_DIRTY));
 }
 
 void mutex_free_slot(struct self *dead, uint64_t slot, unsigned journal_state, uint32_t id)
@@ -158,15 +158,37 @@ static int check_address(tarn *seg, const tarn_mutex *m, const char *call)
     return 0;
 }
 
-int tarn_mutex_lock(tarn *seg, tarn_mutex *m)
+static __attribute__((noinline)) int lock_any(tarn *seg, tarn_mutex *m)
 {
     int e = 0;
     struct self *s = self_of(seg, &e);
-    if (TARN_RARE(!s))
+    if (!s)
         return e;
-    if (TARN_RARE(offset_of(seg, m) % 8 || offset_of(seg, m) >= seg->geometry.end))
-        return check_address(seg, m, "tarn_mutex_lock");
-    return take(s, m, s->slot_flags, MUTEX_WAIT, NULL);
+    e = check_address(seg, m, "tarn_mutex_lock");
+    return e ? e : take(s, m, s->slot_flags, MUTEX_WAIT, NULL);
+}
+
+/* Everything rare is a tail call, so that the rest needs no stack frame. */
+int tarn_mutex_lock(tarn *seg, tarn_mutex *m)
+{
+    struct self *s = self_last;
+    uint64_t off = offset_of(seg, m), *slot, taken;
+    uint32_t free = 0;
+    if (TARN_RARE(!s || s->seg != seg))
+        return lock_any(seg, m);
+    slot = s->slot;
+    if (TARN_RARE(*slot || off & 7 || off >= seg->geometry.end))
+        return lock_any(seg, m);
+    taken = off | s->slot_flags;
+    store64(slot, taken | SLOT_WANT);
+    if (TARN_RARE(!__atomic_compare_exchange_n(&m->owner, &free, s->id, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+        return mutex_take_slow(s, m, slot, s->slot_flags, MUTEX_WAIT, NULL);
+    compiler_barrier();
+    kill_point();
+    store64(slot, taken);
+    if (TARN_RARE(s->slot_flags))
+        s->section_slots = 1;
+    return 0;
 }
 
 int tarn_mutex_try(tarn *seg, tarn_mutex *m)
@@ -191,17 +213,21 @@ int tarn_mutex_timed(tarn *seg, tarn_mutex *m, const struct timespec *until)
     return e ? e : take(s, m, s->slot_flags, MUTEX_TIMED, until);
 }
 
+static __attribute__((noinline)) int unlock_any(tarn *seg, tarn_mutex *m)
+{
+    struct self *s = self_if(seg);
+    int e = check_address(seg, m, "tarn_mutex_unlock");
+    if (e)
+        return e;
+    return s ? release_slow(s, m) : not_held(m, "tarn_mutex_unlock");
+}
+
 int tarn_mutex_unlock(tarn *seg, tarn_mutex *m)
 {
     struct self *s = self_last;
-    if (TARN_RARE(!s || s->seg != seg || !s->id)) {
-        s = self_if(seg);
-        if (!s)
-            return not_held(m, "tarn_mutex_unlock");
-    }
-    if (TARN_RARE(offset_of(seg, m) % 8 || offset_of(seg, m) >= seg->geometry.end))
-        return check_address(seg, m, "tarn_mutex_unlock");
-    return release(s, m);
+    if (TARN_RARE(!s || s->seg != seg || *s->slot != offset_of(seg, m) || s->depth))
+        return unlock_any(seg, m);
+    return release(s, m); /* its quick half: the same is true there */
 }
 
 int tarn_mutex_consistent(tarn *seg, tarn_mutex *m)
@@ -216,7 +242,9 @@ int tarn_mutex_consistent(tarn *seg, tarn_mutex *m)
     if (s->depth) {
         store64(slot, *slot | SLOT_MEND);
         s->section_slots = 1;
-    } else
+    } else {
         store32(&m->owner, s->id);
+        store64(slot, *slot & ~SLOT_DIRTY);
+    }
     return 0;
 }

@@ -108,7 +108,7 @@ static int taken(struct self *s, struct waiting *w, uint32_t was)
     if (load64(&s->record->waits))
         store64(&s->record->waits, 0);
     bell_disarm(s);
-    store64(w->slot, (*w->slot & SLOT_OFFSET) | w->flags);
+    store64(w->slot, (*w->slot & SLOT_OFFSET) | w->flags | (was & ID_DIRTY ? SLOT_DIRTY : 0));
     if (w->flags)
         s->section_slots = 1;
     return was & ID_DIRTY ? TARN_RECOVERED : 0;
