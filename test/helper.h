@@ -95,7 +95,7 @@ static inline int in_child(void (*run)(void *arg), void *arg)
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(30);
+        alarm(60);
         run(arg);
         _exit(0);
     }

@@ -42,7 +42,7 @@ static void race_once(const char *url, unsigned flags, struct report report[RACE
             struct report r = {0};
             struct tarn_stat s;
             tarn *seg;
-            alarm(20);
+            alarm(60);
             start_together(line);
             r.result = tarn_open(url, flags, &small, &seg);
             if (r.result == 0) {
@@ -116,7 +116,7 @@ static void names_may_come_and_go(void **state)
         posix_without_tmpfile = hidden;
         for (int i = 0; i < 4; i++)
             if ((pid[i] = fork()) == 0) {
-                alarm(20);
+                alarm(60);
                 come_and_go(NULL);
                 _exit(0);
             }
@@ -278,7 +278,7 @@ static void crowded(void *arg)
     for (int i = 0; i < RACERS; i++)
         if ((pid[i] = fork()) == 0) {
             tarn *seg;
-            alarm(20);
+            alarm(60);
             start_together(line);
             int error = tarn_open("posix:/crowd", TARN_CREATE, &o, &seg);
             _exit(error == 0 ? 0 : error == -ENOSPC ? 2 : 1);
@@ -434,7 +434,7 @@ static void race_to_the_limit(void)
     pid_t pid[4];
     for (int i = 0; i < 4; i++)
         if ((pid[i] = fork()) == 0) {
-            alarm(20);
+            alarm(60);
             grow_racing();
             _exit(0);
         }
@@ -493,7 +493,7 @@ static void descriptors_are_handed_over(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
     pid_t pid = fork(); /* before the segment is there, so it comes by the socket alone */
     if (pid == 0) {
-        alarm(20);
+        alarm(60);
         receive_and_write(&sockets[1]);
         _exit(0);
     }
