@@ -211,6 +211,8 @@ struct snapshot {
     uint64_t *word, count, room;
     struct where where;
 };
+/* Have two entries the same key? Every length is checked. */
+bool map_same_key(const tarn_map *m, uint64_t a, uint64_t b);
 int map_snapshot(const tarn_map *m, uint64_t hash, struct snapshot *ret);
 /* reverse(prefix) + 2^(64 - depth): where the next bucket begins, in the order of reversed hashes. 0: there is none. */
 uint64_t map_after(const struct where *w);

@@ -77,17 +77,6 @@ static uint64_t entry_size(const tarn_map *m, uint64_t ref)
     return in_data(m->seg, ref, size) && (m->u64 || e->key_size) ? size : 0;
 }
 
-static bool same_key(const tarn_map *m, uint64_t a, uint64_t b)
-{
-    const struct entry_bytes *x = at_offset(m->seg, a), *y = at_offset(m->seg, b);
-    uint64_t size = x->key_size;
-    if (m->u64)
-        return ((const struct entry_u64 *)x)->key == ((const struct entry_u64 *)y)->key;
-    return size == y->key_size && in_data(m->seg, a, sizeof *x + size + x->value_size) &&
-           in_data(m->seg, b, sizeof *y + size + y->value_size) &&
-           !memcmp((const char *)(x + 1) + x->value_size, (const char *)(y + 1) + y->value_size, size);
-}
-
 static void check_entries(const tarn_map *m, const struct snapshot *p, const struct map_checker *k)
 {
     for (uint64_t i = 0; i < p->count; i++) {
@@ -102,7 +91,7 @@ static void check_entries(const tarn_map *m, const struct snapshot *p, const str
         else if (!is_right(hash, p->where.bucket->prefix, LINK_DEPTH(p->where.link)))
             k->damage(ref, "a map's entry: it is in another key's bucket", k->arg);
         for (uint64_t j = 0; j < i && i < 4096; j++)
-            if (SLOT_TAG(p->word[j]) == SLOT_TAG(w) && map_block(m->seg, p->word[j] & MAP_REF, 16) && same_key(m, p->word[j] & MAP_REF, ref))
+            if (SLOT_TAG(p->word[j]) == SLOT_TAG(w) && map_same_key(m, p->word[j] & MAP_REF, ref))
                 k->damage(ref, "a map's entry: its key is there twice", k->arg);
     }
 }

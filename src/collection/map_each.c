@@ -3,7 +3,7 @@
  * Buckets are visited in the order of their reversed prefixes: each holds one interval of reversed hashes, and a split cuts an interval in
  * two, so from the end of one bucket's interval the next bucket begins, whatever split meanwhile (as Redis's SCAN does). A bucket's words are copied,
  * overflow buckets before the first one (words move in that direction only), and count if its link is then unchanged: so
- * every entry that is there throughout is in exactly one copy. Its entries are then copied, under the same pin (or validated by the epoch, as in
+ * every entry that is there throughout is in exactly one copy; a key removed and put again meanwhile is shown once at most. Its entries are then copied, under the same pin (or validated by the epoch, as in
  * map_read.c), and shown without pin or lock: the callback may do anything. */
 #include <stdlib.h>
 #include <time.h>
@@ -80,6 +80,35 @@ int map_snapshot(const tarn_map *m, uint64_t hash, struct snapshot *p)
 
 /* ---- private copies of a bucket's entries ---- */
 
+bool map_same_key(const tarn_map *m, uint64_t a, uint64_t b)
+{
+    const struct entry_bytes *x = at_offset(m->seg, a), *y = at_offset(m->seg, b);
+    uint64_t size;
+    if (!map_block(m->seg, a, 16) || !map_block(m->seg, b, 16))
+        return false;
+    if (m->u64)
+        return ((const struct entry_u64 *)x)->key == ((const struct entry_u64 *)y)->key;
+    size = x->key_size;
+    return size == y->key_size && in_data(m->seg, a, sizeof *x + size + x->value_size) &&
+           in_data(m->seg, b, sizeof *y + size + y->value_size) &&
+           !memcmp((const char *)(x + 1) + x->value_size, (const char *)(y + 1) + y->value_size, size);
+}
+
+/* A key that was removed and put again while the words were read can have been seen in both its slots: it is shown once. */
+static void drop_twins(const tarn_map *m, struct snapshot *p)
+{
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < p->count; i++) {
+        bool twin = false;
+        for (uint64_t j = 0; j < kept && !twin; j++)
+            twin = SLOT_TAG(p->word[j]) == SLOT_TAG(p->word[i]) && map_same_key(m, p->word[j] & MAP_REF, p->word[i] & MAP_REF);
+        if (!twin)
+            p->word[kept++] = p->word[i];
+    }
+    p->count = kept;
+}
+
+
 /* {key size, value size}, value, key; each copy begins at a multiple of 8. */
 struct copies {
     char *bytes;
@@ -144,6 +173,8 @@ static int copy_entry(const tarn_map *m, uint64_t ref, struct copies *c)
 static int copy_bucket(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)
 {
     int e = map_snapshot(m, hash, p);
+    if (e == 0)
+        drop_twins(m, p);
     if (c)
         c->used = 0;
     for (uint64_t i = 0; c && e == 0 && i < p->count; i++)

@@ -265,8 +265,12 @@ static void walk_once(tarn_map *m, bool lasting)
     e = tarn_map_each(m, m == bytes ? see_bytes : see_number, NULL);
     all->again += e == -EAGAIN;
     check(e == 0 || (e == -EAGAIN));
-    for (uint32_t k = 0; e == 0 && k < KEYS; k++)
-        check(lasting && k % 16 == 0 ? shown[k] == 1 : shown[k] <= 1);
+    for (uint32_t k = 0; e == 0 && k < KEYS; k++) {
+        bool well = lasting && k % 16 == 0 ? shown[k] == 1 : shown[k] <= 1;
+        if (!well)
+            fprintf(stderr, "key %u was shown %u times\n", k, shown[k]);
+        check(well);
+    }
     all->walks++;
 }
 
