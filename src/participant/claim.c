@@ -208,9 +208,9 @@ static void unlock_byte(struct self *s)
 void record_leave(struct self *s)
 {
     struct record *r = s->record;
-    store32(&participants_of(s->seg)->orphans, 1);
     store64(&r->epoch, 0);
     store32(&r->generation, (r->generation + 1) & 0x7fff);
+    store32(&participants_of(s->seg)->orphans, 1); /* now its spans may be adopted; if we die before, our recoverer says so */
     store32(&r->state, RECORD_FREE);
     pthread_mutex_unlock(liveness_mutex(r));
     unlock_byte(s);

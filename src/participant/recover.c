@@ -67,9 +67,9 @@ static void put_right(struct self *me, uint32_t id)
     store64(&r->journal, JOURNAL(JOURNAL_IDLE, 0));
     store64(&r->epoch, 0);
     store64(&r->waits, 0);
-    store32(&participants_of(seg)->orphans, 1);
     __atomic_fetch_add(&h->recovered, 1, __ATOMIC_RELAXED);
     store32(&r->generation, (ID_GENERATION(id) + 1) & 0x7fff); /* first: an identity of the dead is never valid again */
+    store32(&participants_of(seg)->orphans, 1);                /* now its spans may be adopted */
     store32(&r->state, RECORD_FREE);
 }
 

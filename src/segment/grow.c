@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "os/os.h"
 
@@ -63,6 +64,23 @@ int cgroup_allows(const char *what, uint64_t size)
                ? 0
                : fail(-ENOMEM, "%s: %llu more bytes are more than this process's control group has left (%llu): raise its memory limit",
                       what, (unsigned long long)size, (unsigned long long)room);
+}
+
+/* ---- what may be touched ---- */
+
+/* A hostile writer's `committed` would have us touch what is not there. The file's size is asked only when the word is beyond all that was
+ * seen before; files only grow (memfds are sealed; who truncates a POSIX object harms everybody, as tarn.h says). */
+uint64_t committed_checked(const struct tarn *seg, uint64_t committed)
+{
+    uint64_t data = seg->geometry.zone[ZONE_DATA], backed = __atomic_load_n(&seg->backed, __ATOMIC_RELAXED);
+    struct stat st;
+    if (committed > seg->geometry.limit)
+        committed = seg->geometry.limit;
+    if (committed > backed && fstat(seg->fd, &st) == 0 && (uint64_t)st.st_size > data + backed) {
+        backed = (uint64_t)st.st_size - data;
+        __atomic_store_n((uint64_t *)&seg->backed, backed, __ATOMIC_RELAXED);
+    }
+    return committed < backed ? committed : backed;
 }
 
 /* ---- growing ---- */

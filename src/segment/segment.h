@@ -40,6 +40,7 @@ struct tarn {
     const struct backing *backing;  /* fixed; NULL: opened by descriptor */
     char *url;                      /* as opened, or NULL */
     uint64_t device, inode;         /* of fd: two opens of one segment share one handle */
+    uint64_t backed;                /* bytes of data space that the file was seen to have; only rises */
     uint32_t opens;                 /* counted handles; under the list's lock */
     struct tarn *next;              /* in the process's list; under its lock */
 
@@ -55,11 +56,13 @@ static inline struct segment_header *header_of(const struct tarn *seg)
 {
     return (struct segment_header *)seg->base;
 }
-/* Bytes of data space that may be touched; read anew at each call, never trusted beyond the limit. Pairs with grow's release. */
+/* committed as read, less what is beyond the limit, or beyond what the backing really has. grow.c */
+uint64_t committed_checked(const struct tarn *seg, uint64_t committed);
+/* Bytes of data space that may be touched; read anew at each call, never trusted beyond what the backing has. Pairs with grow's release. */
 static inline uint64_t committed_of(const struct tarn *seg)
 {
     uint64_t c = __atomic_load_n(&header_of(seg)->committed, __ATOMIC_ACQUIRE);
-    return c > seg->geometry.limit ? seg->geometry.limit : c;
+    return TARN_RARE(c > __atomic_load_n(&seg->backed, __ATOMIC_RELAXED)) ? committed_checked(seg, c) : c;
 }
 static inline uint64_t offset_of(const struct tarn *seg, const void *p)
 {

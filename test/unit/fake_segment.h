@@ -57,6 +57,7 @@ static inline struct fake *fake_make(uint32_t span_size, uint64_t limit)
     if (geometry_compute(g) < 0)
         abort();
     f->seg.fd = -1;
+    f->seg.backed = limit;
     f->seg.exchange_unlock = true; /* a fence will do: it is one process */
     f->seg.base = mmap(NULL, g->end, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (f->seg.base == MAP_FAILED)
