@@ -420,16 +420,29 @@ static void a_greater_segment_grows_in_greater_steps(void **state)
     assert_int_equal(tarn_close(seg), 0);
 }
 
+static void a_committed_word_beyond_the_backing_is_not_believed(void **state)
+{
+    (void)state;
+    tarn *seg = open_ok("anon:", TARN_CREATE, &small);
+    uint64_t real = header_of(seg)->committed, data = seg->geometry.zone[ZONE_DATA];
+    header_of(seg)->committed = seg->geometry.limit;
+    assert_int_equal(committed_of(seg), real);
+    assert_null(tarn_ptr(seg, data + real, 1));
+    assert_non_null(tarn_ptr(seg, data + real - 1, 1));
+    header_of(seg)->committed = real;
+    assert_int_equal(tarn_close(seg), 0);
+}
+
 static void a_grower_who_was_outrun_takes_nothing_back(void **state)
 {
     (void)state;
     tarn *seg = open_ok("anon:", TARN_CREATE, &small);
     interloper = &header_of(seg)->committed;
     assert_int_equal(segment_grow(seg, 65536), 0); /* the other's two spans are enough */
-    assert_int_equal(committed_of(seg), (128 + 128) << 10);
+    assert_int_equal(header_of(seg)->committed, (128 + 128) << 10);
     interloper = &header_of(seg)->committed;
     assert_int_equal(segment_grow(seg, 3 * 65536), 0); /* they are not: one more */
-    assert_int_equal(committed_of(seg), (256 + 192) << 10);
+    assert_int_equal(header_of(seg)->committed, (256 + 192) << 10);
     memset(seg->base + seg->geometry.zone[ZONE_DATA] + (384 << 10), 1, 65536);
     assert_int_equal(tarn_close(seg), 0);
 }
@@ -856,6 +869,7 @@ int main(void)
         cmocka_unit_test(refs_reach_committed_bytes_only),
         cmocka_unit_test(growth_ends_at_the_limit),
         cmocka_unit_test(a_greater_segment_grows_in_greater_steps),
+        cmocka_unit_test(a_committed_word_beyond_the_backing_is_not_believed),
         cmocka_unit_test(a_grower_who_was_outrun_takes_nothing_back),
         cmocka_unit_test(damaged_counts_do_not_grow),
         cmocka_unit_test(limits_of_the_process_are_named),
