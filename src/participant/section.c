@@ -113,16 +113,15 @@ static int none_open(const char *call)
 int tarn_save(tarn *seg, void *address, size_t size)
 {
     struct self *s = open_here(seg);
-    uint64_t offset = offset_of(seg, address), from = offset & ~7ull, to;
+    uint64_t offset = offset_of(seg, address), from = offset & ~7ull;
     int e;
     if (TARN_RARE(!s))
         return none_open("tarn_save");
     if (TARN_RARE(size == 0))
         return 0;
-    to = (offset + size + 7) & ~7ull;
-    if (TARN_RARE(to < offset || !in_data(seg, from, to - from)))
+    if (TARN_RARE(!in_data(seg, offset, size))) /* its ends are whole words, so the words around are in it too */
         return fail(-EINVAL, "tarn_save: %zu bytes at %p are not in the segment's committed data", size, address);
-    e = log_save(s, from, (to - from) / 8);
+    e = log_save(s, from, (offset + size - from + 7) / 8);
     if (TARN_RARE(e))
         return fail(e, "the section's log is full (%llu words) and no memory is left for more of it: abort, or commit in "
                        "smaller sections",
