@@ -4,18 +4,21 @@
 #ifndef BENCH_CORE_H
 #define BENCH_CORE_H
 
+#include <stdbool.h>
 #include <tarn.h>
 
 void core_mutex(void);
 void core_handover(void);
 void core_section(void);
 void core_churn(void);
+void core_churn_cleared(void);
 void core_map(void);
 
 /* A result of tarn: negative is bench_die, with what tarn says about it. */
 int core_good(int result, const char *what);
 /* A nameless segment; forked children share it. */
 tarn *core_segment(uint64_t initial);
+tarn *core_segment_with(uint64_t initial, bool uninitialized); /* blocks come uncleared, as other heaps' do */
 /* A zeroed block in it, aligned to 64. */
 void *core_block(tarn *seg, size_t size);
 /* Check that it is undamaged, and close it. */

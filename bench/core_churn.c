@@ -1,8 +1,9 @@
 /* bench/core_churn.c - alloc_into and free_from: a ring of 10,000 live blocks of 16 to 1,024 bytes, the oldest freed, one
  * allocated; and Boost's rbtree_best_fit in a managed segment. The time is a pair's: one freed, one allocated.
  *
- * tarn's blocks come zeroed, and each has its ref stored where a crash finds it; Boost's come as they are, and a crash there
- * leaves the heap's mutex locked for ever. Beside that the work is the same (work.h). Both rings lie in shared memory, and both
+ * core.churn: in a segment made with `uninitialized`, so blocks come as they are on both sides; core.churn_cleared: in a default one, where tarn
+ * zeroes each. Each of tarn's has its ref stored where a crash finds it; a crash in Boost's leaves the heap's mutex locked for ever. Beside that
+ * the work is the same (work.h). Both rings lie in shared memory, and both
  * find a block by adding its offset to an address, unchecked: Boost by its offset_ptr, tarn's side by what a ref is by definition.
  *
  * SPDX-License-Identifier: MIT */
@@ -10,6 +11,7 @@
 #include "peers.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define PAIRS 100000u
 #define BOOST_BYTES (32u << 20)
@@ -71,7 +73,7 @@ static uint64_t allocated(tarn *seg)
     return stat.allocated;
 }
 
-void core_churn(void)
+static void compare(const char *figure, bool uninitialized)
 {
     bench_pin(0);
     uint16_t *sizes = calloc(CHURN_SIZES, sizeof *sizes);
@@ -79,9 +81,10 @@ void core_churn(void)
         bench_die("no memory");
     for (uint64_t i = 0; i < CHURN_SIZES; i++)
         sizes[i] = (uint16_t)(CHURN_LEAST + bench_mix(i + 1) % (CHURN_MOST - CHURN_LEAST + 1));
-    struct heap ours = {.seg = core_segment(TARN_BYTES), .churn = {.size = sizes}};
+    struct heap ours = {.seg = core_segment_with(TARN_BYTES, uninitialized), .churn = {.size = sizes}};
     struct boost boost = {.heap = peer_boost_heap_open(BOOST_BYTES), .churn = {.size = sizes}};
     ours.ring = core_block(ours.seg, CHURN_RING * sizeof *ours.ring);
+    memset(ours.ring, 0, CHURN_RING * sizeof *ours.ring);
     ours.base = (unsigned char *)ours.ring - tarn_ref_of(ours.seg, ours.ring);
     uint64_t before = allocated(ours.seg);
     churn_fill(&ours.churn, &ours, heap_alloc, heap_at);
@@ -91,7 +94,7 @@ void core_churn(void)
         boost_sample(&boost);
     }
     struct outcome o;
-    bench_compare("core.churn", "ns", &me, &peer, 1, bench_reps(21), false, &o);
+    bench_compare(figure, "ns", &me, &peer, 1, bench_reps(21), false, &o);
     if (allocated(ours.seg) <= before)
         bench_die("core.churn: tarn_stat does not see the blocks");
     for (unsigned slot = 0; slot < CHURN_RING; slot++)
@@ -105,3 +108,6 @@ void core_churn(void)
     core_close(ours.seg);
     free(sizes);
 }
+
+void core_churn(void) { compare("core.churn", true); }
+void core_churn_cleared(void) { compare("core.churn_cleared", false); }

@@ -20,6 +20,7 @@ static const char *const figures[] = {
     "core.section.two_words_ns",
     "core.section.two_words/pmemobj",
     "core.churn",
+    "core.churn_cleared",
     "core.map_get",
     NULL,
 };
@@ -31,9 +32,11 @@ int core_good(int result, const char *what)
     return result;
 }
 
-tarn *core_segment(uint64_t initial)
+tarn *core_segment(uint64_t initial) { return core_segment_with(initial, false); }
+
+tarn *core_segment_with(uint64_t initial, bool uninitialized)
 {
-    struct tarn_options options = {.size = sizeof options, .initial = initial};
+    struct tarn_options options = {.size = sizeof options, .initial = initial, .uninitialized = uninitialized};
     tarn *seg;
     core_good(tarn_open("anon:", TARN_CREATE, &options, &seg), "tarn_open");
     return seg;
@@ -78,6 +81,8 @@ int main(int argc, char **argv)
         core_section();
     if (bench_wanted("core.churn"))
         core_churn();
+    if (bench_wanted("core.churn_cleared"))
+        core_churn_cleared();
     if (bench_wanted("core.map_get"))
         core_map();
     return 0;

@@ -86,7 +86,8 @@ struct tarn_options {
     uint32_t record_size;      /* bytes of a participant's record, power of two, 2048 to 65536; default 8192 */
     uint32_t span_size;        /* bytes of a span, power of two, 4096 to 65536; default 65536 */
     uint32_t exchange_unlock;  /* 1: unlock by an atomic exchange, for processes that cannot register for membarrier */
-    uint32_t reserved[7];      /* 0 */
+    uint32_t uninitialized;    /* 1: tarn_alloc and tarn_alloc_into do not clear blocks: they show what was there before. For speed */
+    uint32_t reserved[6];      /* 0 */
 };
 
 /* tarn_open - open the segment that a URL names.

@@ -147,16 +147,19 @@ static void forget_pick(struct heap_cache *h, uint64_t block)
         }
 }
 
-int heap_pick(struct self *s, uint64_t size, struct fresh *ret_fresh)
+static int pick_cleared(struct self *s, uint64_t size, bool zero, struct fresh *ret_fresh)
 {
     struct fresh f;
     int e = pick(s, cache_of(s), size, &f);
     if (e)
         return e;
-    memset(at_offset(s->seg, f.block), 0, f.size);
+    if (zero)
+        memset(at_offset(s->seg, f.block), 0, f.size);
     *ret_fresh = f;
     return 0;
 }
+
+int heap_pick(struct self *s, uint64_t size, struct fresh *ret_fresh) { return pick_cleared(s, size, true, ret_fresh); }
 
 void heap_unpick(struct self *s, const struct fresh *f)
 {
@@ -244,41 +247,46 @@ static __attribute__((noinline)) int alloc_into_slow(struct self *s, uint64_t *p
         return fail(-EEXIST, "the place at offset %llu holds ref %llu: free that first, or it would be lost", (unsigned long long)at,
                     (unsigned long long)load64(place));
     if (s->journal) { /* part of the open section */
-        if ((e = log_save(s, at, 1)) || (e = heap_alloc(s, size, true, &block)))
+        if ((e = log_save(s, at, 1)) || (e = heap_alloc(s, size, !s->seg->uninitialized, &block)))
             return e;
         store64(place, block);
         return 0;
     }
-    if ((e = heap_pick(s, size, &f)))
+    if ((e = pick_cleared(s, size, !s->seg->uninitialized, &f)))
         return e;
     heap_publish(s, &f, place, f.block);
     return 0;
 }
 
-int heap_alloc_into(struct self *s, uint64_t *place, uint64_t size)
+/* The fast path: a small block that is in the cache. A cache that is not begun yet has no blocks, and no sizes. Everything rare is a tail
+ * call. The place is checked against committed data once, here; names' places are rare. */
+static inline int alloc_into_fast(struct self *s, uint64_t *place, uint64_t size)
 {
     struct heap_cache *h = s->heap;
     struct tarn *seg = s->seg;
     const struct geometry *g = &seg->geometry;
-    uint64_t at = offset_of(seg, place), block, within, *f;
+    uint64_t data = g->zone[ZONE_DATA], at = offset_of(seg, place), from, within, *f;
     struct class_cache *q;
-    if (TARN_RARE(h->id != s->id || size - 1 >= h->small_most || at & 7 || !in_writable(seg, at, 8)))
+    if (TARN_RARE(size - 1 >= h->small_most || at & 7 || at - data >= committed_of(seg)))
         return alloc_into_slow(s, place, size);
     q = &h->class[class_of_size(size)];
     if (TARN_RARE(!q->count || *place || s->journal))
         return alloc_into_slow(s, place, size);
-    block = q->block[q->count - 1];
-    within = ((block - g->zone[ZONE_DATA]) & (g->span_size - 1)) * q->reciprocal >> 32;
-    f = free_words(span_at(seg, (uint32_t)((block - g->zone[ZONE_DATA]) >> g->span_shift))) + (within >> 6);
-    memset(at_offset(seg, block), 0, q->size);
+    from = q->block[q->count - 1] - data;
+    within = (from & (g->span_size - 1)) * q->reciprocal >> 32;
+    f = free_words(span_at(seg, (uint32_t)(from >> g->span_shift))) + (within >> 6);
+    if (!seg->uninitialized)
+        memset(at_offset(seg, data + from), 0, q->size);
     compiler_barrier();
     q->count--;
     store64(&s->record->intent, at | INTENT_ALLOC);
-    store64(place, block); /* commit: recovery goes on from here */
+    store64(place, data + from); /* commit: recovery goes on from here */
     store64(f, *f & ~(1ull << (within & 63)));
     store64(&s->record->intent, 0);
     return 0;
 }
+
+int heap_alloc_into(struct self *s, uint64_t *place, uint64_t size) { return alloc_into_fast(s, place, size); }
 
 int heap_alloc_extent(struct self *s, uint64_t *place)
 {
@@ -300,12 +308,12 @@ int tarn_alloc(tarn *seg, size_t size, tarn_ref *ret_ref)
         return e;
     if (TARN_RARE(!s->journal))
         return fail(-EPERM, "tarn_alloc: this thread has no section open here: call tarn_begin, or use tarn_alloc_into");
-    return heap_alloc(s, size, true, ret_ref);
+    return heap_alloc(s, size, !seg->uninitialized, ret_ref);
 }
 
 int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size)
 {
     int e = 0;
     struct self *s = self_of(seg, &e);
-    return TARN_RARE(!s) ? e : heap_alloc_into(s, place, size);
+    return TARN_RARE(!s) ? e : alloc_into_fast(s, place, size);
 }

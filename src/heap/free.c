@@ -98,27 +98,44 @@ static __attribute__((noinline)) int free_from_slow(struct self *s, uint64_t *pl
     return 0;
 }
 
-/* The fast path: a freed small block of one's own span, outside any section. */
-int heap_free_from(struct self *s, uint64_t *place, unsigned kind)
+/* The fast path: a small block of one's own span, outside any section, into a cache with room (one that is not begun has no blocks: index
+ * < blocks fails). */
+static inline int free_from_fast(struct self *s, uint64_t *place)
 {
     struct heap_cache *h = s->heap;
     struct tarn *seg = s->seg;
-    uint64_t at = offset_of(seg, place);
+    const struct geometry *g = &seg->geometry;
+    uint64_t data = g->zone[ZONE_DATA], at = offset_of(seg, place), committed = committed_of(seg), from, word, within, index, *f, bit;
     struct class_cache *q;
-    struct block b;
-    if (TARN_RARE(h->id != s->id || s->journal || kind != LOG_FREE || at & 7 || !in_writable(seg, at, 8)))
-        return free_from_slow(s, place, kind);
-    if (TARN_RARE(!block_find(seg, *place, &b) || SPAN_OWNER(b.word) != s->id || block_is_run(&b)))
-        return free_from_slow(s, place, kind);
-    q = &h->class[SPAN_ARGUMENT(b.word)];
-    if (TARN_RARE(*b.free_word & b.free_bit || *b.freed_byte || q->count == CACHED))
-        return free_from_slow(s, place, kind);
+    struct span *span;
+    if (TARN_RARE(at & 7 || at - data >= committed || s->journal))
+        return free_from_slow(s, place, LOG_FREE);
+    from = *place - data;
+    if (TARN_RARE(from >= committed))
+        return free_from_slow(s, place, LOG_FREE);
+    span = span_at(seg, (uint32_t)(from >> g->span_shift));
+    word = load64(&span->word);
+    if (TARN_RARE(SPAN_OWNER(word) != s->id || SPAN_STATE(word) != SPAN_SMALL || SPAN_ARGUMENT(word) >= CLASSES))
+        return free_from_slow(s, place, LOG_FREE);
+    q = &h->class[SPAN_ARGUMENT(word)];
+    within = from & (g->span_size - 1);
+    index = within * q->reciprocal >> 32;
+    f = free_words(span) + (index >> 6);
+    bit = 1ull << (index & 63);
+    if (TARN_RARE(q->count >= CACHED || index >= q->blocks || index * q->size != within || *f & bit ||
+                  freed_bytes(seg, (uint32_t)(from >> g->span_shift), class_at(g, SPAN_ARGUMENT(word)))[index]))
+        return free_from_slow(s, place, LOG_FREE);
     store64(&s->record->intent, at | INTENT_FREE);
-    store64(b.free_word, *b.free_word | b.free_bit); /* commit: recovery goes on from here */
+    store64(f, *f | bit); /* commit: recovery goes on from here */
     store64(place, 0);
     store64(&s->record->intent, 0);
-    q->block[q->count++] = b.offset;
+    q->block[q->count++] = data + from;
     return 0;
+}
+
+int heap_free_from(struct self *s, uint64_t *place, unsigned kind)
+{
+    return kind == LOG_FREE ? free_from_fast(s, place) : free_from_slow(s, place, kind);
 }
 
 /* ---- leaving ---- */
@@ -153,12 +170,12 @@ int tarn_free_from(tarn *seg, tarn_ref *place)
 {
     int e = 0;
     struct self *s = self_of(seg, &e);
-    return TARN_RARE(!s) ? e : heap_free_from(s, place, LOG_FREE);
+    return TARN_RARE(!s) ? e : free_from_fast(s, place);
 }
 
 int tarn_retire_from(tarn *seg, tarn_ref *place)
 {
     int e = 0;
     struct self *s = self_of(seg, &e);
-    return TARN_RARE(!s) ? e : heap_free_from(s, place, LOG_RETIRE);
+    return TARN_RARE(!s) ? e : free_from_slow(s, place, LOG_RETIRE);
 }

@@ -49,6 +49,8 @@ static int check_values(const struct tarn_options *o)
         return fail(-EINVAL, "options.limit is %llu, and may be 64 KiB to 2^46", (unsigned long long)o->limit);
     if (o->exchange_unlock > 1)
         return fail(-EINVAL, "options.exchange_unlock is %u, and may be 0 or 1", o->exchange_unlock);
+    if (o->uninitialized > 1)
+        return fail(-EINVAL, "options.uninitialized is %u, and may be 0 or 1", o->uninitialized);
     return 0;
 }
 
@@ -70,7 +72,7 @@ int plan_make(const struct tarn_options *options, struct plan *ret)
     g->record_size = o->record_size ? o->record_size : RECORD_SIZE;
     g->records = (o->participants ? o->participants : PARTICIPANTS) + 1; /* one is kept for who must recover first */
     g->limit = whole(o->limit ? o->limit : LIMIT, g->span_size);
-    g->options = o->exchange_unlock ? SEGMENT_EXCHANGE_UNLOCK : 0;
+    g->options = (o->exchange_unlock ? SEGMENT_EXCHANGE_UNLOCK : 0u) | (o->uninitialized ? SEGMENT_UNINITIALIZED : 0u);
     if ((error = geometry_compute(g)) < 0)
         return error;
     if (o->initial > g->limit)

@@ -18,7 +18,8 @@
 #define SEGMENT_BYTE_ORDER 0x01020304u
 
 enum segment_option { /* bits of segment_header.options */
-    SEGMENT_EXCHANGE_UNLOCK = 1
+    SEGMENT_EXCHANGE_UNLOCK = 1,
+    SEGMENT_UNINITIALIZED = 2 /* users' blocks are not cleared */
 };
 
 enum segment_zone { ZONE_PARTICIPANT, ZONE_NAME, ZONE_SIDE, ZONE_DATA, ZONES };

@@ -137,6 +137,7 @@ int handle_map(const char *what, int fd, const struct geometry *g, bool readonly
                          .geometry = *g,
                          .readonly = readonly,
                          .exchange_unlock = g->options & SEGMENT_EXCHANGE_UNLOCK,
+                         .uninitialized = g->options & SEGMENT_UNINITIALIZED,
                          .fd = fd,
                          .backing = backing,
                          .url = url,

@@ -35,7 +35,7 @@ struct geometry {
 struct tarn {
     char *base;                     /* where this process has it; fixed */
     struct geometry geometry;       /* fixed */
-    bool readonly, exchange_unlock; /* fixed */
+    bool readonly, exchange_unlock, uninitialized; /* fixed */
     int fd;                         /* of the backing; fixed */
     const struct backing *backing;  /* fixed; NULL: opened by descriptor */
     char *url;                      /* as opened, or NULL */
