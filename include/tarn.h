@@ -245,7 +245,7 @@ TARN_API int tarn_abort(tarn *seg);
 TARN_API int tarn_alloc(tarn *seg, size_t size, tarn_ref *ret_ref);
 
 /* tarn_free - give a block back when the section commits; it may be handed out again at once, so only for blocks that nobody
- * reads without a lock. -EPERM: no section; -EINVAL: not an allocated block. */
+ * reads without a lock, and in which no mutex lies that others may be waiting for (such blocks are retired). -EPERM: no section; -EINVAL: not an allocated block. */
 TARN_API int tarn_free(tarn *seg, tarn_ref ref);
 
 /* tarn_retire - as tarn_free, but the block is handed out again only after every reader that might still look at it

@@ -75,6 +75,8 @@ static uint64_t walk(struct self *s, const tarn_mutex *m)
         r = record_at(seg, ID_INDEX(o));
         count = load64(&r->waits_count);
         w = load64(&r->waits);
+        if (load64(&r->waits_count) != count) /* another wait since: with it a circle might be seen that never was */
+            return 0;
         if (!w || w & 1 || !in_writable(seg, w & SLOT_OFFSET, sizeof *m))
             return 0;
         mark = (mark ^ o ^ w << 20 ^ count << 7) * 0xff51afd7ed558ccdull;
