@@ -147,9 +147,11 @@ static uint32_t collect(struct self *s, struct heap_cache *h, uint32_t index, co
     if (old)
         span->aged_at = 0;
     if (waiting && !aging && (greedy || waiting * PART_RETIRED >= k->blocks)) {
+        uint64_t any = 0;
         leave_in_use(seg, index, k, retired, freed); /* what is in hand may be found by new readers yet: its grace has not begun */
-        memcpy(aged, retired, k->words * sizeof *aged);
-        span->aged_at = epoch_now(seg) + 1; /* after the R bytes were seen */
+        for (uint32_t w = 0; w < k->words; w++)
+            any |= aged[w] = retired[w];
+        span->aged_at = any ? epoch_now(seg) + 1 : 0; /* after the R bytes were seen */
     }
     *ret_waiting += waiting;
     if (!ready || !(greedy || old || ready * PART_FREED >= k->blocks))
