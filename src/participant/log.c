@@ -4,6 +4,7 @@
  * over is padding (an entry that saves words of offset 0). Every entry is whole before the journal word counts it.
  * Extents are blocks of the heap, linked by one store, and stay with the record for ever: whoever claims it inherits them. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "participant/log.h"
 
@@ -85,14 +86,85 @@ static uint64_t room(struct self *s, uint64_t least, uint64_t most, uint64_t **r
     }
 }
 
+/* The entry that ends at word n - 1 and its length; its last word. 0: damaged. */
+static uint64_t entry_before(struct self *s, uint64_t n, uint64_t *ret_word, uint64_t **ret_saved)
+{
+    uint64_t *at = word_at(s, n - 1), w, k;
+    if (!at)
+        return 0;
+    w = *at;
+    k = LOG_KIND(w) < LOG_ALLOC ? LOG_KIND(w) : 0;
+    if (k > n - 1 - s->log_base)
+        return 0;
+    *ret_word = w;
+    *ret_saved = at - k;
+    return k + 1;
+}
+
+/* ---- the private set of blocks freed in this section ---- */
+
+enum { FREED_FEW = 16 }; /* frees up to which the log is read instead */
+
+static void put_freed(uint64_t *set, uint32_t room, uint64_t block)
+{
+    uint64_t at = block * 0x9e3779b97f4a7c15ull >> 20;
+    while (set[at & (room - 1)])
+        at++;
+    set[at & (room - 1)] = block;
+}
+
+/* A greater set, with all that the log has. Without memory for it the log is read, which is slow and right. */
+static void rebuild_freed(struct self *s)
+{
+    uint32_t room = 64;
+    uint64_t n = JOURNAL_WORDS(s->journal), w, k, *saved, *set;
+    while (room < s->frees * 4)
+        room *= 2;
+    free(s->freed);
+    s->freed = NULL;
+    s->freed_room = 0;
+    set = calloc(room, sizeof *set);
+    if (!set)
+        return;
+    for (uint32_t left = s->frees; n && left && (k = entry_before(s, n, &w, &saved)); n -= k)
+        if (LOG_KIND(w) > LOG_ALLOC) {
+            put_freed(set, room, LOG_OFFSET(w));
+            left--;
+        }
+    s->freed = set;
+    s->freed_room = room;
+}
+
+static void note_freed(struct self *s, uint64_t block)
+{
+    if (s->frees == 1)
+        log_forget_freed(s);
+    if (s->frees <= FREED_FEW)
+        return;
+    if (s->frees * 2 > s->freed_room)
+        rebuild_freed(s);
+    else
+        put_freed(s->freed, s->freed_room, block);
+}
+
+void log_forget_freed(struct self *s)
+{
+    free(s->freed);
+    s->freed = NULL;
+    s->freed_room = 0;
+}
+
 int log_word(struct self *s, uint64_t word)
 {
     uint64_t *at;
     if (!room(s, 1, 1, &at))
         return -ENOSPC;
     store64(at, word);
-    s->frees += LOG_KIND(word) != LOG_ALLOC;
     put_journal(s, JOURNAL_OPEN, JOURNAL_WORDS(s->journal) + 1);
+    if (LOG_KIND(word) != LOG_ALLOC) {
+        s->frees++;
+        note_freed(s, LOG_OFFSET(word));
+    }
     return 0;
 }
 
@@ -115,24 +187,15 @@ int log_save(struct self *s, uint64_t offset, uint64_t words)
     return 0;
 }
 
-/* The entry that ends at word n - 1 and its length; its last word. 0: damaged. */
-static uint64_t entry_before(struct self *s, uint64_t n, uint64_t *ret_word, uint64_t **ret_saved)
-{
-    uint64_t *at = word_at(s, n - 1), w, k;
-    if (!at)
-        return 0;
-    w = *at;
-    k = LOG_KIND(w) < LOG_ALLOC ? LOG_KIND(w) : 0;
-    if (k > n - 1 - s->log_base)
-        return 0;
-    *ret_word = w;
-    *ret_saved = at - k;
-    return k + 1;
-}
-
 bool log_frees(struct self *s, uint64_t block)
 {
     uint64_t n = JOURNAL_WORDS(s->journal), w, *saved;
+    if (s->freed_room && s->frees > FREED_FEW) {
+        for (uint64_t at = block * 0x9e3779b97f4a7c15ull >> 20; s->freed[at & (s->freed_room - 1)]; at++)
+            if (s->freed[at & (s->freed_room - 1)] == block)
+                return true;
+        return false;
+    }
     for (uint32_t left = s->frees; n && left;) {
         uint64_t k = entry_before(s, n, &w, &saved);
         if (!k)

@@ -9,4 +9,7 @@ void log_undo(struct self *s);
 /* Apply a committed journal's frees: leaves {committed, 0}, intent 0. Repeatable. */
 void log_apply(struct self *s);
 
+/* Give the private set of freed blocks back: the section, or the self, ends. */
+void log_forget_freed(struct self *s);
+
 #endif

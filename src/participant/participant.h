@@ -22,6 +22,8 @@ struct self {
     uint32_t frees;           /* LOG_FREE and LOG_RETIRE entries in the log */
     uint32_t read_depth;
     uint32_t code;            /* 1 + index % 127: what it writes into the R byte of a block it frees */
+    uint64_t *freed;          /* blocks freed in this section, by open addressing: a second free is seen without reading the log */
+    uint32_t freed_room;      /* words of it, a power of two; 0: none yet, the log is read */
     uint32_t section_slots;   /* slots with SECTION, DEFER or MEND: the end pass has something to do */
     uint64_t slots_used;      /* record->slots_used */
     uint32_t bell;            /* nested bell_arm */
@@ -98,7 +100,7 @@ void bell_disarm(struct self *s);
 
 /* One word of the kinds LOG_ALLOC, LOG_FREE, LOG_RETIRE. 0, or -ENOSPC. */
 int log_word(struct self *s, uint64_t word);
-/* Is block listed to be freed in the open section already? */
+/* Is block listed to be freed in the open section already? Quick for many frees, as long as there is private memory. */
 bool log_frees(struct self *s, uint64_t block);
 /* Save n words at offset, which the caller has checked. 0, -ENOSPC. */
 int log_save(struct self *s, uint64_t offset, uint64_t words);

@@ -11,7 +11,7 @@
 #include "os/futex.h"
 #include "os/os.h"
 #include "participant/claim.h"
-#include "participant/participant.h"
+#include "participant/log.h"
 
 __thread struct self *self_last __attribute__((tls_model("initial-exec")));
 static __thread struct self *self_list __attribute__((tls_model("initial-exec")));
@@ -35,6 +35,7 @@ static void unlink_self(struct self *s)
     if (self_last == s)
         self_last = NULL;
     s->seg->selves--;
+    log_forget_freed(s);
     os_wipe_free(s, self_bytes());
 }
 
