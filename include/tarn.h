@@ -57,7 +57,11 @@ struct tarn_type {
     uint64_t size;    /* in bytes, 1 or more */
     uint32_t version;
 };
+#ifdef __cplusplus
+#define TARN_TYPE_V(type, v) (tarn_type{#type, sizeof(type), static_cast<uint32_t>(v)})
+#else
 #define TARN_TYPE_V(type, v) ((struct tarn_type){#type, sizeof(type), (v)})
+#endif
 #define TARN_TYPE(type) TARN_TYPE_V(type, 0)
 
 /* A mutex, for a segment's memory. Zeroed bytes are an unlocked one; needs no initialisation and no destruction.
