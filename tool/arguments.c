@@ -1,0 +1,188 @@
+/* arguments.c - what the commands do alike with their arguments: options, sizes, opening; and complaints.
+ *
+ * A complaint names the thing and the cure, on stderr, and says nothing about what went well. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+/* ---- complaints ---- */
+
+static void say(const char *command, const char *format, va_list list)
+{
+    fflush(stdout);
+    fprintf(stderr, command ? "tarn %s: " : "tarn: ", command);
+    vfprintf(stderr, format, list);
+    fputc('\n', stderr);
+}
+
+void complain(const char *command, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    say(command, format, list);
+    va_end(list);
+}
+
+int misused(const struct command *c, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    say(c->name, format, list);
+    va_end(list);
+    fprintf(stderr, "usage: tarn %s %s (tarn %s --help tells more)\n", c->name, c->arguments, c->name);
+    return USAGE;
+}
+
+static int status_of(int error)
+{
+    switch (error) {
+    case -EINVAL:
+    case -ENAMETOOLONG:
+    case -E2BIG: return USAGE;
+    case -ENOENT:
+    case -EEXIST:
+    case -EUCLEAN:
+    case -EPROTO:
+    case -ESTALE: return WRONG;
+    default: return REFUSED;
+    }
+}
+
+int failed(const struct command *c, int error)
+{
+    complain(c->name, "%s", tarn_error());
+    return status_of(error);
+}
+
+/* ---- options ---- */
+
+int next_option(const struct command *c, int argc, char **argv, const char *letters,
+                const struct option *names, int *ret_status)
+{
+    opterr = 0;
+    int option = getopt_long(argc, argv, letters, names, NULL);
+    switch (option) {
+    case 'h':
+        print_help(c);
+        *ret_status = DONE;
+        return ENDED;
+    case ':': *ret_status = misused(c, "%s needs a value behind it", argv[optind - 1]); return ENDED;
+    case '?':
+        *ret_status = optopt && optopt < 256
+                          ? misused(c, "-%c is no option of this command", optopt)
+                          : misused(c, "%s is no option of this command, or takes no value", argv[optind - 1]);
+        return ENDED;
+    default: return option;
+    }
+}
+
+const char *only_url(const struct command *c, int argc, char **argv)
+{
+    if (argc - optind == 1)
+        return argv[optind];
+    if (argc == optind)
+        misused(c, "no URL: say which segment, as posix:/name");
+    else
+        misused(c, "\"%s\" is one argument too many: one URL at a time", argv[optind + 1]);
+    return NULL;
+}
+
+bool parse_number(const char *text, int base, uint64_t most, uint64_t *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, base);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || n > most)
+        return false;
+    *ret = n;
+    return true;
+}
+
+bool parse_size(const char *text, uint64_t *ret)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    unsigned shift = unit ? (unsigned)(unit - units + 1) * 10 : 0;
+    if (text[0] < '0' || text[0] > '9' || errno || (*end && (!unit || end[1])) || n > UINT64_MAX >> shift)
+        return false;
+    *ret = (uint64_t)n << shift;
+    return true;
+}
+
+/* ---- attaching ---- */
+
+bool is_descriptor(const char *url)
+{
+    return url[0] == '/' || strncmp(url, "fd:", 3) == 0;
+}
+
+/* A descriptor, for reading, of what /proc/PID/fd/N or fd:N names; to be closed if it is not inherited. */
+static int open_descriptor(const struct command *c, const char *url, int *ret_status)
+{
+    uint64_t number;
+    if (url[0] != '/') {
+        if (parse_number(url + 3, 10, INT_MAX, &number))
+            return fcntl((int)number, F_DUPFD_CLOEXEC, 3) >= 0
+                       ? (int)number
+                       : (*ret_status = misused(c, "%s: no descriptor %d was inherited: %s", url, (int)number,
+                                                strerror(errno)),
+                          -1);
+        *ret_status = misused(c, "%s: it is fd:N, with the number of an inherited descriptor", url);
+        return -1;
+    }
+    int fd = open(url, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd >= 0)
+        return fd;
+    complain(c->name, "%s: cannot be opened: %s%s", url, strerror(errno),
+             errno == ENOENT ? "; a path is /proc/PID/fd/N, and a POSIX segment is posix:/name" : "");
+    *ret_status = status_of(-errno);
+    return -1;
+}
+
+/* What the library says of a descriptor's number means nothing to whoever gave us a path. */
+static int failed_path(const struct command *c, const char *url, int error)
+{
+    const char *sentence = tarn_error(), *colon = strchr(sentence, ':');
+    if (strncmp(sentence, "descriptor ", 11) == 0 && colon)
+        sentence = colon + 2;
+    complain(c->name, "%s: %s", url, sentence);
+    return status_of(error);
+}
+
+bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_status)
+{
+    int error;
+    if (strncmp(url, "memfd:", 6) == 0 || strcmp(url, "anon:") == 0) {
+        *ret_status = misused(
+            c, "%s: has no name to be found by: say /proc/PID/fd/N of a process that has it, or fd:N", url);
+        return false;
+    }
+    if (!is_descriptor(url)) {
+        error = tarn_open(url, TARN_RDONLY, NULL, ret_seg);
+        if (error == -ENOENT) { /* the library's cure is a flag, ours a command */
+            complain(c->name, "%s: there is none; tarn create would make it", url);
+            *ret_status = WRONG;
+        } else if (error < 0)
+            *ret_status = failed(c, error);
+        return error == 0;
+    }
+    int fd = open_descriptor(c, url, ret_status);
+    if (fd < 0)
+        return false;
+    error = tarn_open_fd(fd, TARN_RDONLY, ret_seg);
+    if (url[0] == '/')
+        close(fd);
+    if (error < 0)
+        *ret_status = failed_path(c, url, error);
+    return error == 0;
+}

@@ -1,0 +1,98 @@
+/* cmd_create.c - tarn create: make a segment, so that its size, mode and limits are decided before any program runs. */
+#include <errno.h>
+#include <string.h>
+
+#include "tool.h"
+
+enum { SIZE = 256, LIMIT, MODE, PARTICIPANTS, EXCL };
+
+static const struct option names[] = {
+    {"size", required_argument, NULL, SIZE},
+    {"limit", required_argument, NULL, LIMIT},
+    {"mode", required_argument, NULL, MODE},
+    {"participants", required_argument, NULL, PARTICIPANTS},
+    {"excl", no_argument, NULL, EXCL},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+/* One option into *o; DONE, or USAGE after a complaint. */
+static int take(const struct command *c, int option, const char *value, struct tarn_options *o, unsigned *flags)
+{
+    uint64_t n;
+    switch (option) {
+    case SIZE:
+        return parse_size(value, &o->initial) && o->initial
+                   ? DONE
+                   : misused(c, "--size %s: it is a number of bytes from 1 on, or one with K, M, G or T behind it",
+                             value);
+    case LIMIT:
+        return parse_size(value, &o->limit) && o->limit
+                   ? DONE
+                   : misused(c, "--limit %s: it is a number of bytes from 64K on, or one with K, M, G or T behind it",
+                             value);
+    case MODE:
+        if (!parse_number(value, 8, 0777, &n) || n == 0)
+            return misused(c, "--mode %s: it is permission bits in octal, 1 to 777, as 0600 or 660", value);
+        o->mode = (uint32_t)n;
+        return DONE;
+    case PARTICIPANTS:
+        if (!parse_number(value, 10, 4096, &n) || n == 0)
+            return misused(c, "--participants %s: it is a number from 1 to 4096", value);
+        o->participants = (uint32_t)n;
+        return DONE;
+    default: *flags |= TARN_EXCL; return DONE;
+    }
+}
+
+/* The library speaks of its flags and fields; whoever types a command knows options. */
+static int not_made(const struct command *c, const char *url, int error)
+{
+    if (error == -EEXIST) {
+        complain(c->name, "%s: it is there already; without --excl it would be left as it is", url);
+        return WRONG;
+    }
+    if (strstr(tarn_error(), "options."))
+        return misused(c, "%s: %s (initial is --size)", url, tarn_error());
+    return failed(c, error);
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    struct tarn_options options = {.size = sizeof options};
+    unsigned flags = TARN_CREATE;
+    int option, status;
+    tarn *seg;
+    while ((option = next_option(c, argc, argv, ":h", names, &status)) >= 0)
+        if (option == ENDED || (status = take(c, option, optarg, &options, &flags)) != DONE)
+            return status;
+    const char *url = only_url(c, argc, argv);
+    if (!url)
+        return USAGE;
+    if (strncmp(url, "memfd:", 6) == 0 || strcmp(url, "anon:") == 0)
+        return misused(
+            c,
+            "%s: such a segment lives as long as a process has it, so this command would make it for nobody: "
+            "tarn_open it in the program",
+            url);
+    int error = tarn_open(url, flags, &options, &seg);
+    if (error < 0)
+        return not_made(c, url, error);
+    error = tarn_close(seg);
+    return error < 0 ? failed(c, error) : DONE;
+}
+
+const struct command cmd_create = {
+    .name = "create",
+    .arguments = "[OPTION...] posix:/NAME",
+    .summary = "make a segment; one that is there already is left as it is",
+    .help = "  --size BYTES        of data space committed at once (default 1M)\n"
+            "  --limit BYTES       of data space that it may grow to, from 64K on (default 16G; address "
+            "space, not memory)\n"
+            "  --mode OCTAL        permission bits (default 0600; the umask is not applied)\n"
+            "  --participants N    most threads at one time, 1 to 4096 (default 64)\n"
+            "  --excl              fail, with status 1, if it is there already\n"
+            "BYTES may have K, M, G or T behind it. What is there already keeps its own size, limit, mode "
+            "and participants.\n",
+    .run = run,
+};

@@ -1,0 +1,53 @@
+/* main.c - the tarn command: its table of commands, help and version. tarn(1) is its manual. */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tool.h"
+
+static const struct command *const commands[] = {&cmd_create, &cmd_info, &cmd_check, &cmd_rm};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static void help(FILE *to)
+{
+    fputs("usage: tarn COMMAND [OPTION...] URL\n\n", to);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\n"
+          "A URL is posix:/name. Where a segment is only looked at, it may also be /proc/PID/fd/N or fd:N: "
+          "the descriptor of a\n"
+          "memfd: or anon: segment, which has no name.\n\n"
+          "tarn COMMAND --help tells a command's options; tarn --version the version.\n"
+          "Exit status: 0 done, nothing wrong; 1 damaged, not there, there already, or no segment; 2 wrong "
+          "arguments;\n"
+          "3 no permission, or the system refused.\n",
+          to);
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        help(stdout);
+        return DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("tarn " TARN_VERSION);
+        return DONE;
+    }
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0)
+            return commands[i]->run(commands[i], argc - 1, argv + 1);
+    complain(NULL, "\"%s\" is no command; there are create, info, check and rm: see tarn --help", argv[1]);
+    return USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, ""); /* tables are as wide as their characters */
+    int status = run(argc, argv);
+    return finish_output() ? status : REFUSED;
+}

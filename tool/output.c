@@ -1,0 +1,333 @@
+/* output.c - all formatting of the tarn command: tables by libsmartcols, JSON by hand.
+ *
+ * Texts from a segment are not to be trusted: in tables libsmartcols writes control characters as \x.., in JSON they are escaped, and
+ * bytes that are not UTF-8 become U+FFFD. Nothing is coloured. Sizes are rounded for people (powers of 1024), exact in JSON. */
+#include <errno.h>
+#include <inttypes.h>
+#include <libsmartcols.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tool.h"
+
+void print_help(const struct command *c)
+{
+    printf("usage: tarn %s %s\n\n%s\n\n%s", c->name, c->arguments, c->summary, c->help);
+}
+
+bool finish_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    complain(NULL, "the output could not be written: %s", strerror(errno));
+    return false;
+}
+
+/* ---- tables ---- */
+
+/* A string for a table or JSON that lives until the next few calls. */
+static const char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static const char *text(const char *format, ...)
+{
+    static char buffer[8][160];
+    static unsigned turn;
+    char *b = buffer[turn++ % 8];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(b, sizeof *buffer, format, list);
+    va_end(list);
+    return b;
+}
+
+static const char *bytes(uint64_t n)
+{
+    static const char unit[] = "BKMGTPE";
+    unsigned shift = 0, u = 0;
+    while (n >> shift >= 1024) {
+        shift += 10;
+        u++;
+    }
+    if (!u || !(n & ((UINT64_C(1) << shift) - 1)))
+        return text("%" PRIu64 "%c", n >> shift, unit[u]);
+    return text("%.1f%c", (double)n / (double)(UINT64_C(1) << shift), unit[u]);
+}
+
+static void no_memory(void)
+{
+    complain(NULL, "no memory for a table");
+    exit(REFUSED);
+}
+
+static struct libscols_table *table_new(bool headings)
+{
+    struct libscols_table *t = scols_new_table();
+    if (!t)
+        no_memory();
+    scols_table_enable_noheadings(t, !headings);
+    return t;
+}
+
+/* The last, if it is a name, is not cut: what is printed is the whole of it, whatever the width. */
+static void add_column(struct libscols_table *t, const char *name, bool right)
+{
+    if (!scols_table_new_column(t, name, 0, right ? SCOLS_FL_RIGHT : 0))
+        no_memory();
+}
+
+static void add_line(struct libscols_table *t, const char *const *cell, size_t count)
+{
+    struct libscols_line *l = scols_table_new_line(t, NULL);
+    if (!l)
+        no_memory();
+    for (size_t i = 0; i < count; i++)
+        if (cell[i] && scols_line_set_data(l, i, cell[i]) != 0)
+            no_memory();
+}
+#define ADD_LINE(t, ...)                                                                                     \
+    add_line((t), (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+static void table_end(struct libscols_table *t)
+{
+    scols_print_table(t);
+    scols_unref_table(t);
+}
+
+static const char *uuid_text(const struct tarn_stat *s)
+{
+    const uint8_t *u = s->uuid;
+    return text("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2],
+                u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+}
+
+static const char *owner_text(const struct tarn_stat *s)
+{
+    const struct passwd *p = getpwuid(s->uid);
+    return p ? text("%s (%u), group %u, mode %04o", p->pw_name, s->uid, s->gid, s->mode)
+             : text("%u, group %u, mode %04o", s->uid, s->gid, s->mode);
+}
+
+static const char *time_text(uint64_t seconds)
+{
+    time_t t = (time_t)seconds;
+    struct tm tm;
+    char b[64];
+    if (!localtime_r(&t, &tm) || !strftime(b, sizeof b, "%Y-%m-%d %H:%M:%S %z", &tm))
+        return text("%" PRIu64 " seconds after 1970", seconds);
+    return text("%s", b);
+}
+
+static const char *name_state(const struct info *i)
+{
+    if (i->current < 0)
+        return "no longer leads here: removed, or made again";
+    return is_descriptor(i->url) ? "opened by descriptor" : "leads here";
+}
+
+static void print_segment(const struct info *i)
+{
+    const struct tarn_stat *s = &i->stat;
+    struct libscols_table *t = table_new(false);
+    add_column(t, "WHAT", false);
+    add_column(t, "VALUE", false);
+    ADD_LINE(t, "segment", i->url);
+    ADD_LINE(t, "name", name_state(i));
+    ADD_LINE(t, "uuid", uuid_text(s));
+    ADD_LINE(t, "backing",
+             text("%.7s, layout version %u%s", s->backing, s->version,
+                  s->options & 1 ? ", unlocks by exchange" : ""));
+    ADD_LINE(t, "owner", owner_text(s));
+    ADD_LINE(t, "created", time_text(s->created));
+    ADD_LINE(t, "committed", text("%s, may become %s", bytes(s->total), bytes(s->limit)));
+    ADD_LINE(t, "data",
+             text("%s in %" PRIu64 " spans of %s, %" PRIu64 " of them nobody's", bytes(s->data), s->spans,
+                  bytes(s->span_size), s->spans_free));
+    ADD_LINE(t, "blocks",
+             text("%s allocated, %s in limbo, %s free", bytes(s->allocated), bytes(s->limbo), bytes(s->free_bytes)));
+    ADD_LINE(t, "participants", text("%u of at most %u, %u of them dead", s->participants, s->most, s->dead));
+    ADD_LINE(t, "recovered",
+             text("%" PRIu64 " participants since creation, %" PRIu64 " open sections undone", s->recovered,
+                  s->undone));
+    table_end(t);
+}
+
+static void print_names(const struct info *i)
+{
+    struct libscols_table *t = table_new(true);
+    add_column(t, "NAME", false);
+    add_column(t, "TYPE", false);
+    add_column(t, "VERSION", true);
+    add_column(t, "SIZE", true);
+    add_column(t, "REF", true);
+    for (size_t k = 0; k < i->names_count; k++) {
+        const struct tarn_name *n = &i->names[k];
+        ADD_LINE(t, n->name, n->type.name, text("%u", n->type.version), text("%" PRIu64, n->type.size),
+                 text("%#" PRIx64, n->ref));
+    }
+    putchar('\n');
+    table_end(t);
+}
+
+static void print_participants(const struct info *i)
+{
+    struct libscols_table *t = table_new(true);
+    add_column(t, "PARTICIPANT", true);
+    add_column(t, "PID", true);
+    add_column(t, "TID", true);
+    add_column(t, "STATE", false);
+    add_column(t, "SECTION", false);
+    add_column(t, "LOCKS", true);
+    add_column(t, "WAITS-FOR", true);
+    for (size_t k = 0; k < i->participants_count; k++) {
+        const struct tarn_participant *p = &i->participants[k];
+        ADD_LINE(t, text("%#x", p->id), text("%u", p->pid), text("%u", p->tid),
+                 p->state == 'd' ? "dead" : "live", p->section_open ? "open" : "-", text("%u", p->locks_held),
+                 p->waits ? text("%#" PRIx64, p->waits) : "-");
+    }
+    putchar('\n');
+    table_end(t);
+}
+
+void print_info(const struct info *i)
+{
+    print_segment(i);
+    if (i->names_count)
+        print_names(i);
+    if (i->participants_count)
+        print_participants(i);
+}
+
+void print_damage(const struct tarn_damage *d)
+{
+    printf("%#" PRIx64 ": %s\n", d->ref, d->what);
+}
+
+/* ---- JSON ---- */
+
+/* Bytes of the UTF-8 character at s, or 0 if there is none: shortest forms only, no surrogates, up to U+10FFFF. */
+static unsigned utf8_length(const unsigned char *s)
+{
+    unsigned n = s[0] < 0x80                   ? 1
+                 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+                 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+                 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                               : 0;
+    for (unsigned i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80) /* also a NUL: nothing behind the end is read */
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+        (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+static void json_string(const char *string)
+{
+    const unsigned char *s = (const unsigned char *)string;
+    putchar('"');
+    while (*s) {
+        unsigned n = utf8_length(s);
+        if (n == 0)
+            fputs("\\ufffd", stdout);
+        else if (*s == '"' || *s == '\\')
+            printf("\\%c", *s);
+        else if (*s < 0x20 || *s == 0x7f)
+            printf("\\u%04x", *s);
+        else
+            fwrite(s, 1, n, stdout);
+        s += n ? n : 1;
+    }
+    putchar('"');
+}
+
+static void json_text(const char *key, const char *value)
+{
+    printf("\"%s\": ", key);
+    json_string(value);
+}
+
+static void json_segment(const struct info *i)
+{
+    const struct tarn_stat *s = &i->stat;
+    fputs("{\n  \"segment\": {", stdout);
+    json_text("url", i->url);
+    fputs(", ", stdout);
+    json_text("uuid", uuid_text(s));
+    fputs(", ", stdout);
+    json_text("backing", text("%.7s", s->backing));
+    printf(", \"version\": %u, \"options\": %u, \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u", s->version,
+           s->options, s->mode, s->uid, s->gid);
+    printf(", \"current\": %s, \"unlinked\": %s, \"created\": %" PRIu64 "},\n",
+           i->current == 0 ? "true" : "false", s->unlinked ? "true" : "false", s->created);
+    printf("  \"memory\": {\"committed\": %" PRIu64 ", \"limit\": %" PRIu64 ", \"data\": %" PRIu64
+           ", \"span_size\": %u",
+           s->total, s->limit, s->data, s->span_size);
+    printf(", \"spans\": %" PRIu64 ", \"spans_free\": %" PRIu64 ", \"allocated\": %" PRIu64
+           ", \"limbo\": %" PRIu64 ", \"free\": %" PRIu64 "},\n",
+           s->spans, s->spans_free, s->allocated, s->limbo, s->free_bytes);
+}
+
+static void json_names(const struct info *i)
+{
+    fputs("  \"names\": [", stdout);
+    for (size_t k = 0; k < i->names_count; k++) {
+        const struct tarn_name *n = &i->names[k];
+        fputs(k ? ",\n    {" : "\n    {", stdout);
+        json_text("name", n->name);
+        fputs(", ", stdout);
+        json_text("type", n->type.name);
+        printf(", \"version\": %u, \"size\": %" PRIu64 ", \"ref\": %" PRIu64 "}", n->type.version,
+               n->type.size, n->ref);
+    }
+    fputs("],\n", stdout);
+}
+
+static void json_participants(const struct info *i)
+{
+    const struct tarn_stat *s = &i->stat;
+    printf("  \"participants\": {\"count\": %u, \"most\": %u, \"dead\": %u, \"recovered\": %" PRIu64
+           ", \"undone\": %" PRIu64 ", \"list\": [",
+           s->participants, s->most, s->dead, s->recovered, s->undone);
+    for (size_t k = 0; k < i->participants_count; k++) {
+        const struct tarn_participant *p = &i->participants[k];
+        printf("%s\n    {\"id\": %u, \"pid\": %u, \"tid\": %u, \"state\": \"%s\", \"section_open\": %s, "
+               "\"claimless\": %s",
+               k ? "," : "", p->id, p->pid, p->tid, p->state == 'd' ? "dead" : "live",
+               p->section_open ? "true" : "false", p->claimless ? "true" : "false");
+        printf(", \"locks_held\": %u, \"waits\": %" PRIu64 "}", p->locks_held, p->waits);
+    }
+    fputs("]}\n}\n", stdout);
+}
+
+void print_info_json(const struct info *i)
+{
+    json_segment(i);
+    json_names(i);
+    json_participants(i);
+}
+
+static bool first_damage;
+
+void json_damages_begin(const char *url)
+{
+    fputs("{\n  ", stdout);
+    json_text("url", url);
+    fputs(",\n  \"damages\": [", stdout);
+    first_damage = true;
+}
+
+void json_damage(const struct tarn_damage *d)
+{
+    printf("%s\n    {\"ref\": %" PRIu64 ", ", first_damage ? "" : ",", d->ref);
+    json_text("what", d->what);
+    putchar('}');
+    first_damage = false;
+}
+
+void json_damages_end(uint64_t count)
+{
+    printf("],\n  \"count\": %" PRIu64 "\n}\n", count);
+}

@@ -1,0 +1,78 @@
+/* tool.h - what the files of the tarn command share: the commands' table, arguments, and formatting.
+ *
+ * A command is one file, cmd_NAME.c: its usage line, its help and its function. All that reaches stdout goes through output.c;
+ * complaints go to stderr through complain. The command uses <tarn.h> and nothing else of the project. */
+#ifndef TARN_TOOL_H
+#define TARN_TOOL_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <tarn.h>
+
+/* Exit statuses: documented in tarn(1), tested in test/tool. */
+enum status {
+    DONE = 0,   /* it is so, or it was done */
+    WRONG = 1,  /* damaged, not there, there already, or no segment */
+    USAGE = 2,  /* wrong arguments */
+    REFUSED = 3 /* no permission, no room, or the system refused otherwise */
+};
+
+struct command {
+    const char *name, *arguments;                                  /* "create", "[OPTION...] URL" */
+    const char *summary;                                           /* a line for tarn --help */
+    const char *help;                                              /* the options, for tarn COMMAND --help */
+    int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
+};
+extern const struct command cmd_create, cmd_info, cmd_check, cmd_rm;
+
+/* ---- arguments.c ---- */
+
+/* "tarn COMMAND: sentence" to stderr, whole lines. */
+void complain(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with a hint of --help behind it; USAGE. */
+int misused(const struct command *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A call of the library failed: say its sentence; the status that the error means. */
+int failed(const struct command *c, int error);
+
+/* The next option: its value, -1 at the end, or ENDED, and then *ret_status is the status to end with (after --help, or a wrong one). */
+enum { ENDED = 0x1000 };
+int next_option(const struct command *c, int argc, char **argv, const char *letters,
+                const struct option *names, int *ret_status);
+/* The only argument that is not an option, or NULL, after a complaint. */
+const char *only_url(const struct command *c, int argc, char **argv);
+
+/* A number of bytes, with K, M, G or T behind it for powers of 1024. */
+bool parse_size(const char *text, uint64_t *ret);
+bool parse_number(const char *text, int base, uint64_t most, uint64_t *ret);
+
+/* Attach read-only what a URL, a path /proc/PID/fd/N, or fd:N names. 0, or the library's error, or, where only we know what is
+ * wrong, -EINVAL and so on; said already in every case: *ret_status is what to end with. */
+bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_status);
+/* Is it a path or fd:N, which no URL of the library is? */
+bool is_descriptor(const char *url);
+
+/* ---- output.c ---- */
+
+struct info {
+    const char *url;
+    struct tarn_stat stat;
+    int current; /* 0, or -ESTALE */
+    struct tarn_name *names;
+    struct tarn_participant *participants;
+    size_t names_count, participants_count;
+};
+
+void print_help(const struct command *c);
+void print_info(const struct info *i);
+void print_info_json(const struct info *i);
+void print_damage(const struct tarn_damage *d);
+/* The list of damages as JSON, piece by piece. */
+void json_damages_begin(const char *url);
+void json_damage(const struct tarn_damage *d);
+void json_damages_end(uint64_t count);
+/* All of stdout is written: true, or a complaint. */
+bool finish_output(void);
+
+#endif
