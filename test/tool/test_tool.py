@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""The tarn command as its user meets it. usage: test_tool.py TARN HOLDER [unittest arguments]
+
+Every command with its options, exit statuses, complaints and output. POSIX objects stand in a directory of their own.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TARN, HOLDER = (os.path.abspath(p) for p in sys.argv[1:3])
+NOBODY = 65534
+NASTY = b'quote " backslash \\ escape \x1b[31m newline \n \xff \xc3\xa9'
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix='tarn-tool-', dir='/dev/shm'))
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.dir.chmod(0o755)
+        self.env = dict(os.environ, TARN_SHM_DIR=str(self.dir), LC_ALL='C.UTF-8')
+
+    def tarn(self, *arguments, status=0, says=None, uid=None, **options):
+        """Run it; its stdout. It must end with status, and say `says` on stderr, which is empty if it ended well."""
+        as_user = [] if uid is None else ['setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '--']
+        options.setdefault('stdout', subprocess.PIPE)
+        r = subprocess.run([*as_user, TARN, *arguments], env=self.env, stderr=subprocess.PIPE, timeout=60, **options)
+        err = r.stderr.decode()
+        self.assertEqual(r.returncode, status, f'tarn {arguments}: {err}')
+        if status == 0:
+            self.assertEqual(err, '')
+        if says:
+            self.assertIn(says, err)
+        if status and says is not False:
+            self.assertTrue(err.startswith('tarn') or err.startswith('usage'), err)
+        return None if r.stdout is None else r.stdout.decode()
+
+    def info(self, url, **options):
+        return json.loads(self.tarn('info', '-J', url, **options))
+
+    def hold(self, *arguments):
+        p = subprocess.Popen([HOLDER, *arguments], env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.release, p)
+        return p, int(p.stdout.readline())
+
+    @staticmethod
+    def release(p):
+        p.stdin.close()
+        p.stdout.close()
+        p.wait()
+
+
+class General(Case):
+    def test_help(self):
+        for arguments in (['--help'], ['-h']):
+            self.assertTrue(self.tarn(*arguments).startswith('usage: tarn COMMAND'))
+        for command in ('create', 'info', 'check', 'rm'):
+            self.assertIn(f'\n  {command} ', self.tarn('--help'))
+            self.assertTrue(self.tarn(command, '--help').startswith(f'usage: tarn {command} '))
+        for option in ('--size', '--limit', '--mode', '--participants', '--excl'):
+            self.assertIn(option, self.tarn('create', '--help'))
+
+    def test_version(self):
+        self.assertRegex(self.tarn('--version'), r'^tarn \d+\.\d+\.\d+\n$')
+
+    def test_wrong_usage(self):
+        for arguments, says in (
+                ([], 'usage: tarn COMMAND'),
+                (['crate', 'posix:/a'], '"crate" is no command'),
+                (['create'], 'no URL'),
+                (['create', 'posix:/a', 'posix:/b'], '"posix:/b" is one argument too many'),
+                (['create', '--size'], '--size needs a value'),
+                (['create', '--wrong', 'posix:/a'], '--wrong is no option'),
+                (['create', '--excl=3', 'posix:/a'], '--excl=3 is no option'),
+                (['create', '-z', 'posix:/a'], '-z is no option'),
+                (['create', '--limit', '1K', 'posix:/a'], 'options.limit is 1024'),
+                (['create', '--size', '2M', '--limit', '1M', 'posix:/a'], 'initial is --size'),
+                (['create', 'posix:a'], 'begins with a slash'),
+                (['create', 'posix:/a/b'], 'no slash but its first'),
+                (['create', 'posix:/' + 'n' * 300], '300 bytes'),
+                (['create', 'http://a'], 'no backing has this scheme'),
+                (['create', 'memfd:a'], 'for nobody'),
+                (['create', 'anon:'], 'for nobody'),
+                (['info'], 'no URL'),
+                (['info', 'a'], 'no scheme'),
+                (['info', 'memfd:a'], '/proc/PID/fd/N'),
+                (['info', 'fd:x'], 'fd:N'),
+                (['info', 'fd:99'], 'no descriptor 99'),
+                (['check', '-q', '-J', 'posix:/a'], 'one at a time'),
+                (['rm'], 'no URL'),
+                (['rm', 'memfd:a'], 'no name to remove'),
+                (['rm', '/proc/self/fd/0'], 'no name to remove')):
+            with self.subTest(arguments):
+                self.assertEqual(self.tarn(*arguments, status=2, says=says), '')
+        for option, values in (('--size', ('', '0', '-1', '1Q', '1KB', '99999999999T', 'x')), ('--limit', ('0', '64k')),
+                               ('--mode', ('0', '8', '1777', 'rw', '')), ('--participants', ('0', '4097', '-1', '1K'))):
+            for value in values:
+                with self.subTest(option=option, value=value):
+                    self.tarn('create', option, value, 'posix:/a', status=2, says=f'{option} {value}: it is')
+        self.assertEqual(list(self.dir.iterdir()), [])
+
+    def test_not_there(self):
+        for command in ('info', 'check'):
+            self.tarn(command, 'posix:/none', status=1, says='tarn create would make it')
+            self.tarn(command, '/proc/none', status=1, says='posix:/name')
+        self.tarn('rm', 'posix:/none', status=1, says='there is none')
+        self.assertEqual(self.tarn('rm', '-f', 'posix:/none'), '')
+
+    def test_output_that_cannot_be_written(self):
+        self.tarn('create', 'posix:/a')
+        with open('/dev/full', 'w') as full:
+            self.tarn('info', 'posix:/a', stdout=full, status=3, says='could not be written')
+
+    def test_no_colour(self):
+        """None at all, also on a terminal."""
+        self.tarn('create', 'posix:/a')
+        ours, theirs = os.openpty()
+        self.tarn('info', 'posix:/a', stdout=theirs)
+        os.close(theirs)
+        text = b''
+        try:
+            while more := os.read(ours, 4096):
+                text += more
+        except OSError:
+            pass
+        os.close(ours)
+        self.assertIn(b'posix:/a', text)
+        self.assertNotIn(b'\x1b', text)
+
+
+class Create(Case):
+    def test_options(self):
+        self.assertEqual(self.tarn('create', '--size', '2M', '--limit=1G', '--mode', '640', '--participants', '3', 'posix:/a'), '')
+        i = self.info('posix:/a')
+        self.assertEqual(i['memory']['data'], 2 << 20)
+        self.assertGreaterEqual(i['memory']['limit'], 1 << 30)
+        self.assertLess(i['memory']['limit'], 1100 << 20)
+        self.assertEqual(i['segment']['mode'], '0640')
+        self.assertEqual(i['participants']['most'], 3)
+        self.assertEqual((self.dir / 'a').stat().st_mode & 0o7777, 0o640)
+        text = self.tarn('info', 'posix:/a')
+        for part in ('posix:/a', 'mode 0640', '2M in 32 spans of 64K', 'leads here', 'at most 3'):
+            self.assertIn(part, text)
+
+    def test_sizes(self):
+        for size, data in (('65536', 1 << 16), ('64K', 1 << 16), ('1M', 1 << 20), ('1', 1 << 16)):
+            self.tarn('create', '--size', size, '--limit', '4M', f'posix:/s{size}')
+            self.assertEqual(self.info(f'posix:/s{size}')['memory']['data'], data)
+        self.tarn('create', '--limit', '1T', 'posix:/t')
+        self.assertGreater(self.info('posix:/t')['memory']['limit'], 1 << 40)
+
+    def test_again(self):
+        self.tarn('create', '--mode', '600', 'posix:/a')
+        first = self.info('posix:/a')
+        self.tarn('create', '--mode', '666', 'posix:/a')
+        self.assertEqual(self.info('posix:/a'), first)
+        self.tarn('create', '--excl', 'posix:/a', status=1, says='there already')
+        self.tarn('create', '--excl', 'posix:/b')
+
+    def test_no_room(self):
+        self.tarn('create', '--size', '64M', 'posix:/a', status=3, says='RLIMIT_FSIZE',
+                  preexec_fn=lambda: __import__('resource').setrlimit(__import__('resource').RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+        self.assertEqual(list(self.dir.iterdir()), [])
+
+
+class Look(Case):
+    def test_names_and_participants(self):
+        p, _ = self.hold('posix:/a', 'plain', NASTY)
+        i = self.info('posix:/a')
+        self.assertEqual([n['name'] for n in i['names']], ['plain', NASTY.decode(errors='replace')])
+        for n in i['names']:
+            self.assertEqual((n['type'], n['size'], n['version']), ('struct held "\\\x1b', 16, 7))
+            self.assertGreater(n['ref'], 0)
+        self.assertEqual(i['participants']['count'], 1)
+        who, = i['participants']['list']
+        self.assertEqual((who['pid'], who['tid'], who['state'], who['section_open'], who['locks_held']),
+                         (p.pid, p.pid, 'live', True, 1))
+        text = self.tarn('info', 'posix:/a')
+        self.assertNotIn('\x1b', text)  # a name is not let loose on the terminal
+        self.assertRegex(text, r'\nplain +struct held .* 7 +16 +0x[0-9a-f]+\n')
+        self.assertRegex(text, rf' {p.pid} +{p.pid} +live +open +1 +-\n')
+
+    def test_dead_participant(self):
+        p, _ = self.hold('posix:/a', 'plain')
+        os.kill(p.pid, signal.SIGKILL)
+        p.wait()
+        before = (self.dir / 'a').read_bytes()
+        i = self.info('posix:/a')
+        self.assertEqual((i['participants']['count'], i['participants']['dead'], i['participants']['list'][0]['state']), (1, 1, 'dead'))
+        self.assertRegex(self.tarn('info', 'posix:/a'), r' dead +open ')
+        self.tarn('check', 'posix:/a')
+        self.assertEqual((self.dir / 'a').read_bytes(), before)  # looking writes nothing, and recovers nobody
+
+    def test_descriptors(self):
+        p, fd = self.hold('memfd:label', 'plain')
+        path = f'/proc/{p.pid}/fd/{fd}'
+        self.assertEqual(self.info(path)['segment']['backing'], 'memfd')
+        self.assertIn('by descriptor', self.tarn('info', path))
+        self.assertIn('no damage', self.tarn('check', path))
+        mine = os.open(path, os.O_RDONLY)
+        self.assertEqual(self.info(f'fd:{mine}', pass_fds=[mine])['names'][0]['name'], 'plain')
+        self.tarn('check', '-q', f'fd:{mine}', pass_fds=[mine])
+        os.close(mine)
+        self.tarn('info', '/dev/null', status=1, says='/dev/null: no segment')
+
+    def test_removed_while_open(self):
+        p, fd = self.hold('posix:/a')
+        self.tarn('rm', 'posix:/a')
+        self.assertFalse(self.info(f'/proc/{p.pid}/fd/{fd}')['segment']['current'])
+        self.assertIn('removed', self.tarn('info', f'/proc/{p.pid}/fd/{fd}'))
+
+
+class Strangers(Case):
+    """What is no segment, or no whole one, in the directory of objects."""
+
+    def put(self, content):
+        (self.dir / 'a').write_bytes(content)
+
+    def test_foreign(self):
+        for content in (b'', b'x', b'{"a": 1}\n' * 1000, bytes(1 << 20), os.urandom(1 << 16)):
+            self.put(content)
+            for command in (['info'], ['info', '-J'], ['check'], ['rm'], ['rm', '-f'], ['create'], ['create', '--excl']):
+                self.assertEqual(self.tarn(*command, 'posix:/a', status=1, says='posix:/a'), '')
+            self.assertEqual((self.dir / 'a').read_bytes(), content)
+        (self.dir / 'l').symlink_to('a')
+        self.tarn('info', 'posix:/l', status=1, says='symbolic link')
+
+    def test_truncated(self):
+        self.tarn('create', 'posix:/a')
+        whole = (self.dir / 'a').read_bytes()
+        for size in (8, 300, 4096, len(whole) - 4096):
+            self.put(whole[:size])
+            for command in (['info'], ['check'], ['check', '-q'], ['check', '-J'], ['create']):
+                self.assertEqual(self.tarn(*command, 'posix:/a', status=1, says='truncated'), '')
+        self.tarn('rm', 'posix:/a')  # it was one of ours, so its name may go
+
+    def test_stamp(self):
+        self.tarn('create', 'posix:/a')
+        content = bytearray((self.dir / 'a').read_bytes())
+        content[8] += 1
+        self.put(content)
+        self.tarn('info', 'posix:/a', status=1, says='layout version is 2')
+        content[8] -= 1
+        content[120] ^= 1
+        self.put(content)
+        self.tarn('info', 'posix:/a', status=1, says='damaged')
+
+    def damaged(self):
+        """Every chain of names leads astray."""
+        self.tarn('create', 'posix:/a')
+        content = bytearray((self.dir / 'a').read_bytes())
+        names, = struct.unpack_from('<Q', content, 64)  # segment_header.zone[ZONE_NAME]
+        for chain in range(256):
+            struct.pack_into('<Q', content, names + 64 + chain * 8, 0x123456)
+        self.put(content)
+
+    def test_damage(self):
+        self.damaged()
+        text = self.tarn('check', 'posix:/a', status=1, says=False)
+        lines = text.splitlines()
+        self.assertEqual(len(lines), 256)
+        for line in lines:
+            self.assertRegex(line, r'^0x[0-9a-f]+: \w')
+        self.assertEqual(self.tarn('check', '--quiet', 'posix:/a', status=1, says=False), '')
+        found = json.loads(self.tarn('check', '--json', 'posix:/a', status=1, says=False))
+        self.assertEqual((found['url'], found['count'], len(found['damages'])), ('posix:/a', 256, 256))
+        self.assertEqual([f'{d["ref"]:#x}: {d["what"]}' for d in found['damages']], lines)
+        self.assertIn('"segment"', self.tarn('info', '-J', 'posix:/a', status=1, says='damaged'))
+
+    def test_whole(self):
+        self.tarn('create', 'posix:/a')
+        self.assertEqual(self.tarn('check', 'posix:/a'), 'posix:/a: no damage\n')
+        self.assertEqual(self.tarn('check', '-q', 'posix:/a'), '')
+        self.assertEqual(json.loads(self.tarn('check', '-J', 'posix:/a')), {'url': 'posix:/a', 'damages': [], 'count': 0})
+        self.assertIn('0 bytes are allocated', self.tarn('check', '--leaks', 'posix:/a'))
+
+
+class Remove(Case):
+    def test_several(self):
+        for name in 'abc':
+            self.tarn('create', f'posix:/{name}')
+        self.tarn('rm', 'posix:/a', 'posix:/none', 'posix:/b', status=1, says='posix:/none: there is none')
+        self.assertEqual([p.name for p in self.dir.iterdir()], ['c'])
+        self.tarn('rm', '-f', 'posix:/a', 'posix:/c')
+        self.assertEqual(list(self.dir.iterdir()), [])
+
+
+@unittest.skipIf(os.geteuid() != 0 or not shutil.which('setpriv'), 'only root can be somebody else')
+class Permission(Case):
+    def setUp(self):
+        super().setUp()
+        r = subprocess.run(['setpriv', f'--reuid={NOBODY}', '--clear-groups', '--', TARN, '--version'], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE)
+        if r.returncode != 0:
+            self.skipTest('another user may not run the command where it was built')
+        self.tarn('create', 'posix:/a')
+
+    def test_others(self):
+        for command in ('info', 'check'):
+            self.tarn(command, 'posix:/a', uid=NOBODY, status=3, says='no permission to read it: owner 0, group 0, mode 0600')
+        self.tarn('create', 'posix:/a', uid=NOBODY, status=3, says='no permission')
+        self.tarn('rm', 'posix:/a', uid=NOBODY, status=3)
+        self.tarn('create', 'posix:/b', uid=NOBODY, status=3, says='Permission denied')
+        self.assertEqual([p.name for p in self.dir.iterdir()], ['a'])
+
+    def test_readable(self):
+        """Read permission is enough to look; the owner is root."""
+        (self.dir / 'a').chmod(0o644)
+        self.assertEqual(self.info('posix:/a', uid=NOBODY)['segment']['mode'], '0644')
+        self.tarn('check', 'posix:/a', uid=NOBODY)
+        self.tarn('rm', 'posix:/a', uid=NOBODY, status=3)
+
+    def test_of_another(self):
+        """A segment of neither oneself nor root is not attached, not even by root."""
+        os.chown(self.dir / 'a', NOBODY, NOBODY)
+        (self.dir / 'a').chmod(0o666)
+        self.tarn('info', 'posix:/a', status=3, says=f'belongs to user {NOBODY}')
+        self.tarn('info', 'posix:/a', uid=NOBODY)
+
+
+if __name__ == '__main__':
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
