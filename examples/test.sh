@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# test.sh PROGRAM: run an example as its reader would, and compare what it prints. Objects go to a directory of its own.
+set -uo pipefail
+program=$1 name=$(basename "$1")
+TARN_SHM_DIR=$(mktemp -d /dev/shm/tarn-example-XXXXXX) || exit 1
+export TARN_SHM_DIR
+trap 'rm -rf "$TARN_SHM_DIR"' EXIT
+
+fail() { printf 'examples: %s: %s\n' "$name" "$*" >&2; exit 1; }
+
+# expect STATUS OUTPUT ARGUMENTS...: the program says just this, and ends so
+expect() {
+    local status=$1 want=$2 out got
+    shift 2
+    out=$("$program" "$@")
+    got=$?
+    [[ $got -eq $status ]] || fail "exit status $got, not $status, of: $name $*"
+    [[ $out == "$want" ]] || fail "$name $* printed: $out"
+}
+
+case $name in
+counter)
+    expect 0 "hit 1"
+    expect 0 "hit 2"
+    ;;
+section)
+    expect 0 "a transfer of 30:         70 + 30
+the child was killed at:  20 + 30
+under the lock again:     70 + 30
+open sections undone:     1"
+    ;;
+grow)
+    out=$("$program") || fail "exit status $?"
+    [[ $out =~ ^"child:  attached, 1 MiB"$'\n'"parent: allocated, "([0-9]+)" MiB"$'\n'"child:  still attached, "([0-9]+)" MiB; it reads: written after the child attached"$ ]] ||
+        fail "it printed: $out"
+    [[ ${BASH_REMATCH[1]} -ge 8 && ${BASH_REMATCH[2]} -eq ${BASH_REMATCH[1]} ]] || fail "it did not grow: $out"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
+list)
+    expect 0 "" push one two three
+    expect 0 $'three\ntwo\none' show
+    expect 0 "three" pop
+    expect 0 $'two\none' show
+    expect 0 "two" pop
+    expect 0 "one" pop
+    expect 1 "" pop
+    expect 0 "" remove
+    expect 2 "" nothing 2>/dev/null
+    ;;
+*) fail "no test for this example" ;;
+esac
