@@ -176,13 +176,24 @@ static bool recover_from_spare(struct self *s)
     return e != 0 || done > 0; /* somebody else has the spare, and recovers: look again */
 }
 
+/* A record that is free, though claim_any did not get it: another has recovered it since, or its byte is still locked for a moment, by a
+ * process on its way out (whose liveness goes before its files), or in a forked child that has not come to close the descriptor. */
+static bool any_free(struct tarn *seg)
+{
+    for (uint32_t i = 0; i + 1 < seg->geometry.records; i++)
+        if (load32(&record_at(seg, i)->state) == RECORD_FREE)
+            return true;
+    return false;
+}
+
+/* Full of the living is told at once; else it is tried again for about half a second, in growing steps. */
 int record_claim(struct self *s)
 {
     int e = claim_any(s);
-    for (int tries = 0; e && tries < 100 && recover_from_spare(s); tries++) {
+    for (int tries = 0; e && tries < 200 && (recover_from_spare(s) || any_free(s->seg)); tries++) {
         e = claim_any(s);
         if (e)
-            usleep(100);
+            usleep(100u << (tries < 120 ? tries / 20 : 5));
     }
     if (e) {
         s->id = 0;
