@@ -110,6 +110,7 @@ static int claim_one(struct self *s, uint32_t index)
 {
     struct tarn *seg = s->seg;
     struct record *r = record_at(seg, index);
+    uint64_t start = 0;
     bool claimless;
     int e;
     if (load32(&r->state) != RECORD_FREE || liveness_locked(load32(liveness_word(r))) || lock_byte(seg, index, &claimless))
@@ -122,15 +123,18 @@ static int claim_one(struct self *s, uint32_t index)
     if (e)
         goto taken;
     __atomic_fetch_or(liveness_word(r), FUTEX_WAITERS, __ATOMIC_SEQ_CST); /* the kernel shall wake sleepers on it */
-    r->claimless = claimless;
-    r->pid = (uint32_t)getpid();
-    r->tid = (uint32_t)gettid();
-    r->pid_namespace = os_pid_namespace();
-    r->start_time = 0;
-    (void)os_start_time(r->pid, r->tid, &r->start_time);
-    r->journal = JOURNAL(JOURNAL_IDLE, 0);
-    r->intent = r->swap_old = r->epoch = r->waits = 0;
-    r->slots_used = 4;
+    (void)os_start_time((uint32_t)getpid(), (uint32_t)gettid(), &start);
+    store32(&r->claimless, claimless); /* who still judges the one before may read these at any time */
+    store32(&r->pid, (uint32_t)getpid());
+    store32(&r->tid, (uint32_t)gettid());
+    store64(&r->pid_namespace, os_pid_namespace());
+    store64(&r->start_time, start);
+    store64(&r->journal, JOURNAL(JOURNAL_IDLE, 0));
+    store64(&r->intent, 0);
+    store64(&r->swap_old, 0);
+    store64(&r->epoch, 0);
+    store64(&r->waits, 0);
+    store64(&r->slots_used, 4);
     s->record = r;
     s->id = ID_MAKE(r->generation, index);
     s->slot = record_slots(r);
