@@ -137,8 +137,8 @@ static void print_segment(const struct info *i)
     ADD_LINE(t, "name", name_state(i));
     ADD_LINE(t, "uuid", uuid_text(s));
     ADD_LINE(t, "backing",
-             text("%.7s, layout version %u%s", s->backing, s->version,
-                  s->options & 1 ? ", unlocks by exchange" : ""));
+             text("%.7s, layout version %u%s%s", s->backing, s->version,
+                  s->options & 1 ? ", unlocks by exchange" : "", s->options & 2 ? ", blocks not cleared" : ""));
     ADD_LINE(t, "owner", owner_text(s));
     ADD_LINE(t, "created", time_text(s->created));
     ADD_LINE(t, "committed", text("%s, may become %s", bytes(s->total), bytes(s->limit)));
