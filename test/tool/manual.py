@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""The manual agrees with tarn.h: every function has a page or an alias, and its synopsis is its prototype; the first program stands
+in tarn(7), in README.md and in examples/counter.c in the same bytes. usage: manual.py TOP"""
+import pathlib
+import re
+import sys
+
+PROTOTYPE = re.compile(r'^TARN_API\s+([^;]+?)\b(tarn_\w+)\((.*?)\);', re.M | re.S)
+SYNOPSIS = re.compile(r'^\.Ft (.*)\n\.Fo (\w+)\n((?:\.Fa .*\n)*)\.Fc', re.M)
+
+
+def joined(text):
+    """Without blanks that mean nothing."""
+    return re.sub(r'\s*([*,()])\s*', r'\1', ' '.join(text.split()))
+
+
+def prototypes(header):
+    text = re.sub(r'/\*.*?\*/', '', header.read_text(), flags=re.S)
+    return {name: joined(f'{result} {name}({arguments})') for result, name, arguments in PROTOTYPE.findall(text)}
+
+
+def synopses(pages):
+    for page in pages:
+        for result, name, arguments in SYNOPSIS.findall(page.read_text()):
+            arguments = ','.join(a[4:].strip('"') for a in arguments.splitlines())
+            yield page, name, joined(result.strip('"') + f' {name}({arguments})')
+
+
+def faults(top):
+    declared = prototypes(top / 'include' / 'tarn.h')
+    if len(declared) < 40:
+        yield f'include/tarn.h: only {len(declared)} prototypes understood'
+    lists = dict(re.findall(r"'(tarn\w*\.3)': \[(.*?)\]", (top / 'man' / 'meson.build').read_text(), re.S))
+    shown = {'tarn_object': None}  # a macro
+    for page, name, prototype in synopses(sorted((top / 'man').glob('*.3'))):
+        if name == 'tarn_object':
+            continue
+        shown[name] = prototype
+        if prototype != declared.get(name):
+            yield f'{page.name}: {prototype}; tarn.h has: {declared.get(name)}'
+        if name != page.stem and f"'{name}'" not in lists.get(page.name, ''):
+            yield f'man/meson.build: {name} is not in the aliases of {page.name}'
+        if not re.search(rf'^\.Nm {name}( ,)?$', page.read_text(), re.M):
+            yield f'{page.name}: {name} is not in NAME'
+    yield from (f'{name} has no page' for name in declared if name not in shown)
+
+    options = re.search(r'^struct tarn_options \{(.*?)^\};', (top / 'include' / 'tarn.h').read_text(), re.M | re.S)[1]
+    for field in re.findall(r'^    \w+ (\w+)[;\[]', options, re.M):
+        if field != 'reserved' and not re.search(rf'Va {field}$', (top / 'man' / 'tarn_open.3').read_text(), re.M):
+            yield f'tarn_open.3: says nothing of options.{field}'
+
+    program = (top / 'examples' / 'counter.c').read_text()
+    if f'```c\n{program}```\n' not in (top / 'README.md').read_text():
+        yield 'README.md: its first program is not examples/counter.c'
+    if program.replace('\\', '\\e') not in (top / 'man' / 'tarn.7').read_text():
+        yield 'man/tarn.7: its program is not examples/counter.c'
+
+
+def main():
+    found = list(faults(pathlib.Path(sys.argv[1])))
+    print(*found, sep='\n', end='\n' if found else '')
+    return 1 if found else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
