@@ -1,0 +1,420 @@
+/* test_threads.c - threads over one mapping: the same library under ThreadSanitizer and plain. Every sum is exact.
+ *
+ * ThreadSanitizer sees one mapping in one process only, and knows nothing of membarrier: races by design are named in test/tsan.supp, each
+ * with its reason. Numbers are small, for it is slow. */
+#include "helper.h"
+#include "arena.h"
+
+#define THREADS 4u
+#define ROUNDS (SANITIZED ? 400u : 4000u)
+#define NODES 64u
+
+static tarn *seg;
+static struct arena *a;
+static pthread_barrier_t gate;
+
+static int set_up(void **state)
+{
+    struct tarn_options o = {.size = sizeof o, .initial = 1 << 20, .limit = 64 << 20, .participants = 8};
+    (void)state;
+    alarm(SANITIZED ? 280 : 100);
+    a = arena_open("anon:", &o, &seg);
+    return pthread_barrier_init(&gate, NULL, THREADS);
+}
+static int tear_down(void **state)
+{
+    (void)state;
+    int damages = tarn_check(seg, NULL, NULL), e = tarn_close(seg);
+    if (damages || e)
+        print_error("%d damages; close: %d\n", damages, e);
+    pthread_barrier_destroy(&gate);
+    alarm(0);
+    return damages || e;
+}
+
+struct worker {
+    unsigned i;
+    uint64_t x, done;
+};
+static uint64_t dice(struct worker *w)
+{
+    w->x ^= w->x << 13, w->x ^= w->x >> 7, w->x ^= w->x << 17;
+    return w->x >> 11;
+}
+static uint64_t all(void *(*run)(void *)) /* by THREADS at once; what they have done together */
+{
+    pthread_t t[THREADS];
+    struct worker w[THREADS] = {0};
+    uint64_t done = 0;
+    for (unsigned i = 0; i < THREADS; i++) {
+        w[i] = (struct worker){i, 0x9e3779b97f4a7c15 * (i + 1), 0};
+        assert_int_equal(pthread_create(&t[i], NULL, run, &w[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(t[i], NULL), 0);
+        done += w[i].done;
+    }
+    return done;
+}
+static void begin(void) { pthread_barrier_wait(&gate); }
+
+/* ---- locks ---- */
+
+static void *count(void *arg)
+{
+    struct worker *w = arg;
+    begin();
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        unsigned k = (unsigned)dice(w) % 3;
+        struct timespec later = from_now(60000);
+        switch (dice(w) % 3) {
+        case 0: check(tarn_mutex_lock(seg, &a->lock[k]) == 0); break;
+        case 1: check(tarn_mutex_timed(seg, &a->lock[k], &later) == 0); break;
+        default:
+            if (tarn_mutex_try(seg, &a->lock[k]) != 0)
+                continue;
+        }
+        a->word[k]++; /* no atomic instruction: the lock is all */
+        check(tarn_mutex_unlock(seg, &a->lock[k]) == 0);
+        w->done++;
+    }
+    return NULL;
+}
+static void locks_exclude(void **state)
+{
+    (void)state;
+    uint64_t done = all(count);
+    assert_int_equal(a->word[0] + a->word[1] + a->word[2], done);
+    assert_true(done >= THREADS * ROUNDS / 2);
+}
+
+/* ---- sections ---- */
+
+static void *own_sections(void *arg)
+{
+    struct worker *w = arg;
+    uint64_t *mine = a->word + w->i * 64;
+    begin();
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        uint64_t k = dice(w) % 60;
+        check(tarn_begin(seg) == 0);
+        for (int j = 0; j < 4; j++) {
+            check(tarn_save(seg, &mine[k + j], 8) == 0);
+            mine[k + j]++;
+        }
+        if (n % 3 == 0)
+            check(tarn_abort(seg) == 0);
+        else {
+            check(tarn_commit(seg) == 0);
+            w->done += 4;
+        }
+    }
+    return NULL;
+}
+static void sections_apart(void **state)
+{
+    (void)state;
+    uint64_t done = all(own_sections), sum = 0;
+    for (unsigned i = 0; i < WORDS; i++)
+        sum += a->word[i];
+    assert_int_equal(sum, done);
+    assert_int_equal(done, THREADS * 4ull * (ROUNDS - (ROUNDS + 2) / 3));
+}
+
+/* Money moved between accounts, each with a lock, in whatever order: circles are told, aborted, and tried again. */
+static void *move(void *arg)
+{
+    struct worker *w = arg;
+    begin();
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        unsigned from = (unsigned)dice(w) % 5, to = (from + 1 + (unsigned)dice(w) % 4) % 5;
+        for (;;) {
+            check(tarn_begin(seg) == 0);
+            check(tarn_mutex_lock(seg, &a->lock[from]) == 0);
+            check(tarn_save(seg, &a->word[from], 8) == 0);
+            a->word[from] -= 7;
+            int e = tarn_mutex_lock(seg, &a->lock[to]);
+            check(e == 0 || e == -EDEADLK);
+            check(tarn_mutex_unlock(seg, &a->lock[from]) == 0);
+            if (e) {
+                check(tarn_abort(seg) == 0);
+                continue;
+            }
+            check(tarn_save(seg, &a->word[to], 8) == 0);
+            a->word[to] += 7;
+            check(tarn_mutex_unlock(seg, &a->lock[to]) == 0);
+            if (dice(w) % 4)
+                check(tarn_commit(seg) == 0);
+            else
+                check(tarn_abort(seg) == 0);
+            break;
+        }
+        w->done++;
+    }
+    return NULL;
+}
+static void sections_together(void **state)
+{
+    (void)state;
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < 5; i++)
+        a->word[i] = 1u << 30;
+    assert_int_equal(all(move), THREADS * (uint64_t)ROUNDS);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(a->lock[i].owner, 0);
+        sum += a->word[i];
+    }
+    assert_int_equal(sum, 5ull << 30);
+}
+
+/* ---- memory ---- */
+
+/* Slots in shared memory: who fills one and who empties it are different threads mostly, so most frees are remote. */
+struct slots {
+    tarn_mutex lock[NODES];
+    tarn_ref ref[NODES];
+};
+static struct slots *slots;
+
+static void *alloc_and_free(void *arg)
+{
+    struct worker *w = arg;
+    begin();
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        unsigned k = (unsigned)dice(w) % NODES;
+        size_t size = 16 + dice(w) % (n % 64 ? 300 : 100000);
+        check(tarn_mutex_lock(seg, &slots->lock[k]) == 0);
+        if (slots->ref[k]) {
+            unsigned char *b = tarn_ptr(seg, slots->ref[k], 16);
+            size_t room = tarn_block_size(seg, slots->ref[k]);
+            check(b && room >= 16 && b[0] == k + 1 && b[15] == k + 1);
+            check((n % 2 ? tarn_free_from(seg, &slots->ref[k]) : tarn_retire_from(seg, &slots->ref[k])) == 0);
+            check(slots->ref[k] == 0);
+        } else {
+            check(tarn_alloc_into(seg, &slots->ref[k], size) == 0);
+            unsigned char *b = tarn_ptr(seg, slots->ref[k], size);
+            check(b && tarn_block_size(seg, slots->ref[k]) >= size);
+            for (size_t i = 0; i < size; i++)
+                check(b[i] == 0); /* zeroed, and nobody else's */
+            memset(b, (int)k + 1, size);
+        }
+        check(tarn_mutex_unlock(seg, &slots->lock[k]) == 0);
+        w->done++;
+    }
+    return NULL;
+}
+static void memory_goes_around(void **state)
+{
+    (void)state;
+    uint64_t before, leaked;
+    assert_int_equal(tarn_object(seg, "slots", struct slots, &slots), 0);
+    before = stat_of(seg).allocated;
+    for (int round = 0; round < 2; round++) { /* new threads: the spans of those who have left are adopted */
+        assert_int_equal(all(alloc_and_free), THREADS * (uint64_t)ROUNDS);
+        for (unsigned k = 0; k < NODES; k++)
+            if (slots->ref[k])
+                assert_int_equal(tarn_free_from(seg, &slots->ref[k]), 0);
+        assert_int_equal(stat_of(seg).allocated, before);
+    }
+    assert_int_equal(tarn_leaked(seg, &leaked), 0);
+    assert_int_equal(leaked, 0);
+}
+
+/* ---- readers ---- */
+
+/* One replaces a block and retires the old one; the others read without a lock: a block that they can reach says one thing throughout. */
+#define TELLS 32
+static volatile int over;
+static void *read_or_write(void *arg)
+{
+    struct worker *w = arg;
+    uint64_t last = 0;
+    begin();
+    if (w->i == 0) {
+        for (uint64_t n = 1; n <= ROUNDS; n++) {
+            tarn_ref fresh, old = a->ref[1];
+            check(tarn_begin(seg) == 0);
+            check(tarn_alloc(seg, TELLS * 8, &fresh) == 0);
+            uint64_t *b = tarn_ptr(seg, fresh, TELLS * 8);
+            for (int i = 0; i < TELLS; i++)
+                b[i] = n;
+            check(tarn_save(seg, &a->ref[1], 8) == 0);
+            __atomic_store_n(&a->ref[1], fresh, __ATOMIC_RELEASE);
+            if (old)
+                check(tarn_retire(seg, old) == 0);
+            check(tarn_commit(seg) == 0);
+            w->done++;
+        }
+        reach(&over, 1);
+        return NULL;
+    }
+    while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE) || !w->done) {
+        check(tarn_read_begin(seg) == 0);
+        tarn_ref ref = __atomic_load_n(&a->ref[1], __ATOMIC_ACQUIRE);
+        if (ref) {
+            const uint64_t *b = tarn_ptr(seg, ref, TELLS * 8);
+            check(b && b[0] >= last);
+            last = b[0];
+            for (int i = 0; i < TELLS; i++)
+                check(b[i] == last);
+            w->done++;
+        }
+        check(tarn_read_end(seg) == 0);
+    }
+    return NULL;
+}
+static void readers_see_whole_blocks(void **state)
+{
+    (void)state;
+    over = 0;
+    assert_true(all(read_or_write) >= ROUNDS + THREADS - 1);
+    uint64_t *b = tarn_ptr(seg, a->ref[1], TELLS * 8);
+    assert_non_null(b);
+    assert_int_equal(b[0], ROUNDS);
+    assert_int_equal(tarn_free_from(seg, &a->ref[1]), 0);
+}
+
+/* ---- maps and names ---- */
+
+static tarn_map *numbers, *bytes;
+static void *use_maps(void *arg)
+{
+    struct worker *w = arg;
+    uint64_t value, have[NODES] = {0};
+    char key[32], got[64];
+    size_t size;
+    begin();
+    for (uint64_t n = 1; n <= ROUNDS; n++) {
+        uint64_t k = dice(w) % NODES, mine = k * THREADS + w->i;
+        size_t key_size = (size_t)snprintf(key, sizeof key, "key %u of %u", (unsigned)k, w->i);
+        check(tarn_map_add64(numbers, 1000000 + k % 5, 1, NULL) == 0); /* everybody's */
+        if (have[k]) {
+            check(tarn_map_get64(numbers, mine, &value) == 0 && value == have[k]);
+            check(tarn_map_get(bytes, key, key_size, got, sizeof got, &size) == 0 && size == 8 + have[k] % 40);
+            memcpy(&value, got, 8);
+            check(value == have[k]);
+        } else {
+            check(tarn_map_get64(numbers, mine, &value) == -ENOENT);
+            check(tarn_map_get(bytes, key, key_size, got, sizeof got, &size) == -ENOENT);
+        }
+        if (dice(w) % 3 == 0) {
+            int e = tarn_map_remove64(numbers, mine);
+            check(e == (have[k] ? 0 : -ENOENT));
+            check(tarn_map_remove(bytes, key, key_size) == e);
+            have[k] = 0;
+        } else {
+            char put[64] = {0};
+            memcpy(put, &n, 8);
+            check(tarn_map_put64(numbers, mine, n) == 0);
+            check(tarn_map_put(bytes, key, key_size, put, 8 + n % 40) == 0);
+            have[k] = n;
+        }
+    }
+    for (unsigned k = 0; k < NODES; k++)
+        w->done += have[k] != 0;
+    return NULL;
+}
+static void maps(void **state)
+{
+    (void)state;
+    uint64_t n, sum = 0, left;
+    assert_int_equal(tarn_map_open(seg, "numbers", TARN_CREATE | TARN_MAP_U64, &numbers), 0);
+    assert_int_equal(tarn_map_open(seg, "bytes", TARN_CREATE, &bytes), 0);
+    left = all(use_maps);
+    for (uint64_t k = 0; k < 5; k++) {
+        assert_int_equal(tarn_map_get64(numbers, 1000000 + k, &n), 0);
+        sum += n;
+    }
+    assert_int_equal(sum, THREADS * (uint64_t)ROUNDS);
+    assert_int_equal(tarn_map_count(numbers, &n), 0);
+    assert_int_equal(n, left + 5);
+    assert_int_equal(tarn_map_count(bytes, &n), 0);
+    assert_int_equal(n, left);
+    tarn_map_close(numbers);
+    tarn_map_close(bytes);
+}
+
+static void *use_names(void *arg)
+{
+    struct worker *w = arg;
+    char name[32];
+    begin();
+    for (unsigned n = 0; n < ROUNDS / 8; n++) {
+        uint64_t *shared, *mine;
+        tarn_ref ref;
+        struct tarn_type type = TARN_TYPE(uint64_t);
+        snprintf(name, sizeof name, "shared %u", n % 16);
+        check(tarn_object(seg, name, uint64_t, &shared) == 0);
+        __atomic_fetch_add(shared, 1, __ATOMIC_RELAXED);
+        snprintf(name, sizeof name, "of %u", w->i);
+        check(tarn_find(seg, name, &type, &ref) == -ENOENT);
+        check(tarn_object(seg, name, uint64_t, &mine) == 0 && *mine == 0);
+        *mine = 7;
+        check(tarn_find(seg, name, &type, &ref) == 0 && tarn_ptr(seg, ref, 8) == (void *)mine);
+        check(tarn_unbind(seg, name, 1) == 0);
+        w->done++;
+    }
+    return NULL;
+}
+static void names(void **state)
+{
+    (void)state;
+    uint64_t done = all(use_names), sum = 0, *shared;
+    char name[32];
+    for (unsigned k = 0; k < 16; k++) {
+        snprintf(name, sizeof name, "shared %u", k);
+        assert_int_equal(tarn_object(seg, name, uint64_t, &shared), 0);
+        sum += *shared;
+    }
+    assert_int_equal(done, THREADS * (uint64_t)(ROUNDS / 8));
+    assert_int_equal(sum, done);
+}
+
+/* ---- all at once, while threads come, go and die ---- */
+
+static void *come_and_die(void *arg)
+{
+    check(tarn_begin(seg) == 0);
+    int e = tarn_mutex_lock(seg, &a->lock[9]);
+    check(e == 0);
+    check(tarn_save(seg, &a->word[9], 8) == 0);
+    a->word[9]++;
+    if (arg)
+        return NULL; /* with the section open */
+    check(tarn_mutex_unlock(seg, &a->lock[9]) == 0);
+    check(tarn_commit(seg) == 0);
+    return NULL;
+}
+static void *spawn(void *arg)
+{
+    struct worker *w = arg;
+    begin();
+    for (unsigned n = 0; n < 40; n++) {
+        pthread_t t;
+        bool dies = n % 2;
+        check(pthread_create(&t, NULL, come_and_die, dies ? w : NULL) == 0 && pthread_join(t, NULL) == 0);
+        w->done += !dies;
+    }
+    return NULL;
+}
+static void deaths_between(void **state)
+{
+    (void)state;
+    uint64_t done = all(spawn);
+    tarn_recover(seg);
+    assert_int_equal(done, THREADS * 20);
+    assert_int_equal(a->word[9], done);
+    assert_int_equal(stat_of(seg).undone, THREADS * 20);
+    assert_int_equal(stat_of(seg).participants, 1);
+}
+
+int main(void)
+{
+#define with_segment(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        with_segment(locks_exclude), with_segment(sections_apart),           with_segment(sections_together),
+        with_segment(memory_goes_around), with_segment(readers_see_whole_blocks), with_segment(maps),
+        with_segment(names),         with_segment(deaths_between),
+    };
+    return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+}
