@@ -25,14 +25,14 @@ static void *one_more(void **array, size_t *count, size_t size)
 static int add_name(const struct tarn_name *n, void *arg)
 {
     struct info *i = arg;
-    struct tarn_name copy = {.name = strdup(n->name), .type = n->type, .ref = n->ref}, *at;
-    copy.type.name = strdup(n->type.name);
-    if (!copy.name || !copy.type.name || !(at = one_more((void **)&i->names, &i->names_count, sizeof *at))) {
-        free((char *)copy.name);
-        free((char *)copy.type.name);
+    char *name = strdup(n->name), *type = strdup(n->type.name);
+    struct tarn_name *at = name && type ? one_more((void **)&i->names, &i->names_count, sizeof *at) : NULL;
+    if (!at) {
+        free(name);
+        free(type);
         return -ENOMEM;
     }
-    *at = copy;
+    *at = (struct tarn_name){name, {type, n->type.size, n->type.version}, n->ref};
     return 0;
 }
 
