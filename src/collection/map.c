@@ -66,6 +66,7 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
     if (!m)
         return fail(-ENOMEM, "no memory for a map's handle");
     *m = (tarn_map){.seg = seg, .map = map, .ref = ref, .seed = map->seed, .u64 = map->kind == MAP_KIND_U64};
+    map_quicken(m);
     *ret_map = m;
     return 0;
 }
@@ -137,15 +138,16 @@ static inline int take_and_find(struct self *s, tarn_map *m, const struct key *k
     return TARN_RARE(e < 0) ? damaged(m, w) : e;
 }
 
-/* A free slot for a key that is not there: split while the bucket is full and may be split, else an overflow bucket. On return w is the
+/* A free slot for a key that is not there: split while the bucket is full (or crowded) and may be split, else an overflow bucket. On return w is the
  * key's bucket, locked. 0, or a failure. */
 static int make_room(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh, uint64_t **ret_slot)
 {
     for (;;) {
         int e = map_free_slot(s, m, w, k->hash, fresh ? FIRST_ONLY : CHAIN, ret_slot);
-        if (e == 1)
+        bool found = e == 1;
+        if (found && !(fresh && TARN_RARE(map_crowded(w, k->hash, *ret_slot))))
             return 0;
-        if (e == 0 && fresh) {
+        if (e >= 0 && fresh) {
             e = map_split(s, m, w);
             if (e == 1) {
                 struct bucket *was = w->bucket;
@@ -158,6 +160,8 @@ static int make_room(struct self *s, tarn_map *m, const struct key *k, struct wh
                     return e;
                 continue;
             }
+            if (found && e != -EUCLEAN)
+                return 0; /* it only would have been better */
         }
         if (e < 0)
             return e;

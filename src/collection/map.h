@@ -22,12 +22,21 @@
 #include "os/error.h"
 #include "sync/sync.h"
 
-/* A process's handle: private memory, fixed once made. */
+/* A process's handle: private memory. What is marked (learned) is stored by any of its threads (map_learn), with one and the same value
+ * or a greater one; the rest is fixed once made. */
 struct tarn_map {
     tarn *seg;
     struct map *map;
     uint64_t ref, seed;
     bool u64;
+    /* for quick look-ups, map_read.c */
+    const void *quick64, *quick_bytes; /* seg, if look-ups of this kind may be quick here; else what no thread's seg is */
+    const uint64_t *epoch;             /* the participants' */
+    char *data;                        /* where data space begins in this process */
+    uint64_t zone;                     /* its offset */
+    uint64_t bucket_most, entry_most;  /* (learned) bytes from there on: a bucket (an entry) that begins no later is committed */
+    uint64_t index;                    /* (learned) 2^depth - 1 of the directory; after the chunks up to there are known */
+    uint64_t chunk[MAP_DEPTH_MOST + 1];  /* (learned) where directory entry 0 stood, if it were in the same array as those of chunk k */
 };
 
 /* A key, hashed. */
@@ -166,6 +175,11 @@ static inline int bucket_scan(const tarn_map *m, const struct bucket *b, uint64_
  * bucket's lock rules out; whether it is a block at all is checked when the free is applied. 0, -ENOSPC. */
 int map_retire_block(struct self *s, uint64_t ref);
 
+/* ---- map_read.c ---- */
+
+/* Make ready for quick look-ups, as far as that is allowed here. Of a handle that is being made. */
+void map_quicken(tarn_map *m);
+
 /* ---- map_bucket.c: where a hash belongs; structure ---- */
 
 /* The bucket of a hash. 0, or -EUCLEAN without a sentence. Takes no lock. */
@@ -196,6 +210,8 @@ static inline int map_descend_fast(const tarn_map *m, uint64_t hash, struct wher
 int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *ret_where, bool *ret_fresh);
 /* Split a bucket whose lock was taken just now. 1: done; 0: it is not to be split; or -ENOSPC and kin. */
 int map_split(struct self *s, tarn_map *m, struct where *w);
+/* Is that free slot outside the hash's home line, in a bucket so full that it should rather be split? */
+bool map_crowded(const struct where *w, uint64_t hash, const uint64_t *slot);
 /* A free slot for the hash: in the bucket itself, or in its overflow chain too, which may have to grow. 1, 0: none; or -ENOSPC and kin. */
 enum room { FIRST_ONLY, CHAIN, CHAIN_GROW };
 int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t hash, enum room room, uint64_t **ret_slot);

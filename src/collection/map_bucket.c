@@ -5,7 +5,8 @@
  * the marks count only from that store on, while CLEANING is set. Then, all of it repeatable: the marked slots are zeroed; an overflow chain is
  * folded into the bucket; the directory's entries are led to the sibling; CLEANING is cleared, one store. Whoever takes the lock of a bucket that is
  * CLEANING (its splitter died, or the directory could not grow) does that first. Marks, and not a second look at the keys: the sibling's
- * entries may have been removed, and their blocks reused, before the cleaning is done.
+ * entries may have been removed, and their blocks reused, before the cleaning is done. The splitter also takes words to their home line, where
+ * quick look-ups find them.
  * A bucket does not split while it is CLEANING, so every hint leads to it or to its newest sibling. A sibling may split meanwhile; therefore a
  * directory entry is only ever led to a bucket of a greater prefix (of those that fit an index, the greater was born later).
  * The directory doubles by one chunk: the chunk, filled with the lower half's entries, is published; then depth is stored.
@@ -16,6 +17,7 @@
 
 #define TRIES 1000          /* hints that led astray one after the other: a split each */
 #define HOPS_MOST 64
+#define CROWD 44            /* keys among 56 slots from which on a bucket is split rather than a key put beside its home line */
 #define DIRECTORY_SHARE 64  /* directory entries a bucket, at most: against keys made to collide */
 
 /* ---- finding ---- */
@@ -234,6 +236,27 @@ static void fold(tarn_map *m, struct bucket *b)
         }
 }
 
+/* Words that were put into another line because their home line was full go home, where a quick look-up finds them: stored there before
+ * they are zeroed here, and only once while the bucket is CLEANING, since readers then look through it twice. So only the splitter moves
+ * words; who cleans after its death (move: false) only zeroes what stands in both places. */
+static void go_home(const tarn_map *m, struct bucket *b, bool move)
+{
+    for (uint64_t i = 0; i < b->lines * 8; i++) {
+        uint64_t *from = &slots_of(b)[i], w = *from, hash, *home, *to = NULL;
+        if (!w || map_hash_of(m, w, &hash) || home_line(hash, b->lines) == i / 8)
+            continue;
+        home = slots_of(b) + 8 * home_line(hash, b->lines);
+        for (unsigned j = 0; j < 8 && !(to && *to == w); j++)
+            if (home[j] == w || (move && !home[j]))
+                to = &home[j];
+        if (!to)
+            continue;
+        if (*to != w)
+            store64(to, w);
+        store64(from, 0);
+    }
+}
+
 /* One chunk more. The directory's lock is held. */
 static int directory_grow(struct self *s, tarn_map *m)
 {
@@ -292,9 +315,9 @@ static int directory_lead(struct self *s, tarn_map *m, const struct where *w)
     return 0;
 }
 
-/* What is left to do after a split. The bucket's lock is held. fresh: this section has written nothing in it. 0: done; a failure leaves
- * the bucket as it was, CLEANING and usable. */
-static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh)
+/* What is left to do after a split. The bucket's lock is held. fresh: this section has written nothing in it; splitter: it has just split
+ * it. 0: done; a failure leaves the bucket as it was, CLEANING and usable. */
+static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh, bool splitter)
 {
     struct bucket *b = w->bucket;
     uint64_t lines = b->lines;
@@ -307,6 +330,8 @@ static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh)
                 store64(&slots_of(o)[i], 0);
     if (fresh && b->overflow)
         fold(m, b);
+    else if (fresh)
+        go_home(m, b, splitter);
     e = mutex_lock_inner(s, &m->map->directory);
     if (e < 0)
         return e;
@@ -361,10 +386,21 @@ static void move(tarn_map *m, const struct bucket *b, struct bucket *sibling)
         }
 }
 
+bool map_crowded(const struct where *w, uint64_t hash, const uint64_t *slot)
+{
+    const struct bucket *b = w->bucket;
+    uint64_t line = (uint64_t)(slot - slots_of(b)) / 8, count = 0;
+    if (line == home_line(hash, b->lines))
+        return false;
+    for (uint64_t i = 0; i < b->lines * 8; i++)
+        count += slots_of(b)[i] != 0;
+    return 56 * count >= CROWD * 8 * b->lines;
+}
+
 /* May the directory become that deep? Keys made to collide must not fill the memory with it. */
 static bool may_deepen(const struct map *map, unsigned depth)
 {
-    return depth <= MAP_DEPTH_MOST && (depth <= map->depth || 1ull << depth <= DIRECTORY_SHARE * map->buckets + 1024);
+    return depth <= MAP_DEPTH_MOST && (depth <= load64(&map->depth) || 1ull << depth <= DIRECTORY_SHARE * load64(&map->buckets) + 1024);
 }
 
 int map_split(struct self *s, tarn_map *m, struct where *w)
@@ -392,7 +428,7 @@ int map_split(struct self *s, tarn_map *m, struct where *w)
     move(m, b, sibling);
     w->link = LINK_WORD(depth + 1, LINK_CLEANING, f.block);
     heap_publish(s, &f, &b->link, w->link);
-    (void)clean(s, m, w, true); /* what it could not do, the next holder does */
+    (void)clean(s, m, w, true, true); /* what it could not do, the next holder does */
     return 1;
 }
 
@@ -417,7 +453,7 @@ int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *
             return fail(-ESTALE, "the map was unbound and its memory given back");
         w->link = load64(&w->bucket->link);
         if (TARN_RARE(w->link & LINK_CLEANING))
-            (void)clean(s, m, w, fresh);
+            (void)clean(s, m, w, fresh, false);
         if (is_right(hash, w->bucket->prefix, LINK_DEPTH(w->link))) {
             *ret_fresh = fresh;
             return 0;

@@ -2,9 +2,10 @@
  *
  * Buckets are visited in the order of their reversed prefixes: each holds one interval of reversed hashes, and a split cuts an interval in
  * two, so from the end of one bucket's interval the next bucket begins, whatever split meanwhile (as Redis's SCAN does). A bucket's words are copied,
- * overflow buckets before the first one (words move in that direction only), and count if its link is then unchanged: so
- * every entry that is there throughout is in exactly one copy; a key removed and put again meanwhile is shown once at most. Its entries are then copied, under the same pin (or validated by the epoch, as in
- * map_read.c), and shown without pin or lock: the callback may do anything. */
+ * overflow buckets before the first one (words move in that direction only), a CLEANING one twice (in it, words go to their home line once),
+ * and count if its link is then unchanged: so every entry that is there throughout is in exactly one copy; a key removed and put again meanwhile
+ * is shown once at most. Its entries are then copied, under the same pin (or validated by the epoch, as in map_read.c), and shown without pin
+ * or lock: the callback may do anything. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -23,7 +24,7 @@ static bool word_add(struct snapshot *p, uint64_t w, bool chained)
 {
     for (uint64_t i = 0; chained && i < p->count; i++)
         if (p->word[i] == w)
-            return true; /* just moving from the overflow chain into the bucket */
+            return true; /* just moving, from the overflow chain into the bucket or in it to its home line */
     if (p->count == p->room) {
         uint64_t room = p->room ? p->room * 2 : 64, *more = realloc(p->word, room * sizeof *more);
         if (!more)
@@ -56,7 +57,7 @@ static int snapshot_once(const tarn_map *m, uint64_t hash, struct snapshot *p)
     if (e < 0)
         return e;
     ref = load64(&p->where.bucket->overflow);
-    chained = ref != 0;
+    chained = ref != 0 || p->where.link & LINK_CLEANING;
     for (unsigned n = 0; ref && e == 0; n++) {
         const struct bucket *b = bucket_at(m->seg, ref, &lines);
         if (!b || n > CHAIN_MOST)
@@ -66,6 +67,8 @@ static int snapshot_once(const tarn_map *m, uint64_t hash, struct snapshot *p)
     }
     if (e == 0)
         e = words_add(p, p->where.bucket, p->where.lines, chained);
+    if (e == 0 && p->where.link & LINK_CLEANING)
+        e = words_add(p, p->where.bucket, p->where.lines, true);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return e ? e : load64(&p->where.bucket->link) != p->where.link;
 }

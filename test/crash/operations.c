@@ -461,15 +461,15 @@ static void map_abort(struct lab *l)
     map_section(l);
     MUST(tarn_abort(SEG));
 }
-/* As full as a bucket gets before it splits; the next few split it. */
+/* As full as a bucket can be without having been split; of the next 14, one splits it: some at their home line, most likely, are not. */
 static void full_bucket(struct lab *l)
 {
-    for (uint64_t i = 0; i < 54; i++)
+    for (uint64_t i = 0; i < 43; i++)
         MUST(tarn_map_put64(l->numbers, i, i));
 }
 static void map_split(struct lab *l)
 {
-    for (uint64_t i = 60; i < 65; i++) {
+    for (uint64_t i = 60; i < 74; i++) {
         MUST(tarn_map_put64(l->numbers, i, i));
         mark(l);
     }
@@ -478,10 +478,10 @@ static void map_split(struct lab *l)
 static void map_overflow(struct lab *l)
 {
     MUST(tarn_begin(SEG));
-    for (uint64_t i = 60; i < 65; i++)
+    for (uint64_t i = 60; i < 74; i++)
         MUST(tarn_map_put64(l->numbers, i, i));
     MUST(tarn_abort(SEG));
-    MUST(tarn_map_put64(l->numbers, 70, 1));
+    MUST(tarn_map_put64(l->numbers, 80, 1));
 }
 static void map_make(struct lab *l)
 {

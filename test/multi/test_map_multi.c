@@ -276,7 +276,7 @@ static void walk_once(tarn_map *m, bool lasting)
 
 static void read_on(unsigned who)
 {
-    attach(WRITERS + who, who % 2 ? TARN_RDONLY : 0);
+    attach(who, who % 2 ? TARN_RDONLY : 0); /* one of each kind */
     while (!all->stop) {
         bool lasting = true;
         for (uint32_t i = 0; i < WRITERS; i++)
@@ -331,6 +331,8 @@ static void at_the_end(void *unused)
 
 /* ---- the parent ---- */
 
+static pid_t started[WRITERS + READERS]; /* by number: the last child of it */
+
 static pid_t start(void (*run)(unsigned), unsigned who)
 {
     fflush(NULL);
@@ -340,7 +342,22 @@ static pid_t start(void (*run)(unsigned), unsigned who)
         run(who);
         _exit(0);
     }
+    started[who] = p;
     return p;
+}
+
+/* What a test that failed in the midst left: children, and the segment's name. */
+static int sweep(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < WRITERS + READERS; i++)
+        if (started[i] > 0 && waitpid(started[i], NULL, WNOHANG) == 0) {
+            kill(started[i], SIGKILL);
+            waitpid(started[i], NULL, 0);
+        }
+    memset(started, 0, sizeof started);
+    (void)tarn_unlink(URL);
+    return 0;
 }
 
 static void make(void *unused)
@@ -378,7 +395,7 @@ static uint64_t hammer(uint64_t ms, bool kills)
         assert_true(now_ms() < until + 30000);
     }
     for (unsigned i = 0; i < READERS; i++)
-        reader[i] = start(read_on, i);
+        reader[i] = start(read_on, WRITERS + i);
     while (now_ms() < until) {
         unsigned victim;
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
@@ -436,8 +453,8 @@ static void killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(together),
-        cmocka_unit_test(killed),
+        cmocka_unit_test_teardown(together, sweep),
+        cmocka_unit_test_teardown(killed, sweep),
     };
     all = mmap(NULL, sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (all == MAP_FAILED)
