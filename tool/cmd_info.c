@@ -32,7 +32,9 @@ static int add_name(const struct tarn_name *n, void *arg)
         free(type);
         return -ENOMEM;
     }
-    *at = (struct tarn_name){name, {type, n->type.size, n->type.version}, n->ref};
+    *at = *n;
+    at->name = name;
+    at->type.name = type;
     return 0;
 }
 
