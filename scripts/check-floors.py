@@ -3,7 +3,8 @@
 
 Each directory of src/ is a floor; a file includes from its own floor or from below, as "floor/file.h" or, of its own floor,
 "file.h". Files directly in src/ are the top and may include all. What stands outside src/ for users to read or run (tool, demo,
-examples, bench) includes only <tarn.h> of the project; tool and bench have headers of their own besides. Tests may include all.
+examples, bench) includes only <tarn.h> of the project; tool, demo and bench have headers of their own besides. Tests may include
+all.
 """
 import pathlib
 import re
@@ -11,7 +12,7 @@ import sys
 
 FLOORS = ['os', 'backing', 'segment', 'participant', 'sync', 'heap', 'name', 'collection', 'channel']  # from the bottom
 OUTSIDE = ['tool', 'demo', 'examples', 'bench']
-OWN_HEADERS = ['tool', 'bench']
+OWN_HEADERS = ['tool', 'demo', 'bench']
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.M)
 
 

@@ -21,7 +21,8 @@ GOOD_FLOORS = {
     'src/name/name.h': '#include "heap/heap.h"\n',
     'tool/main.c': '#include <tarn.h>\n#include "tool.h"\n',
     'tool/tool.h': '',
-    'demo/demo.c': '#include <tarn.h>\n#include <stdlib.h>\n',
+    'demo/demo.c': '#include <tarn.h>\n#include "demo.h"\n#include <stdlib.h>\n',
+    'demo/demo.h': '',
     'bench/locks/lock.cc': '#include "../bench.h"\n#include "bench.h"\n#include <boost/x.hpp>\n',
     'bench/bench.h': '#include <tarn.h>\n',
     'test/unit/t.c': '#include "heap/heap.h"\n',
@@ -39,6 +40,7 @@ BAD_FLOORS = [  # file, text, what is said
     ('tool/main.c', '#include "heap/heap.h"\n', 'tool includes only <tarn.h>'),
     ('tool/main.c', '#include "../src/os/os.h"\n', 'tool includes only <tarn.h>'),
     ('demo/demo.c', '#include <heap/heap.h>\n', 'demo includes only <tarn.h>'),
+    ('demo/demo.c', '#include "../tool/tool.h"\n', 'demo includes only <tarn.h>'),
     ('examples/e.c', '#include "e.h"\n', 'examples includes only <tarn.h>'),
     ('bench/b.cc', '#include "segment/segment.h"\n', 'bench includes only <tarn.h>'),
 ]
