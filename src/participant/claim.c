@@ -210,30 +210,34 @@ int record_claim(struct self *s)
 
 /* ---- leaving ---- */
 
+/* Under claim_lock. */
 static void unlock_byte(struct self *s)
 {
-    struct tarn *seg = s->seg;
-    pthread_mutex_lock(&seg->claim_lock);
-    if (seg->claim_fd >= 0)
-        os_byte_unlock(seg->claim_fd, ID_INDEX(s->id));
-    pthread_mutex_unlock(&seg->claim_lock);
+    if (s->seg->claim_fd >= 0)
+        os_byte_unlock(s->seg->claim_fd, ID_INDEX(s->id));
 }
 
-/* Generation first: an identity that has left is never valid again. Liveness last, or our stores would meet the next claimant's. */
+/* Generation first: an identity that has left is never valid again. Liveness last, or our stores would meet the next claimant's. All of it
+ * under claim_lock: byte locks do not tell this process's threads apart, and one that claimed the record between our liveness and our byte
+ * would lose the byte to us, and then look dead to the second witness. */
 void record_leave(struct self *s)
 {
     struct record *r = s->record;
+    pthread_mutex_lock(&s->seg->claim_lock);
     store64(&r->epoch, 0);
     store32(&r->generation, (r->generation + 1) & 0x7fff);
     store32(&participants_of(s->seg)->orphans, 1); /* now its spans may be adopted; if we die before, our recoverer says so */
     store32(&r->state, RECORD_FREE);
     pthread_mutex_unlock(liveness_mutex(r));
     unlock_byte(s);
+    pthread_mutex_unlock(&s->seg->claim_lock);
     s->id = 0;
 }
 
 void record_abandon(struct self *s)
 {
+    pthread_mutex_lock(&s->seg->claim_lock);
     unlock_byte(s);
+    pthread_mutex_unlock(&s->seg->claim_lock);
     s->id = 0;
 }

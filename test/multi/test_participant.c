@@ -810,6 +810,42 @@ static void who_gives_up_makes_no_circle(void **state)
     }
 }
 
+/* Threads come and go in records that threads of the same process have just left, holding the lock for longer than sleepers' caps: nobody
+ * alive may look dead, so nobody may be told of a death. (Byte locks do not tell the threads of a process apart.) */
+static void *come_and_go(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 1500; i++) {
+        check(tarn_mutex_lock(seg, &a->lock[0]) == 0);
+        a->word[0]++;
+        if (i % 300 == 0)
+            usleep(30000);
+        check(tarn_mutex_unlock(seg, &a->lock[0]) == 0);
+        check(tarn_thread_detach(seg) == 0);
+    }
+    return NULL;
+}
+static void threads_that_come_and_go(int i)
+{
+    pthread_t thread[4];
+    (void)i;
+    for (int k = 0; k < 4; k++)
+        check(pthread_create(&thread[k], NULL, come_and_go, NULL) == 0);
+    for (int k = 0; k < 4; k++)
+        check(pthread_join(thread[k], NULL) == 0);
+}
+static void who_comes_where_another_left_lives(void **state)
+{
+    (void)state;
+    pid_t pid[2];
+    for (int i = 0; i < 2; i++)
+        pid[i] = start(threads_that_come_and_go, i);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(status_of(pid[i]), 0);
+    assert_int_equal(a->word[0], 2 * 4 * 1500);
+    assert_int_equal(stat_of(seg).recovered, 0);
+}
+
 /* One of a circle that would be, is killed: the others end. */
 static void die_in_a_circle(int i)
 {
@@ -854,6 +890,7 @@ int main(void)
         with_segment(circles_are_broken),
         with_segment(chains_are_no_circles),
         with_segment(who_gives_up_makes_no_circle),
+        with_segment(who_comes_where_another_left_lives),
         with_segment(the_dead_are_in_no_circle),
     };
     common = mmap(NULL, sizeof *common, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
