@@ -812,7 +812,7 @@ static void who_gives_up_makes_no_circle(void **state)
 
 /* Threads come and go in records that threads of the same process have just left, holding the lock for longer than sleepers' caps: nobody
  * alive may look dead, so nobody may be told of a death. (Byte locks do not tell the threads of a process apart.) */
-static void *come_and_go(void *unused)
+static void *lock_and_leave(void *unused)
 {
     (void)unused;
     for (int i = 0; i < 1500; i++) {
@@ -825,12 +825,12 @@ static void *come_and_go(void *unused)
     }
     return NULL;
 }
-static void threads_that_come_and_go(int i)
+static void threads_that_lock_and_leave(int i)
 {
     pthread_t thread[4];
     (void)i;
     for (int k = 0; k < 4; k++)
-        check(pthread_create(&thread[k], NULL, come_and_go, NULL) == 0);
+        check(pthread_create(&thread[k], NULL, lock_and_leave, NULL) == 0);
     for (int k = 0; k < 4; k++)
         check(pthread_join(thread[k], NULL) == 0);
 }
