@@ -825,7 +825,7 @@ static void *lock_and_leave(void *unused)
     }
     return NULL;
 }
-static void threads_that_lock_and_leave(int i)
+static void threads_that_come_and_go(int i)
 {
     pthread_t thread[4];
     (void)i;
