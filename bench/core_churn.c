@@ -109,5 +109,11 @@ static void compare(const char *figure, bool uninitialized)
     free(sizes);
 }
 
-void core_churn(void) { compare("core.churn", true); }
-void core_churn_cleared(void) { compare("core.churn_cleared", false); }
+void core_churn(void)
+{
+    compare("core.churn", true);
+}
+void core_churn_cleared(void)
+{
+    compare("core.churn_cleared", false);
+}

@@ -32,7 +32,10 @@ int core_good(int result, const char *what)
     return result;
 }
 
-tarn *core_segment(uint64_t initial) { return core_segment_with(initial, false); }
+tarn *core_segment(uint64_t initial)
+{
+    return core_segment_with(initial, false);
+}
 
 tarn *core_segment_with(uint64_t initial, bool uninitialized)
 {

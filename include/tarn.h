@@ -82,16 +82,16 @@ typedef struct tarn_mutex {
 /* Options of a creation; a segment that exists keeps its own. Zero the struct, set size to sizeof, and what you want;
  * 0 in a field means the default. */
 struct tarn_options {
-    size_t size;               /* sizeof(struct tarn_options) */
-    uint64_t initial;          /* bytes of data space committed at once; default 1 MiB; rounded up to spans */
-    uint64_t limit;            /* bytes of data space it may grow to, 64 KiB to 2^46; default 16 GiB (address space, not memory) */
-    uint32_t mode;             /* permission bits; default 0600 (the umask is not applied to what you ask for) */
-    uint32_t participants;     /* most threads at one time, 1 to 4096; default 64 */
-    uint32_t record_size;      /* bytes of a participant's record, power of two, 2048 to 65536; default 8192 */
-    uint32_t span_size;        /* bytes of a span, power of two, 4096 to 65536; default 65536 */
-    uint32_t exchange_unlock;  /* 1: unlock by an atomic exchange, for processes that cannot register for membarrier */
-    uint32_t uninitialized;    /* 1: tarn_alloc and tarn_alloc_into do not clear blocks: they show what was there before. For speed */
-    uint32_t reserved[6];      /* 0 */
+    size_t size;      /* sizeof(struct tarn_options) */
+    uint64_t initial; /* bytes of data space committed at once; default 1 MiB; rounded up to spans */
+    uint64_t limit; /* bytes of data space it may grow to, 64 KiB to 2^46; default 16 GiB (address space, not memory) */
+    uint32_t mode;         /* permission bits; default 0600 (the umask is not applied to what you ask for) */
+    uint32_t participants; /* most threads at one time, 1 to 4096; default 64 */
+    uint32_t record_size;  /* bytes of a participant's record, power of two, 2048 to 65536; default 8192 */
+    uint32_t span_size;    /* bytes of a span, power of two, 4096 to 65536; default 65536 */
+    uint32_t exchange_unlock; /* 1: unlock by an atomic exchange, for processes that cannot register for membarrier */
+    uint32_t uninitialized; /* 1: tarn_alloc and tarn_alloc_into do not clear blocks: they show what was there before. For speed */
+    uint32_t reserved[6]; /* 0 */
 };
 
 /* tarn_open - open the segment that a URL names.
@@ -134,14 +134,14 @@ struct tarn_stat {
     uint32_t version, options; /* of the layout */
     uint32_t mode, uid, gid;   /* of the backing */
     uint32_t unlinked;         /* its name was removed */
-    uint64_t total, limit;     /* bytes now committed; bytes it may become; both with the segment's own tables */
-    uint64_t data, spans, spans_free;      /* bytes of data space committed; spans in it; spans nobody owns */
+    uint64_t total, limit; /* bytes now committed; bytes it may become; both with the segment's own tables */
+    uint64_t data, spans, spans_free; /* bytes of data space committed; spans in it; spans nobody owns */
     uint64_t allocated, limbo, free_bytes; /* bytes in blocks: allocated, freed or retired and not yet free, free */
     uint32_t participants, most;           /* records in use; most */
     uint32_t dead;                         /* of them dead and not yet recovered */
     uint32_t span_size, record_size;       /* bytes */
-    uint64_t recovered, undone;            /* participants recovered since creation; open sections found and undone */
-    uint64_t created;                      /* seconds since 1970 */
+    uint64_t recovered, undone; /* participants recovered since creation; open sections found and undone */
+    uint64_t created;           /* seconds since 1970 */
 };
 TARN_API int tarn_stat(tarn *seg, struct tarn_stat *ret_stat);
 
@@ -291,7 +291,7 @@ TARN_API int tarn_find(tarn *seg, const char *name, const struct tarn_type *type
 TARN_API int tarn_find_or_make(tarn *seg, const char *name, const struct tarn_type *type, void **ret_address);
 
 /* tarn_object - the same, typed:  struct counter *c;  tarn_object(seg, "counter", struct counter, &c) */
-#define tarn_object(seg, name, type, ret_pointer)                                                                            \
+#define tarn_object(seg, name, type, ret_pointer)                                                            \
     tarn_object_((seg), (name), TARN_TYPE(type), (void **)(1 ? (ret_pointer) : (type **)0))
 static inline int tarn_object_(tarn *seg, const char *name, struct tarn_type type, void **ret_address)
 {
@@ -327,7 +327,8 @@ TARN_API void tarn_map_close(tarn_map *map);
 
 /* tarn_map_get - copy the value of a key: at most `room` bytes; *ret_size (may be NULL) is its whole size. 0, -ENOENT, -EAGAIN
  * (read-only attachment, writers again and again), -EUCLEAN. */
-TARN_API int tarn_map_get(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
+TARN_API int tarn_map_get(tarn_map *map, const void *key, size_t key_size, void *value, size_t room,
+                          size_t *ret_size);
 /* tarn_map_put - insert or replace. 0, -EINVAL, -ENOSPC, -EDEADLK, -EROFS. */
 TARN_API int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size);
 /* tarn_map_add - add to the 64-bit number that is the value, which is made, as 0, if there is none. *ret_sum may be NULL. */
@@ -347,7 +348,8 @@ TARN_API int tarn_map_count(tarn_map *map, uint64_t *ret_count);
 /* tarn_map_each - call back for each entry with private copies (of a U64 map: pointers to two uint64_t). Every entry that is
  * there throughout is shown exactly once, also while the map grows. A result other than 0 ends the walk and is returned. */
 TARN_API int tarn_map_each(tarn_map *map,
-                           int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg), void *arg);
+                           int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
+                           void *arg);
 
 #ifdef __cplusplus
 }

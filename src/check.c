@@ -32,7 +32,7 @@ struct look {
     struct tarn *seg;
     uint64_t *reached, bits; /* one for each 16 bytes of data space committed when the look began */
     struct found_list found;
-    int failed;              /* -ENOMEM */
+    int failed; /* -ENOMEM */
 };
 
 /* ---- what a look finds ---- */
@@ -75,9 +75,11 @@ static bool in_hand(struct tarn *seg, uint64_t ref)
         uint64_t intent = load64(&r->intent), place = INTENT_OFFSET(intent);
         if (!intent)
             continue;
-        if (INTENT_KIND(intent) == INTENT_HAND ? place == ref : load64(&r->swap_old) == ref && INTENT_KIND(intent) == INTENT_SWAP)
+        if (INTENT_KIND(intent) == INTENT_HAND ? place == ref
+                                               : load64(&r->swap_old) == ref && INTENT_KIND(intent) == INTENT_SWAP)
             return true;
-        if (INTENT_KIND(intent) != INTENT_HAND && (in_writable(seg, place, 8) || place < seg->geometry.zone[ZONE_NAME]) &&
+        if (INTENT_KIND(intent) != INTENT_HAND &&
+            (in_writable(seg, place, 8) || place < seg->geometry.zone[ZONE_NAME]) &&
             place <= seg->geometry.end - 8 && (load64(at_offset(seg, place)) & MAP_REF) == ref)
             return true;
     }

@@ -101,7 +101,10 @@ static inline void await(const volatile int *word, int value)
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) < value)
         usleep(500);
 }
-static inline void reach(volatile int *word, int value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+static inline void reach(volatile int *word, int value)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
 
 /* Run it in a thread of its own, and wait for its end; its result. In threads, use check(). */
 static inline long in_thread(void *(*run)(void *), void *arg)

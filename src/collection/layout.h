@@ -18,9 +18,9 @@
 
 #define MAP_TYPE_NAME "tarn_map"
 #define MAP_VERSION 1u
-#define MAP_DEPTH_MOST 40u  /* hash bits used as index; above them stand those for the home line and the tag */
+#define MAP_DEPTH_MOST 40u /* hash bits used as index; above them stand those for the home line and the tag */
 #define MAP_CHUNKS 48u
-#define MAP_LINES 7u        /* lines of slots in an ordinary bucket: 512 bytes with its header */
+#define MAP_LINES 7u /* lines of slots in an ordinary bucket: 512 bytes with its header */
 #define MAP_KIND_BYTES 0u
 #define MAP_KIND_U64 1u
 #define MAP_GONE 1u
@@ -31,22 +31,23 @@
 #define LINK_DEPTH(w) ((unsigned)((w) >> 56))
 #define LINK_WORD(depth, flags, ref) ((uint64_t)(depth) << 56 | (flags) | (ref))
 /* A slot word: {tag:15, moves:1, ref of the entry:48} */
-#define SLOT_MOVES (1ull << 48) /* belongs to the sibling; counts only while the bucket's link says CLEANING */
+#define SLOT_MOVES                                                                                           \
+    (1ull << 48) /* belongs to the sibling; counts only while the bucket's link says CLEANING */
 #define SLOT_TAG(w) ((w) >> 49)
 
 /* The named object. */
 struct map {
     /* line 0: read by all, hardly ever written */
-    uint32_t kind;         /* written before it is named */
+    uint32_t kind; /* written before it is named */
     uint32_t reserved0;
-    uint64_t seed;         /* of the hash; the same */
-    uint64_t depth;        /* of the directory: whoever holds `directory`, after the chunk is there */
-    uint64_t state;        /* 0, or MAP_GONE: unbound and retired; whoever holds the names' lock, in a section */
+    uint64_t seed;  /* of the hash; the same */
+    uint64_t depth; /* of the directory: whoever holds `directory`, after the chunk is there */
+    uint64_t state; /* 0, or MAP_GONE: unbound and retired; whoever holds the names' lock, in a section */
     uint64_t reserved1[4];
     uint64_t chunk[MAP_CHUNKS]; /* refs; whoever holds `directory` */
     /* line 7 */
-    tarn_mutex directory;  /* an inner lock: over depth, chunk, buckets, and directory entries */
-    uint64_t buckets;      /* about as many as there are: a hint that limits the directory */
+    tarn_mutex directory; /* an inner lock: over depth, chunk, buckets, and directory entries */
+    uint64_t buckets;     /* about as many as there are: a hint that limits the directory */
     uint64_t reserved2[6];
 };
 _Static_assert(sizeof(struct map) == 512, "map layout");
@@ -54,11 +55,11 @@ _Static_assert(offsetof(struct map, directory) == 448, "map layout");
 
 /* A header line, then lines of 8 slot words. An overflow bucket is the same, without lock, link and prefix. */
 struct bucket {
-    tarn_mutex lock;       /* held to the end of the section that changes anything here or in an entry */
-    uint64_t link;         /* its holder: one store commits a split, one ends the cleaning */
-    uint64_t prefix;       /* written before it is published */
-    uint64_t overflow;     /* ref of the next bucket of this chain; the lock's holder */
-    uint64_t lines;        /* of slots; written before it is published */
+    tarn_mutex lock;   /* held to the end of the section that changes anything here or in an entry */
+    uint64_t link;     /* its holder: one store commits a split, one ends the cleaning */
+    uint64_t prefix;   /* written before it is published */
+    uint64_t overflow; /* ref of the next bucket of this chain; the lock's holder */
+    uint64_t lines;    /* of slots; written before it is published */
     uint64_t reserved[3];
 };
 _Static_assert(sizeof(struct bucket) == 64, "bucket layout");

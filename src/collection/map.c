@@ -61,7 +61,8 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
     if (!map_block(seg, ref, sizeof *map) || map->kind > MAP_KIND_U64)
         return fail(-EUCLEAN, "\"%s\" is bound to a damaged map: run tarn check", name);
     if (map->kind != kind && (flags & TARN_MAP_U64 || flags & TARN_CREATE))
-        return fail(-EPROTO, "\"%s\" is a map of %s, not of %s", name, map->kind ? "64-bit numbers" : "bytes", kind ? "64-bit numbers" : "bytes");
+        return fail(-EPROTO, "\"%s\" is a map of %s, not of %s", name, map->kind ? "64-bit numbers" : "bytes",
+                    kind ? "64-bit numbers" : "bytes");
     m = malloc(sizeof *m);
     if (!m)
         return fail(-ENOMEM, "no memory for a map's handle");
@@ -93,7 +94,8 @@ static int change_end(struct self *s, int e)
 
 static int no_log(void)
 {
-    return fail(-ENOSPC, "the section's log is full, and no memory is left for more of it: abort, or commit in smaller sections");
+    return fail(-ENOSPC, "the section's log is full, and no memory is left for more of it: abort, or commit "
+                         "in smaller sections");
 }
 /* What a call has begun cannot stand: the whole section must not commit. */
 static int doom(struct self *s, int e)
@@ -103,7 +105,8 @@ static int doom(struct self *s, int e)
 }
 
 /* Find the key in the chain of a bucket whose lock is held. 1, 0, -EUCLEAN. */
-static inline int chain_find(const tarn_map *m, const struct where *w, const struct key *k, bool u64, struct hit *ret_hit)
+static inline int chain_find(const tarn_map *m, const struct where *w, const struct key *k, bool u64,
+                             struct hit *ret_hit)
 {
     const struct bucket *b = w->bucket;
     uint64_t lines = b->lines;
@@ -124,12 +127,13 @@ static inline int chain_find(const tarn_map *m, const struct where *w, const str
 
 static int damaged(const tarn_map *m, const struct where *w)
 {
-    return fail(-EUCLEAN, "the map at ref %#llx is damaged in the bucket at ref %#llx: run tarn check", (unsigned long long)m->ref,
-                (unsigned long long)w->ref);
+    return fail(-EUCLEAN, "the map at ref %#llx is damaged in the bucket at ref %#llx: run tarn check",
+                (unsigned long long)m->ref, (unsigned long long)w->ref);
 }
 
 /* Lock the key's bucket and find the key. 1, 0, or a failure. */
-static inline int take_and_find(struct self *s, tarn_map *m, const struct key *k, bool u64, struct where *w, bool *ret_fresh, struct hit *h)
+static inline int take_and_find(struct self *s, tarn_map *m, const struct key *k, bool u64, struct where *w,
+                                bool *ret_fresh, struct hit *h)
 {
     int e = map_take(s, m, k->hash, w, ret_fresh);
     if (TARN_RARE(e < 0))
@@ -140,7 +144,8 @@ static inline int take_and_find(struct self *s, tarn_map *m, const struct key *k
 
 /* A free slot for a key that is not there: split while the bucket is full (or crowded) and may be split, else an overflow bucket. On return w is the
  * key's bucket, locked. 0, or a failure. */
-static int make_room(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh, uint64_t **ret_slot)
+static int make_room(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh,
+                     uint64_t **ret_slot)
 {
     for (;;) {
         int e = map_free_slot(s, m, w, k->hash, fresh ? FIRST_ONLY : CHAIN, ret_slot);
@@ -180,7 +185,8 @@ static inline int store_saved(struct self *s, uint64_t *word, uint64_t value)
 }
 
 /* A filled entry in the open section. */
-static inline int entry_make(struct self *s, const struct key *k, const void *value, uint64_t size, bool u64, uint64_t *ret_entry)
+static inline int entry_make(struct self *s, const struct key *k, const void *value, uint64_t size, bool u64,
+                             uint64_t *ret_entry)
 {
     int e;
     if (u64) {
@@ -206,8 +212,8 @@ static inline int entry_make(struct self *s, const struct key *k, const void *va
     return 0;
 }
 
-static inline int insert(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh, const void *value, uint64_t size,
-                         bool u64)
+static inline int insert(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh,
+                         const void *value, uint64_t size, bool u64)
 {
     uint64_t *slot, entry;
     int e = make_room(s, m, k, w, fresh, &slot);
@@ -232,7 +238,8 @@ static inline uint64_t *value8(const tarn_map *m, uint64_t word, bool u64)
 }
 
 /* Another entry in the slot of the old one. */
-static int replace(struct self *s, const tarn_map *m, const struct key *k, const struct hit *h, const void *value, uint64_t size)
+static int replace(struct self *s, const tarn_map *m, const struct key *k, const struct hit *h,
+                   const void *value, uint64_t size)
 {
     uint64_t entry;
     int e;
@@ -328,7 +335,8 @@ static inline int take_out(tarn_map *m, const struct key *k, bool u64)
 
 static int wrong_kind(const tarn_map *m)
 {
-    return fail(-EPROTO, "the map is one of %s: use the calls %s", m->u64 ? "64-bit numbers" : "bytes", m->u64 ? "that end in 64" : "without 64");
+    return fail(-EPROTO, "the map is one of %s: use the calls %s", m->u64 ? "64-bit numbers" : "bytes",
+                m->u64 ? "that end in 64" : "without 64");
 }
 
 static inline int key_of_bytes(const tarn_map *m, const void *key, size_t size, struct key *ret_key)

@@ -34,9 +34,10 @@ struct tarn_map {
     const uint64_t *epoch;             /* the participants' */
     char *data;                        /* where data space begins in this process */
     uint64_t zone;                     /* its offset */
-    uint64_t bucket_most, entry_most;  /* (learned) bytes from there on: a bucket (an entry) that begins no later is committed */
-    uint64_t index;                    /* (learned) 2^depth - 1 of the directory; after the chunks up to there are known */
-    uint64_t chunk[MAP_DEPTH_MOST + 1];  /* (learned) where directory entry 0 stood, if it were in the same array as those of chunk k */
+    uint64_t bucket_most,
+        entry_most; /* (learned) bytes from there on: a bucket (an entry) that begins no later is committed */
+    uint64_t index; /* (learned) 2^depth - 1 of the directory; after the chunks up to there are known */
+    uint64_t chunk[MAP_DEPTH_MOST + 1]; /* (learned) where directory entry 0 stood, if it were in the same array as those of chunk k */
 };
 
 /* A key, hashed. */
@@ -71,12 +72,27 @@ static inline uint64_t hash_bytes(uint64_t seed, const void *key, uint64_t size)
 {
     return XXH3_64bits_withSeed(key, size, seed);
 }
-static inline uint64_t low_bits(unsigned n) { return n < 64 ? (1ull << n) - 1 : ~0ull; }
+static inline uint64_t low_bits(unsigned n)
+{
+    return n < 64 ? (1ull << n) - 1 : ~0ull;
+}
 /* A hash's home line; the other lines follow it, in a circle. */
-static inline uint64_t home_line(uint64_t hash, uint64_t lines) { return (hash >> 41 & 0xff) * lines >> 8; }
-static inline uint64_t slot_word(uint64_t hash, uint64_t entry) { return hash >> 49 << 49 | entry; }
-static inline uint64_t *slots_of(const struct bucket *b) { return (uint64_t *)(b + 1); }
-static inline bool is_right(uint64_t hash, uint64_t prefix, unsigned depth) { return !((hash ^ prefix) & low_bits(depth)); }
+static inline uint64_t home_line(uint64_t hash, uint64_t lines)
+{
+    return (hash >> 41 & 0xff) * lines >> 8;
+}
+static inline uint64_t slot_word(uint64_t hash, uint64_t entry)
+{
+    return hash >> 49 << 49 | entry;
+}
+static inline uint64_t *slots_of(const struct bucket *b)
+{
+    return (uint64_t *)(b + 1);
+}
+static inline bool is_right(uint64_t hash, uint64_t prefix, unsigned depth)
+{
+    return !((hash ^ prefix) & low_bits(depth));
+}
 
 static inline bool map_block(const struct tarn *seg, uint64_t ref, uint64_t size)
 {
@@ -147,8 +163,8 @@ static inline unsigned line_match(const uint64_t *slot, uint64_t tag)
 }
 
 /* Look through one bucket's slots. skip: SLOT_MOVES to pass over what belongs to the sibling, else 0. 1, 0, -EUCLEAN. */
-static inline int bucket_scan(const tarn_map *m, const struct bucket *b, uint64_t lines, uint64_t skip, const struct key *k, bool u64,
-                              struct hit *ret_hit)
+static inline int bucket_scan(const tarn_map *m, const struct bucket *b, uint64_t lines, uint64_t skip,
+                              const struct key *k, bool u64, struct hit *ret_hit)
 {
     uint64_t line = home_line(k->hash, lines), tag = k->hash >> 49;
     for (uint64_t n = 0; n < lines; n++) {
@@ -192,7 +208,8 @@ static inline int map_descend_fast(const tarn_map *m, uint64_t hash, struct wher
 {
     uint64_t depth = load64(&m->map->depth), ref;
     const uint64_t *hint;
-    if (TARN_RARE(depth > MAP_DEPTH_MOST || !(hint = directory_at(m->seg, m->map, hash & low_bits((unsigned)depth)))))
+    if (TARN_RARE(depth > MAP_DEPTH_MOST ||
+                  !(hint = directory_at(m->seg, m->map, hash & low_bits((unsigned)depth)))))
         return -EUCLEAN;
     ref = load64(hint) & MAP_REF;
     __builtin_prefetch(slots_of(at_offset(m->seg, ref)) + 8 * home_line(hash, MAP_LINES)); /* beside the header's line */
@@ -214,7 +231,8 @@ int map_split(struct self *s, tarn_map *m, struct where *w);
 bool map_crowded(const struct where *w, uint64_t hash, const uint64_t *slot);
 /* A free slot for the hash: in the bucket itself, or in its overflow chain too, which may have to grow. 1, 0: none; or -ENOSPC and kin. */
 enum room { FIRST_ONLY, CHAIN, CHAIN_GROW };
-int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t hash, enum room room, uint64_t **ret_slot);
+int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t hash, enum room room,
+                  uint64_t **ret_slot);
 /* In its own section, at its end: retire a chain of overflow buckets that is empty. */
 int map_unchain(struct self *s, tarn_map *m, struct bucket *b);
 /* The hash of the entry in a slot word. 0, -EUCLEAN. */

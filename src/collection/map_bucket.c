@@ -15,10 +15,11 @@
 
 #include "collection/map.h"
 
-#define TRIES 1000          /* hints that led astray one after the other: a split each */
+#define TRIES 1000 /* hints that led astray one after the other: a split each */
 #define HOPS_MOST 64
-#define CROWD 44            /* keys among 56 slots from which on a bucket is split rather than a key put beside its home line */
-#define DIRECTORY_SHARE 64  /* directory entries a bucket, at most: against keys made to collide */
+#define CROWD                                                                                                \
+    44 /* keys among 56 slots from which on a bucket is split rather than a key put beside its home line */
+#define DIRECTORY_SHARE 64 /* directory entries a bucket, at most: against keys made to collide */
 
 /* ---- finding ---- */
 
@@ -66,7 +67,8 @@ int map_descend_from(const tarn_map *m, uint64_t hash, uint64_t ref, struct wher
 int map_descend(const tarn_map *m, uint64_t hash, struct where *w)
 {
     uint64_t depth = load64(&m->map->depth);
-    const uint64_t *hint = depth > MAP_DEPTH_MOST ? NULL : directory_at(m->seg, m->map, hash & low_bits((unsigned)depth));
+    const uint64_t *hint =
+        depth > MAP_DEPTH_MOST ? NULL : directory_at(m->seg, m->map, hash & low_bits((unsigned)depth));
     return hint ? map_descend_from(m, hash, load64(hint), w) : -EUCLEAN;
 }
 
@@ -94,14 +96,15 @@ int map_hash_of(const tarn_map *m, uint64_t word, uint64_t *ret_hash)
 
 static int damaged(const tarn_map *m, uint64_t ref)
 {
-    return fail(-EUCLEAN, "the map at ref %#llx is damaged at ref %#llx: run tarn check", (unsigned long long)m->ref,
-                (unsigned long long)ref);
+    return fail(-EUCLEAN, "the map at ref %#llx is damaged at ref %#llx: run tarn check",
+                (unsigned long long)m->ref, (unsigned long long)ref);
 }
 
 int map_retire_block(struct self *s, uint64_t ref)
 {
     if (TARN_RARE(log_word(s, LOG_WORD(ref, LOG_RETIRE))))
-        return fail(-ENOSPC, "the section's log is full, and no memory is left for more of it: abort, or commit in smaller sections");
+        return fail(-ENOSPC, "the section's log is full, and no memory is left for more of it: abort, or "
+                             "commit in smaller sections");
     return 0;
 }
 
@@ -153,7 +156,8 @@ static int chain_grow(struct self *s, struct bucket *last, uint64_t lines, uint6
     return 0;
 }
 
-int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t hash, enum room room, uint64_t **ret_slot)
+int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t hash, enum room room,
+                  uint64_t **ret_slot)
 {
     struct bucket *b = w->bucket, *last = b;
     uint64_t lines = b->lines, most = lines;
@@ -175,7 +179,8 @@ int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t h
     if (room != CHAIN_GROW)
         return 0;
     if (n > CHAIN_MOST - 1)
-        return fail(-ENOSPC, "a section put too many keys into one bucket of the map: commit in smaller sections");
+        return fail(-ENOSPC,
+                    "a section put too many keys into one bucket of the map: commit in smaller sections");
     int e = chain_grow(s, last, most * 2 + 1, w->bucket->prefix, &b);
     if (e < 0)
         return e;
@@ -188,7 +193,8 @@ int map_unchain(struct self *s, tarn_map *m, struct bucket *b)
     uint64_t ref[CHAIN_MOST + 1], lines;
     unsigned n = 0;
     bool bad = false;
-    for (struct bucket *o = chain_next(m, b, &lines, &bad), *before = b; o; before = o, o = chain_next(m, o, &lines, &bad)) {
+    for (struct bucket *o = chain_next(m, b, &lines, &bad), *before = b; o;
+         before = o, o = chain_next(m, o, &lines, &bad)) {
         for (uint64_t i = 0; i < lines * 8; i++)
             if (slots_of(o)[i])
                 return 0;
@@ -216,7 +222,8 @@ static void fold(tarn_map *m, struct bucket *b)
     uint64_t lines;
     bool bad = false;
     unsigned n = 0;
-    for (struct bucket *o = chain_next(m, b, &lines, &bad); o && n <= CHAIN_MOST; o = chain_next(m, o, &lines, &bad), n++)
+    for (struct bucket *o = chain_next(m, b, &lines, &bad); o && n <= CHAIN_MOST;
+         o = chain_next(m, o, &lines, &bad), n++)
         for (uint64_t i = 0; i < lines * 8; i++) {
             uint64_t *from = &slots_of(o)[i], w = *from, hash = w & ~(SLOT_MOVES | MAP_REF), *to = NULL;
             bool there = false;
@@ -263,7 +270,8 @@ static int directory_grow(struct self *s, tarn_map *m)
     struct map *map = m->map;
     uint64_t depth = map->depth, n = 1ull << depth, *to;
     struct fresh f;
-    bool there = load64(&map->chunk[depth + 1]) != 0; /* linked by one who died before he stored depth: nobody has read it */
+    bool there = load64(&map->chunk[depth + 1]) !=
+                 0; /* linked by one who died before he stored depth: nobody has read it */
     if (there) {
         if (!in_data(s->seg, map->chunk[depth + 1], n * 8))
             return damaged(m, map->chunk[depth + 1]);
@@ -400,7 +408,8 @@ bool map_crowded(const struct where *w, uint64_t hash, const uint64_t *slot)
 /* May the directory become that deep? Keys made to collide must not fill the memory with it. */
 static bool may_deepen(const struct map *map, unsigned depth)
 {
-    return depth <= MAP_DEPTH_MOST && (depth <= load64(&map->depth) || 1ull << depth <= DIRECTORY_SHARE * load64(&map->buckets) + 1024);
+    return depth <= MAP_DEPTH_MOST &&
+           (depth <= load64(&map->depth) || 1ull << depth <= DIRECTORY_SHARE * load64(&map->buckets) + 1024);
 }
 
 int map_split(struct self *s, tarn_map *m, struct where *w)
@@ -424,7 +433,7 @@ int map_split(struct self *s, tarn_map *m, struct where *w)
     sibling = at_offset(s->seg, f.block);
     sibling->lines = lines;
     sibling->prefix = b->prefix | 1ull << depth;
-    sibling->link = LINK_WORD(depth + 1, 0, 0);
+    sibling->link = (uint64_t)(depth + 1) << 56; /* no flags, no sibling of its own */
     move(m, b, sibling);
     w->link = LINK_WORD(depth + 1, LINK_CLEANING, f.block);
     heap_publish(s, &f, &b->link, w->link);

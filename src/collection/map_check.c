@@ -47,7 +47,8 @@ static void check_hints(const tarn_map *m, unsigned depth, const struct map_chec
             return; /* reported with the chunks */
         b = bucket_at(m->seg, load64(hint), &lines);
         if (!b || b->prefix & ~i) /* a prefix that fits i has no bits that i has not */
-            k->damage(offset_of(m->seg, hint), "a map's directory: an entry leads to no bucket of its index", k->arg);
+            k->damage(offset_of(m->seg, hint), "a map's directory: an entry leads to no bucket of its index",
+                      k->arg);
         else if (map_descend_from(m, i, load64(hint), &w))
             k->damage(offset_of(m->seg, hint), "a map's directory: an entry leads astray", k->arg);
     }

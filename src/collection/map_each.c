@@ -104,13 +104,13 @@ static void drop_twins(const tarn_map *m, struct snapshot *p)
     for (uint64_t i = 0; i < p->count; i++) {
         bool twin = false;
         for (uint64_t j = 0; j < kept && !twin; j++)
-            twin = SLOT_TAG(p->word[j]) == SLOT_TAG(p->word[i]) && map_same_key(m, p->word[j] & MAP_REF, p->word[i] & MAP_REF);
+            twin = SLOT_TAG(p->word[j]) == SLOT_TAG(p->word[i]) &&
+                   map_same_key(m, p->word[j] & MAP_REF, p->word[i] & MAP_REF);
         if (!twin)
             p->word[kept++] = p->word[i];
     }
     p->count = kept;
 }
-
 
 /* {key size, value size}, value, key; each copy begins at a multiple of 8. */
 struct copies {
@@ -198,7 +198,8 @@ static int copy_validated(const tarn_map *m, uint64_t hash, struct snapshot *p, 
             nanosleep(&t, NULL);
         }
     }
-    return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again", TRIES);
+    return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again",
+                TRIES);
 }
 
 static int copy_pinned(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)
@@ -279,7 +280,9 @@ static int show_copies(void *arg)
     return e;
 }
 
-int tarn_map_each(tarn_map *map, int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg), void *arg)
+int tarn_map_each(tarn_map *map,
+                  int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
+                  void *arg)
 {
     struct show w = {.each = each, .arg = arg};
     struct snapshot p = {0};

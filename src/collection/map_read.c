@@ -41,8 +41,8 @@ static inline void unpin(struct self *s)
 
 /* Search a chain, then its first bucket again, to which words may have moved from the chain, or in it to their home line. 1, 0,
  * -EUCLEAN. */
-static __attribute__((noinline)) int chain_search(const tarn_map *m, const struct where *w, uint64_t ref, uint64_t skip, const struct key *k,
-                                                  bool u64, struct hit *h)
+static __attribute__((noinline)) int chain_search(const tarn_map *m, const struct where *w, uint64_t ref,
+                                                  uint64_t skip, const struct key *k, bool u64, struct hit *h)
 {
     uint64_t lines;
     const struct bucket *b;
@@ -119,7 +119,8 @@ static inline int search_and_copy(const tarn_map *m, const struct key *k, bool u
 }
 
 /* Without a pin: what was read counts only if nothing can have been reused. */
-static __attribute__((noinline)) int get_readonly(const tarn_map *m, const struct key *k, bool u64, struct want *want)
+static __attribute__((noinline)) int get_readonly(const tarn_map *m, const struct key *k, bool u64,
+                                                  struct want *want)
 {
     for (int i = 0; i < TRIES; i++) {
         uint64_t before = epoch_now(m->seg);
@@ -132,7 +133,8 @@ static __attribute__((noinline)) int get_readonly(const tarn_map *m, const struc
             nanosleep(&t, NULL);
         }
     }
-    return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again", TRIES);
+    return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again",
+                TRIES);
 }
 
 static __attribute__((noinline)) int not_found(const tarn_map *m, int e)
@@ -191,7 +193,8 @@ static void map_learn(tarn_map *m)
     }
 }
 
-static __attribute__((noinline)) int get_bytes(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size)
+static __attribute__((noinline)) int get_bytes(tarn_map *map, const void *key, size_t key_size, void *value,
+                                               size_t room, size_t *ret_size)
 {
     struct key k = {.bytes = key, .size = key_size};
     struct want want = {.value = value, .room = room};
@@ -247,7 +250,8 @@ static inline uint64_t first_match(const uint64_t *slot, uint64_t upper)
     __m128i want = _mm_shuffle_epi32(_mm_cvtsi64_si128((int64_t)upper), 0x55), low, high;
     __m128 a = _mm_castsi128_ps(_mm_loadu_si128(v)), b = _mm_castsi128_ps(_mm_loadu_si128(v + 1));
     __m128 c = _mm_castsi128_ps(_mm_loadu_si128(v + 2)), d = _mm_castsi128_ps(_mm_loadu_si128(v + 3));
-    low = _mm_cmpeq_epi16(_mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)), want); /* the words' upper halves, of which the upper halves count */
+    low = _mm_cmpeq_epi16(_mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)),
+                          want); /* the words' upper halves, of which the upper halves count */
     high = _mm_cmpeq_epi16(_mm_castps_si128(_mm_shuffle_ps(c, d, 0xdd)), want);
     unsigned mask = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(low, high)) & 0xaaaa;
     return mask ? (unsigned)__builtin_ctz(mask) : 0;
@@ -265,7 +269,8 @@ static inline uint64_t first_match(const uint64_t *slot, uint64_t upper)
 static inline __attribute__((always_inline)) bool quick_find(const tarn_map *m, uint64_t hash, uint64_t *ret_at)
 {
     uint64_t upper = hash >> 49 << 49; /* of the slot's word: {tag, no MOVES} */
-    uint64_t i = hash & learned(&m->index), line = ((hash >> 41 & 0xff) * (64 * MAP_LINES) >> 8) & ~63ull /* home_line, in bytes */, at, found;
+    uint64_t i = hash & learned(&m->index),
+             line = ((hash >> 41 & 0xff) * (64 * MAP_LINES) >> 8) & ~63ull /* home_line, in bytes */, at, found;
     unsigned k = 63u ^ (unsigned)__builtin_clzll(2 * i + 1);
     const uint64_t *slot;
     at = (load64((const uint64_t *)(learned(&m->chunk[k]) + 8 * i)) - m->zone) & ~15ull;
@@ -275,14 +280,16 @@ static inline __attribute__((always_inline)) bool quick_find(const tarn_map *m, 
     found = first_match(slot, upper);
     if (TARN_RARE(!found))
         return false;
-    at = ((load64((const uint64_t *)((const char *)slot + 4 * found - 4)) ^ upper) - m->zone) & ~15ull; /* pairs with the store of a filled entry's slot */
+    at = ((load64((const uint64_t *)((const char *)slot + 4 * found - 4)) ^ upper) - m->zone) &
+         ~15ull;                                 /* pairs with the store of a filled entry's slot */
     if (TARN_RARE(at > learned(&m->entry_most))) /* so it is, too, if the word has changed */
         return false;
     *ret_at = at;
     return true;
 }
 
-static inline __attribute__((always_inline)) bool quick_number(const tarn_map *m, uint64_t key, const struct entry_u64 **ret_entry)
+static inline __attribute__((always_inline)) bool quick_number(const tarn_map *m, uint64_t key,
+                                                               const struct entry_u64 **ret_entry)
 {
     uint64_t at;
     if (!quick_find(m, hash_number(m->seed, key), &at))

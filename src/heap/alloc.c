@@ -88,8 +88,8 @@ __attribute__((noinline)) int cache_refill(struct self *s, struct heap_cache *h,
 
 static int refuse_size(struct self *s, uint64_t size)
 {
-    return fail(-EINVAL, "a block of %llu bytes cannot be had: sizes are 1 to %llu in this segment", (unsigned long long)size,
-                (unsigned long long)heap_most(s->seg));
+    return fail(-EINVAL, "a block of %llu bytes cannot be had: sizes are 1 to %llu in this segment",
+                (unsigned long long)size, (unsigned long long)heap_most(s->seg));
 }
 
 static int pick_run(struct self *s, struct heap_cache *h, uint64_t size, struct fresh *ret)
@@ -107,7 +107,10 @@ static int pick_run(struct self *s, struct heap_cache *h, uint64_t size, struct 
     if (e)
         return e;
     span_make_run(s, h, first, n);
-    *ret = (struct fresh){.block = span_offset(seg, first), .size = (uint64_t)n << shift, .word = free_words(span_at(seg, first)), .bit = 1};
+    *ret = (struct fresh){.block = span_offset(seg, first),
+                          .size = (uint64_t)n << shift,
+                          .word = free_words(span_at(seg, first)),
+                          .bit = 1};
     return 0;
 }
 
@@ -159,7 +162,10 @@ static int pick_cleared(struct self *s, uint64_t size, bool zero, struct fresh *
     return 0;
 }
 
-int heap_pick(struct self *s, uint64_t size, struct fresh *ret_fresh) { return pick_cleared(s, size, true, ret_fresh); }
+int heap_pick(struct self *s, uint64_t size, struct fresh *ret_fresh)
+{
+    return pick_cleared(s, size, true, ret_fresh);
+}
 
 void heap_unpick(struct self *s, const struct fresh *f)
 {
@@ -232,8 +238,8 @@ int heap_alloc(struct self *s, uint64_t size, bool zero, uint64_t *ret_block)
 
 static int refuse_place(struct self *s, const uint64_t *place)
 {
-    return fail(-EINVAL, "the ref at %p is not where this segment keeps data, or not aligned to 8 (segment at %p)", (const void *)place,
-                (const void *)s->seg->base);
+    return fail(-EINVAL, "the ref at %p is not where this segment keeps data, or not aligned to 8 (segment at %p)",
+                (const void *)place, (const void *)s->seg->base);
 }
 
 static __attribute__((noinline)) int alloc_into_slow(struct self *s, uint64_t *place, uint64_t size)
@@ -244,8 +250,8 @@ static __attribute__((noinline)) int alloc_into_slow(struct self *s, uint64_t *p
     if (at & 7 || !in_writable(s->seg, at, 8))
         return refuse_place(s, place);
     if (load64(place))
-        return fail(-EEXIST, "the place at offset %llu holds ref %llu: free that first, or it would be lost", (unsigned long long)at,
-                    (unsigned long long)load64(place));
+        return fail(-EEXIST, "the place at offset %llu holds ref %llu: free that first, or it would be lost",
+                    (unsigned long long)at, (unsigned long long)load64(place));
     if (s->journal) { /* part of the open section */
         if ((e = log_save(s, at, 1)) || (e = heap_alloc(s, size, !s->seg->uninitialized, &block)))
             return e;
@@ -286,7 +292,10 @@ static inline int alloc_into_fast(struct self *s, uint64_t *place, uint64_t size
     return 0;
 }
 
-int heap_alloc_into(struct self *s, uint64_t *place, uint64_t size) { return alloc_into_fast(s, place, size); }
+int heap_alloc_into(struct self *s, uint64_t *place, uint64_t size)
+{
+    return alloc_into_fast(s, place, size);
+}
 
 int heap_alloc_extent(struct self *s, uint64_t *place)
 {
@@ -307,7 +316,9 @@ int tarn_alloc(tarn *seg, size_t size, tarn_ref *ret_ref)
     if (TARN_RARE(!s))
         return e;
     if (TARN_RARE(!s->journal))
-        return fail(-EPERM, "tarn_alloc: this thread has no section open here: call tarn_begin, or use tarn_alloc_into");
+        return fail(
+            -EPERM,
+            "tarn_alloc: this thread has no section open here: call tarn_begin, or use tarn_alloc_into");
     return heap_alloc(s, size, !seg->uninitialized, ret_ref);
 }
 

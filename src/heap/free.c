@@ -78,8 +78,9 @@ static __attribute__((noinline)) int free_from_slow(struct self *s, uint64_t *pl
     struct block b;
     int e;
     if (at & 7 || !in_writable(s->seg, at, 8))
-        return fail(-EINVAL, "the ref at %p is not where this segment keeps data, or not aligned to 8 (segment at %p)", (void *)place,
-                    (void *)s->seg->base);
+        return fail(-EINVAL,
+                    "the ref at %p is not where this segment keeps data, or not aligned to 8 (segment at %p)",
+                    (void *)place, (void *)s->seg->base);
     block = load64(place);
     if (s->journal) { /* part of the open section */
         if ((e = find_allocated(s, block, &b)) || (e = log_save(s, at, 1)) || (e = heap_free(s, block, kind)))
@@ -105,7 +106,8 @@ static inline int free_from_fast(struct self *s, uint64_t *place)
     struct heap_cache *h = s->heap;
     struct tarn *seg = s->seg;
     const struct geometry *g = &seg->geometry;
-    uint64_t data = g->zone[ZONE_DATA], at = offset_of(seg, place), committed = committed_of(seg), from, word, within, index, *f, bit;
+    uint64_t data = g->zone[ZONE_DATA], at = offset_of(seg, place), committed = committed_of(seg), from, word,
+             within, index, *f, bit;
     struct class_cache *q;
     struct span *span;
     if (TARN_RARE(at & 7 || at - data >= committed || s->journal))
@@ -163,8 +165,14 @@ static int free_in_section(tarn *seg, tarn_ref ref, unsigned kind, const char *c
     return heap_free(s, ref, kind);
 }
 
-int tarn_free(tarn *seg, tarn_ref ref) { return free_in_section(seg, ref, LOG_FREE, "tarn_free"); }
-int tarn_retire(tarn *seg, tarn_ref ref) { return free_in_section(seg, ref, LOG_RETIRE, "tarn_retire"); }
+int tarn_free(tarn *seg, tarn_ref ref)
+{
+    return free_in_section(seg, ref, LOG_FREE, "tarn_free");
+}
+int tarn_retire(tarn *seg, tarn_ref ref)
+{
+    return free_in_section(seg, ref, LOG_RETIRE, "tarn_retire");
+}
 
 int tarn_free_from(tarn *seg, tarn_ref *place)
 {

@@ -34,7 +34,8 @@ enum block_state { BLOCK_NONE, BLOCK_FREE, BLOCK_ALLOCATED, BLOCK_LIMBO };
 enum block_state heap_state(struct tarn *seg, uint64_t offset, uint64_t *ret_size);
 
 /* For check, tools and tests: call back for each block of each span. */
-int heap_walk(struct tarn *seg, int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg);
+int heap_walk(struct tarn *seg,
+              int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg);
 /* What is damaged in side tables: calls back for each (NULL: only counts). Returns how many, or what the callback returned other than 0.
  * Bounded, and harmless, whatever the bytes. */
 int heap_check(struct tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg);

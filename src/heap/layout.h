@@ -15,10 +15,11 @@
 
 /* A span's word: {identity:32, argument:28, state:4}; 0: nobody's. Changed by compare-and-swap; it describes itself. */
 #define SPAN_FREE 0u
-#define SPAN_INIT 1u     /* being made or taken apart: nobody's if its owner is gone */
-#define SPAN_SMALL 2u    /* argument: size class */
-#define SPAN_RUN 3u      /* argument: spans of this run, of which it is the first; one block (F bit 0, R byte 0) */
-#define SPAN_REST 4u     /* argument: distance back to the run's first span. Nobody's if that is no run that covers it */
+#define SPAN_INIT 1u  /* being made or taken apart: nobody's if its owner is gone */
+#define SPAN_SMALL 2u /* argument: size class */
+#define SPAN_RUN 3u /* argument: spans of this run, of which it is the first; one block (F bit 0, R byte 0) */
+#define SPAN_REST                                                                                            \
+    4u /* argument: distance back to the run's first span. Nobody's if that is no run that covers it */
 #define SPAN_WORD(id, argument, state) ((uint64_t)(id) | (uint64_t)(argument) << 32 | (uint64_t)(state) << 60)
 #define SPAN_OWNER(w) ((uint32_t)(w))
 #define SPAN_ARGUMENT(w) ((uint32_t)((w) >> 32) & 0x0fffffffu)
@@ -28,9 +29,9 @@
  * span + 1; 0 ends a list. */
 struct span {
     uint64_t word;
-    uint64_t aged_at;   /* 1 + the epoch in which the aged words were noted; 0: they say nothing */
-    uint32_t next_open; /* list of its spans of this class with free blocks that are in no cache */
-    uint32_t is_open;   /* it is in that list */
+    uint64_t aged_at;        /* 1 + the epoch in which the aged words were noted; 0: they say nothing */
+    uint32_t next_open;      /* list of its spans of this class with free blocks that are in no cache */
+    uint32_t is_open;        /* it is in that list */
     uint32_t next, previous; /* list of its spans of this class (of its runs) */
     uint64_t reserved[4];
     /* then the table */

@@ -12,10 +12,10 @@
 
 #include "heap/table.h"
 
-#define LOOK 4u           /* spans looked at in a refill */
-#define LOOK_RUNS 8u      /* runs, at each claim of one */
-#define ADVANCE 16u       /* refills between two advances of the epoch, each a membarrier */
-#define PART_FREED 2u     /* one in so many blocks of a span */
+#define LOOK 4u       /* spans looked at in a refill */
+#define LOOK_RUNS 8u  /* runs, at each claim of one */
+#define ADVANCE 16u   /* refills between two advances of the epoch, each a membarrier */
+#define PART_FREED 2u /* one in so many blocks of a span */
 #define PART_RETIRED 8u
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "R bytes are looked at eight at a time");
@@ -66,7 +66,8 @@ static void leave_out(struct tarn *seg, uint32_t index, const struct size_class 
 }
 
 /* Take out of `take` what somebody has in hand, or a lock stands in. */
-static void leave_in_use(struct tarn *seg, uint32_t index, const struct size_class *k, uint64_t *take, const uint8_t *freed)
+static void leave_in_use(struct tarn *seg, uint32_t index, const struct size_class *k, uint64_t *take,
+                         const uint8_t *freed)
 {
     const struct geometry *g = &seg->geometry;
     uint64_t codes[2] = {0, 0}, from = span_offset(seg, index), size = k->size;
@@ -123,8 +124,8 @@ static bool grace_over(struct self *s, struct heap_cache *h, uint64_t f)
 
 /* One span of one's own: take what can be taken and is worth it (all, if greedy); note what was retired. Returns how many blocks became
  * free; *ret_waiting: how many wait for their grace. */
-static uint32_t collect(struct self *s, struct heap_cache *h, uint32_t index, const struct size_class *k, bool greedy,
-                        uint32_t *ret_waiting)
+static uint32_t collect(struct self *s, struct heap_cache *h, uint32_t index, const struct size_class *k,
+                        bool greedy, uint32_t *ret_waiting)
 {
     struct tarn *seg = s->seg;
     struct span *span = span_at(seg, index);
@@ -148,7 +149,8 @@ static uint32_t collect(struct self *s, struct heap_cache *h, uint32_t index, co
         span->aged_at = 0;
     if (waiting && !aging && (greedy || waiting * PART_RETIRED >= k->blocks)) {
         uint64_t any = 0;
-        leave_in_use(seg, index, k, retired, freed); /* what is in hand may be found by new readers yet: its grace has not begun */
+        leave_in_use(seg, index, k, retired,
+                     freed); /* what is in hand may be found by new readers yet: its grace has not begun */
         for (uint32_t w = 0; w < k->words; w++)
             any |= aged[w] = retired[w];
         span->aged_at = any ? epoch_now(seg) + 1 : 0; /* after the R bytes were seen */
@@ -198,7 +200,7 @@ void reap_some(struct self *s, struct heap_cache *h, uint32_t class)
 static uint32_t collect_all(struct self *s, struct heap_cache *h)
 {
     uint32_t waiting = 0;
-    for (uint32_t class = 0; class <= RUN; class++) {
+    for (uint32_t class = 0; class <= RUN; class ++) {
         uint32_t link = span_mine(s, h->own[class], class);
         for (uint32_t n = h->count[class]; link && n; n--) {
             uint32_t next = span_mine(s, span_at(s->seg, link - 1)->next, class);
@@ -230,7 +232,7 @@ void reap_all(struct self *s, struct heap_cache *h, uint32_t keep)
         h->safe = epoch_advance(s);
         collect_all(s, h);
     }
-    for (uint32_t class = 0; class < class_count(&s->seg->geometry); class++) {
+    for (uint32_t class = 0; class < class_count(&s->seg->geometry); class ++) {
         uint32_t link = span_mine(s, h->own[class], class), kept = 0;
         h->class[class].count = 0; /* from here on, all with F = 1 are found through the list */
         h->open[class] = 0;

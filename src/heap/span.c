@@ -224,7 +224,9 @@ static int claim_grown(struct self *s, struct heap_cache *h, uint32_t n, uint32_
         if (claim_committed(s, h, n, ret_first))
             return 0;
     }
-    return fail(-ENOSPC, "other participants took every span that this one made by growing the segment, 64 times: try again");
+    return fail(
+        -ENOSPC,
+        "other participants took every span that this one made by growing the segment, 64 times: try again");
 }
 
 int span_claim(struct self *s, struct heap_cache *h, uint32_t n, uint32_t *ret_first)

@@ -9,12 +9,12 @@
 
 #define SPAN_SHIFT_LEAST 12u
 #define SPAN_SHIFT_MOST 16u
-#define CLASSES 56u            /* of the largest spans: 16, 32 .. 128, then 8 steps a doubling up to 8192 */
-#define RUN CLASSES            /* the class of runs: one block, from the first byte on */
-#define SMALL_MOST 8192u       /* bytes: span_size / 8 of the largest spans */
-#define TABLE_WORDS_MOST 60u   /* F words of any class of any span size */
-#define CACHED 62u             /* blocks in a cache: with its head 512 bytes */
-#define PICKED 32u             /* blocks picked and not yet published, at most */
+#define CLASSES 56u          /* of the largest spans: 16, 32 .. 128, then 8 steps a doubling up to 8192 */
+#define RUN CLASSES          /* the class of runs: one block, from the first byte on */
+#define SMALL_MOST 8192u     /* bytes: span_size / 8 of the largest spans */
+#define TABLE_WORDS_MOST 60u /* F words of any class of any span size */
+#define CACHED 62u           /* blocks in a cache: with its head 512 bytes */
+#define PICKED 32u           /* blocks picked and not yet published, at most */
 
 /* ---- class.c ---- */
 
@@ -22,8 +22,8 @@ struct size_class {
     uint32_t size;       /* bytes; of a run 0: the span's word tells */
     uint32_t reciprocal; /* offset * reciprocal >> 32 == offset / size for every offset within a span */
     uint32_t blocks;
-    uint32_t words;      /* of F: (blocks + 63) / 64 */
-    uint32_t freed_at;   /* R bytes: within the table, or, if far, within the span */
+    uint32_t words;    /* of F: (blocks + 63) / 64 */
+    uint32_t freed_at; /* R bytes: within the table, or, if far, within the span */
     uint32_t far;
 };
 /* By span_shift - SPAN_SHIFT_LEAST. Made before main by a constructor; then fixed. */
@@ -31,12 +31,18 @@ extern struct size_class heap_classes[SPAN_SHIFT_MOST - SPAN_SHIFT_LEAST + 1][CL
 extern uint8_t heap_class_by_size[SMALL_MOST / 16 + 1]; /* (size + 15) / 16 -> class */
 
 /* Size classes of a span size: those up to span_size / 8. */
-static inline uint32_t class_count(const struct geometry *g) { return g->span_shift * 8 - 72; }
+static inline uint32_t class_count(const struct geometry *g)
+{
+    return g->span_shift * 8 - 72;
+}
 static inline const struct size_class *class_at(const struct geometry *g, uint32_t class)
 {
     return &heap_classes[g->span_shift - SPAN_SHIFT_LEAST][class];
 }
-static inline uint32_t class_of_size(uint64_t size) { return heap_class_by_size[(size + 15) / 16]; }
+static inline uint32_t class_of_size(uint64_t size)
+{
+    return heap_class_by_size[(size + 15) / 16];
+}
 
 /* ---- side tables ---- */
 
@@ -52,11 +58,18 @@ static inline uint64_t span_offset(const struct tarn *seg, uint32_t index)
 {
     return seg->geometry.zone[ZONE_DATA] + ((uint64_t)index << seg->geometry.span_shift);
 }
-static inline uint64_t *free_words(struct span *span) { return (uint64_t *)(span + 1); }
-static inline uint64_t *aged_words(struct span *span, const struct size_class *k) { return free_words(span) + k->words; }
+static inline uint64_t *free_words(struct span *span)
+{
+    return (uint64_t *)(span + 1);
+}
+static inline uint64_t *aged_words(struct span *span, const struct size_class *k)
+{
+    return free_words(span) + k->words;
+}
 static inline uint8_t *freed_bytes(const struct tarn *seg, uint32_t index, const struct size_class *k)
 {
-    return k->far ? (uint8_t *)at_offset(seg, span_offset(seg, index)) + k->freed_at : (uint8_t *)(span_at(seg, index) + 1) + k->freed_at;
+    return k->far ? (uint8_t *)at_offset(seg, span_offset(seg, index)) + k->freed_at
+                  : (uint8_t *)(span_at(seg, index) + 1) + k->freed_at;
 }
 /* F bits that word w of a class may have */
 static inline uint64_t word_mask(const struct size_class *k, uint32_t w)
@@ -107,10 +120,22 @@ static inline bool block_find(const struct tarn *seg, uint64_t offset, struct bl
     b->freed_byte = freed_bytes(seg, b->span, b->class) + b->index;
     return true;
 }
-static inline bool block_is_free(const struct block *b) { return load64(b->free_word) & b->free_bit; }
-static inline uint8_t block_freed(const struct block *b) { return __atomic_load_n(b->freed_byte, __ATOMIC_ACQUIRE); }
-static inline bool block_is_allocated(const struct block *b) { return !block_is_free(b) && !block_freed(b); }
-static inline bool block_is_run(const struct block *b) { return SPAN_STATE(b->word) == SPAN_RUN; }
+static inline bool block_is_free(const struct block *b)
+{
+    return load64(b->free_word) & b->free_bit;
+}
+static inline uint8_t block_freed(const struct block *b)
+{
+    return __atomic_load_n(b->freed_byte, __ATOMIC_ACQUIRE);
+}
+static inline bool block_is_allocated(const struct block *b)
+{
+    return !block_is_free(b) && !block_freed(b);
+}
+static inline bool block_is_run(const struct block *b)
+{
+    return SPAN_STATE(b->word) == SPAN_RUN;
+}
 
 /* Bytes in which the place of a ref may stand: where sections write, and in records (their extents). */
 static inline bool place_is_valid(const struct tarn *seg, uint64_t offset)
@@ -129,12 +154,12 @@ struct class_cache { /* 512 bytes. Its blocks are free (F = 1) and of the partic
 };
 
 struct heap_cache {
-    uint32_t id;                 /* whose these are; another than self's: to be started anew */
-    uint32_t small_most;         /* bytes: above, runs */
-    uint32_t refills, advanced;  /* refills; their count when the epoch was last advanced */
-    uint64_t safe;               /* what epoch_advance last returned */
-    uint32_t cursor;             /* span from which to look for a free one */
-    uint32_t idle_runs;          /* runs of its own were freed, and not yet taken apart */
+    uint32_t id;                /* whose these are; another than self's: to be started anew */
+    uint32_t small_most;        /* bytes: above, runs */
+    uint32_t refills, advanced; /* refills; their count when the epoch was last advanced */
+    uint64_t safe;              /* what epoch_advance last returned */
+    uint32_t cursor;            /* span from which to look for a free one */
+    uint32_t idle_runs;         /* runs of its own were freed, and not yet taken apart */
     uint32_t picks;
     uint64_t picked[PICKED];     /* blocks that are free, not in a cache, and spoken for */
     uint32_t open[CLASSES];      /* lists through struct span: spans with free blocks that are in no cache */
@@ -170,14 +195,16 @@ static inline bool is_picked(const struct heap_cache *h, uint64_t block)
 
 /* A list's entry, checked: index + 1 of a committed span whose word is {me, argument, state}, or 0. Runs: any argument. */
 uint32_t span_mine(struct self *s, uint32_t link, uint32_t class);
-void span_open(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class); /* into the list of spans with free blocks */
+void span_open(struct self *s, struct heap_cache *h, uint32_t index,
+               uint32_t class); /* into the list of spans with free blocks */
 void span_forget(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class);
 /* n adjoining spans, all {me, INIT}: free ones, adopted ones, by growth, or by giving back what this participant can spare, in that order.
  * 0, -ENOSPC, -ENOMEM, naming the limit. */
 int span_claim(struct self *s, struct heap_cache *h, uint32_t n, uint32_t *ret_first);
 void span_make_small(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class);
 void span_make_run(struct self *s, struct heap_cache *h, uint32_t first, uint32_t n);
-void span_give_back(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class); /* all its blocks are free, and not cached */
+void span_give_back(struct self *s, struct heap_cache *h, uint32_t index,
+                    uint32_t class); /* all its blocks are free, and not cached */
 void run_take_apart(struct self *s, struct heap_cache *h, uint32_t first);
 void run_tidy(struct self *s, struct heap_cache *h); /* its own runs that were freed */
 

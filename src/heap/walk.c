@@ -8,7 +8,8 @@
 #include "heap/table.h"
 
 /* The class of a span that has blocks, and how many spans it goes on for. NULL: none. */
-static const struct size_class *span_class(const struct tarn *seg, uint32_t index, uint32_t spans, uint64_t w, uint32_t *ret_length)
+static const struct size_class *span_class(const struct tarn *seg, uint32_t index, uint32_t spans, uint64_t w,
+                                           uint32_t *ret_length)
 {
     const struct geometry *g = &seg->geometry;
     uint32_t argument = SPAN_ARGUMENT(w);
@@ -42,7 +43,8 @@ size_t tarn_block_size(tarn *seg, tarn_ref ref)
     return heap_state(seg, ref, &size) == BLOCK_ALLOCATED ? size : 0;
 }
 
-int heap_walk(struct tarn *seg, int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg)
+int heap_walk(struct tarn *seg,
+              int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg)
 {
     uint32_t spans = spans_committed(seg), length;
     for (uint32_t index = 0; index < spans; index += length) {

@@ -72,7 +72,8 @@ int name_copy_entry(const struct tarn *seg, uint64_t entry, struct name_copy *c,
         return -EUCLEAN;
     types = __atomic_load_n(&e->type_length, __ATOMIC_RELAXED);
     names = __atomic_load_n(&e->name_length, __ATOMIC_RELAXED);
-    if (!types || types > NAME_TYPE_MOST || !names || names > NAME_MOST || !in_data(seg, entry, sizeof *e + types + names + 2))
+    if (!types || types > NAME_TYPE_MOST || !names || names > NAME_MOST ||
+        !in_data(seg, entry, sizeof *e + types + names + 2))
         return -EUCLEAN;
     text = (const char *)(e + 1);
     c->entry = entry;
@@ -88,7 +89,8 @@ int name_copy_entry(const struct tarn *seg, uint64_t entry, struct name_copy *c,
 }
 
 /* 1: found, in *c, and *ret_link is the word that leads to it. 0: not there. -EUCLEAN. */
-static int chain_find(const struct tarn *seg, uint64_t hash, const char *name, struct name_copy *c, uint64_t **ret_link)
+static int chain_find(const struct tarn *seg, uint64_t hash, const char *name, struct name_copy *c,
+                      uint64_t **ret_link)
 {
     uint64_t *link = &name_zone_of(seg)->head[hash % NAME_CHAINS];
     const struct name_entry *e;
@@ -143,7 +145,8 @@ int name_read_quiet(struct tarn *seg, int (*read)(struct tarn *seg, void *arg), 
             sched_yield();
     }
     if (seg->readonly)
-        return fail(-EAGAIN, "the names were being changed each of the %d times this read-only attachment looked: try again", most);
+        return fail(-EAGAIN, "the names were being changed each of the %d times this read-only attachment looked: try again",
+                    most);
     s = self_of(seg, &e);
     if (!s)
         return e;
@@ -177,7 +180,9 @@ static int damaged(const char *name)
 static int name_valid(const char *name)
 {
     size_t n = name ? strnlen(name, NAME_MOST + 1) : 0;
-    return n && n <= NAME_MOST ? 0 : fail(-EINVAL, "a name is 1 to %u bytes, not %zu%s", NAME_MOST, n, n > NAME_MOST ? " or more" : "");
+    return n && n <= NAME_MOST ? 0
+                               : fail(-EINVAL, "a name is 1 to %u bytes, not %zu%s", NAME_MOST, n,
+                                      n > NAME_MOST ? " or more" : "");
 }
 
 static int type_valid(const struct tarn_type *t)
@@ -192,9 +197,12 @@ static int type_same(const struct name_copy *c, const struct tarn_type *t)
 {
     if (!t || (!strcmp(c->type, t->name) && c->size == t->size && c->version == t->version))
         return 0;
-    return fail(-EPROTO, "\"%s\" is bound to {%s, %llu bytes, version %u}, not to {%s, %llu bytes, version %u}: another program, or "
-                         "another version of this one, made it",
-                c->name, c->type, (unsigned long long)c->size, c->version, t->name, (unsigned long long)t->size, t->version);
+    return fail(-EPROTO,
+                "\"%s\" is bound to {%s, %llu bytes, version %u}, not to {%s, %llu bytes, version %u}: "
+                "another program, or "
+                "another version of this one, made it",
+                c->name, c->type, (unsigned long long)c->size, c->version, t->name,
+                (unsigned long long)t->size, t->version);
 }
 
 static int free_of_section(const struct self *s, const char *call)
@@ -247,8 +255,13 @@ static int entry_link(struct self *s, const char *name, uint64_t hash, const str
         return e;
     n = at_offset(s->seg, block);
     text = (char *)(n + 1);
-    *n = (struct name_entry){.next = *head, .hash = hash, .ref = ref, .size = type->size, .version = type->version,
-                             .type_length = (uint16_t)types, .name_length = (uint16_t)names};
+    *n = (struct name_entry){.next = *head,
+                             .hash = hash,
+                             .ref = ref,
+                             .size = type->size,
+                             .version = type->version,
+                             .type_length = (uint16_t)types,
+                             .name_length = (uint16_t)names};
     memcpy(text, type->name, types + 1);
     memcpy(text + types + 1, name, names + 1);
     e = log_save(s, offset_of(s->seg, head), 1);
@@ -349,8 +362,8 @@ int tarn_bind(tarn *seg, const char *name, const struct tarn_type *type, tarn_re
     if (!s || (e = free_of_section(s, "tarn_bind")) < 0 || (e = name_valid(name)) < 0 || (e = type_valid(type)) < 0)
         return e;
     if (heap_state(seg, ref, &size) != BLOCK_ALLOCATED || size < type->size)
-        return fail(-EINVAL, "tarn_bind: \"%s\" is to name %llu bytes at ref %#llx, where no allocated block of that size begins", name,
-                    (unsigned long long)type->size, (unsigned long long)ref);
+        return fail(-EINVAL, "tarn_bind: \"%s\" is to name %llu bytes at ref %#llx, where no allocated block of that size begins",
+                    name, (unsigned long long)type->size, (unsigned long long)ref);
     hash = XXH3_64bits(name, strlen(name));
     e = change_begin(s);
     if (e < 0)
@@ -381,8 +394,8 @@ int tarn_find(tarn *seg, const char *name, const struct tarn_type *type, tarn_re
     if (e < 0)
         return e;
     if (!in_data(seg, f.copy.ref, f.copy.size))
-        return fail(-EUCLEAN, "\"%s\" is bound to ref %#llx, which is outside the segment: run tarn check", name,
-                    (unsigned long long)f.copy.ref);
+        return fail(-EUCLEAN, "\"%s\" is bound to ref %#llx, which is outside the segment: run tarn check",
+                    name, (unsigned long long)f.copy.ref);
     *ret_ref = f.copy.ref;
     return 0;
 }
@@ -403,8 +416,8 @@ int tarn_find_or_make(tarn *seg, const char *name, const struct tarn_type *type,
     if (e < 0)
         return e;
     if (!in_data(seg, ref, type->size))
-        return fail(-EUCLEAN, "\"%s\" is bound to ref %#llx, which is outside the segment: run tarn check", name,
-                    (unsigned long long)ref);
+        return fail(-EUCLEAN, "\"%s\" is bound to ref %#llx, which is outside the segment: run tarn check",
+                    name, (unsigned long long)ref);
     *ret_address = at_offset(seg, ref);
     return 0;
 }

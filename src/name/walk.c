@@ -103,7 +103,8 @@ static int chain_check(struct tarn *seg, const struct name_checker *k, struct ch
         k->object(n, k->arg);
     }
     if (e == -EUCLEAN)
-        k->damage(c->count ? c->copy[c->count - 1].entry : seg->geometry.zone[ZONE_NAME] + offsetof(struct name_zone, head) + c->index * 8,
+        k->damage(c->count ? c->copy[c->count - 1].entry
+                           : seg->geometry.zone[ZONE_NAME] + offsetof(struct name_zone, head) + c->index * 8,
                   "a chain of names leads on to what is no entry, or round in a circle", k->arg);
     return e == -ENOMEM ? e : 0;
 }

@@ -15,10 +15,17 @@
 #include "os/os.h"
 #include "participant/claim.h"
 
-_Static_assert(sizeof(pthread_mutex_t) <= sizeof(((struct record *)0)->liveness), "room for the liveness mutex");
+_Static_assert(sizeof(pthread_mutex_t) <= sizeof(((struct record *)0)->liveness),
+               "room for the liveness mutex");
 
-static uint32_t *liveness_word(struct record *r) { return (uint32_t *)(void *)r->liveness; }
-static pthread_mutex_t *liveness_mutex(struct record *r) { return (pthread_mutex_t *)(void *)r->liveness; }
+static uint32_t *liveness_word(struct record *r)
+{
+    return (uint32_t *)(void *)r->liveness;
+}
+static pthread_mutex_t *liveness_mutex(struct record *r)
+{
+    return (pthread_mutex_t *)(void *)r->liveness;
+}
 
 bool liveness_locked(uint32_t word)
 {
@@ -56,7 +63,8 @@ static enum fate judge(struct tarn *seg, uint32_t id, bool witness)
         if (load64(&r->pid_namespace) != os_pid_namespace())
             locked = true; /* from here it cannot be told */
         else if (locked && witness)
-            locked = os_start_time(load32(&r->pid), load32(&r->tid), &start) == 0 && start == load64(&r->start_time);
+            locked = os_start_time(load32(&r->pid), load32(&r->tid), &start) == 0 &&
+                     start == load64(&r->start_time);
     } else if (locked && witness && !seg->readonly)
         locked = os_byte_holder(seg->fd, index) != F_UNLCK;
     if (load32(&r->generation) != ID_GENERATION(id) || load32(&r->state) == RECORD_FREE)
@@ -64,8 +72,14 @@ static enum fate judge(struct tarn *seg, uint32_t id, bool witness)
     return locked ? ALIVE : FALLEN;
 }
 
-enum fate fate_quick(struct tarn *seg, uint32_t id) { return judge(seg, id, false); }
-enum fate fate_of(struct tarn *seg, uint32_t id) { return judge(seg, id, true); }
+enum fate fate_quick(struct tarn *seg, uint32_t id)
+{
+    return judge(seg, id, false);
+}
+enum fate fate_of(struct tarn *seg, uint32_t id)
+{
+    return judge(seg, id, true);
+}
 
 bool record_any_dead(struct tarn *seg)
 {
@@ -113,7 +127,8 @@ static int claim_one(struct self *s, uint32_t index)
     uint64_t start = 0;
     bool claimless;
     int e;
-    if (load32(&r->state) != RECORD_FREE || liveness_locked(load32(liveness_word(r))) || lock_byte(seg, index, &claimless))
+    if (load32(&r->state) != RECORD_FREE || liveness_locked(load32(liveness_word(r))) ||
+        lock_byte(seg, index, &claimless))
         return -EAGAIN;
     if (load32(&r->state) != RECORD_FREE || liveness_locked(load32(liveness_word(r))))
         goto taken;
@@ -201,9 +216,11 @@ int record_claim(struct self *s)
     }
     if (e) {
         s->id = 0;
-        return fail(e, "all %u participants that the segment was made for are taken and alive: detach some threads, or "
-                       "create it with more participants",
-                    s->seg->geometry.records - 1);
+        return fail(
+            e,
+            "all %u participants that the segment was made for are taken and alive: detach some threads, or "
+            "create it with more participants",
+            s->seg->geometry.records - 1);
     }
     return 0;
 }

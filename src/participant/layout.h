@@ -11,16 +11,18 @@
 /* Identities: {generation:15, index + 1:16}. In a mutex's owner word bit 31 is its dirty bit. 0 is nobody. */
 #define ID_DIRTY 0x80000000u
 #define ID_GENERATION(id) ((id) >> 16 & 0x7fffu)
-#define ID_INDEX(id) (((id) & 0xffffu) - 1)
-#define ID_MAKE(generation, index) (((generation) & 0x7fffu) << 16 | ((index) + 1))
+#define ID_INDEX(id) (((id)&0xffffu) - 1)
+#define ID_MAKE(generation, index) (((generation)&0x7fffu) << 16 | ((index) + 1))
 
 /* A held slot: offset of a mutex (below 2^48, a multiple of 8) and flags; 0 is a free slot. */
-#define SLOT_WANT 1ull        /* inside lock or unlock: after a death the lock is as it was */
-#define SLOT_DEFER 2ull       /* unlocked in the open section: takes effect when that ends */
-#define SLOT_SECTION 4ull     /* taken in the open section */
-#define SLOT_INNER (1ull << 62) /* guards single-store changes only: after a death the lock is as it was; never put off */
-#define SLOT_MEND (1ull << 63)  /* made consistent in the open section: effective at its commit */
-#define SLOT_DIRTY (1ull << 61) /* came dirty, and is not made consistent yet: a hint for its unlock, which then looks at the owner word */
+#define SLOT_WANT 1ull    /* inside lock or unlock: after a death the lock is as it was */
+#define SLOT_DEFER 2ull   /* unlocked in the open section: takes effect when that ends */
+#define SLOT_SECTION 4ull /* taken in the open section */
+#define SLOT_INNER                                                                                           \
+    (1ull << 62) /* guards single-store changes only: after a death the lock is as it was; never put off */
+#define SLOT_MEND (1ull << 63) /* made consistent in the open section: effective at its commit */
+#define SLOT_DIRTY                                                                                           \
+    (1ull << 61) /* came dirty, and is not made consistent yet: a hint for its unlock, which then looks at the owner word */
 #define SLOT_OFFSET 0x0000fffffffffff8ull
 
 /* The journal word: {state:2, log words in use:62}. Its store commits. */
@@ -28,7 +30,7 @@
 #define JOURNAL_OPEN 1u
 #define JOURNAL_COMMITTED 2u /* and the log's frees are being applied, newest first */
 #define JOURNAL(state, words) ((uint64_t)(words) << 2 | (state))
-#define JOURNAL_STATE(j) ((unsigned)((j) & 3))
+#define JOURNAL_STATE(j) ((unsigned)((j)&3))
 #define JOURNAL_WORDS(j) ((j) >> 2)
 
 /* The log is read backwards. Its entries end with a word {offset:48, kind:16}; a kind below 0x8000 is a number n of words saved
@@ -37,18 +39,18 @@
 #define LOG_FREE 0x8001u   /* ... is to be freed if it commits */
 #define LOG_RETIRE 0x8002u /* ... retired */
 #define LOG_WORD(offset, kind) ((uint64_t)(offset) | (uint64_t)(kind) << 48)
-#define LOG_OFFSET(w) ((w) & 0x0000ffffffffffffull)
+#define LOG_OFFSET(w) ((w)&0x0000ffffffffffffull)
 #define LOG_KIND(w) ((unsigned)((w) >> 48))
 
 /* The intent: {offset of a ref or block, kind in the low three bits}. One block whose state and reference may disagree, which
  * its span's owner therefore leaves alone. */
-#define INTENT_ALLOC 1u  /* *offset = block; block's state; intent = 0 */
-#define INTENT_FREE 2u   /* block's state; *offset = 0; intent = 0 */
+#define INTENT_ALLOC 1u /* *offset = block; block's state; intent = 0 */
+#define INTENT_FREE 2u  /* block's state; *offset = 0; intent = 0 */
 #define INTENT_RETIRE 3u
-#define INTENT_SWAP 4u   /* *offset = new block; its state; state of swap_old (retired); intent = 0 */
-#define INTENT_HAND 5u   /* offset: the block that a committed section's log has at its end, to be freed */
-#define INTENT_KIND(w) ((unsigned)((w) & 7))
-#define INTENT_OFFSET(w) ((w) & 0x0000fffffffffff8ull)
+#define INTENT_SWAP 4u /* *offset = new block; its state; state of swap_old (retired); intent = 0 */
+#define INTENT_HAND 5u /* offset: the block that a committed section's log has at its end, to be freed */
+#define INTENT_KIND(w) ((unsigned)((w)&7))
+#define INTENT_OFFSET(w) ((w)&0x0000fffffffffff8ull)
 
 enum record_state { RECORD_FREE = 0, RECORD_TAKEN = 1 };
 
@@ -70,12 +72,12 @@ struct record {
     uint32_t claimless;   /* no byte lock behind it: judged by the fields below */
     uint64_t reserved1;
     /* line 2: written at claim */
-    uint32_t pid;         /* in pid_namespace */
+    uint32_t pid; /* in pid_namespace */
     uint32_t tid;
-    uint64_t start_time;  /* of the thread, as /proc/PID/task/TID/stat has it, in clock ticks */
+    uint64_t start_time;    /* of the thread, as /proc/PID/task/TID/stat has it, in clock ticks */
     uint64_t pid_namespace; /* inode */
-    uint64_t log_more;    /* ref of the next extent of the log, or 0; stays with the record */
-    uint64_t held_more;   /* ref of the next extent of held slots */
+    uint64_t log_more;      /* ref of the next extent of the log, or 0; stays with the record */
+    uint64_t held_more;     /* ref of the next extent of held slots */
     uint64_t reserved2[3];
     /* line 3: reserved for the flight recorder and for waiting on several things */
     uint64_t reserved3[8];

@@ -11,27 +11,27 @@
 #include "segment/segment.h"
 
 struct self {
-    uint32_t id;              /* identity; 0: wiped, or not taking part */
-    uint32_t slot_flags;      /* SLOT_SECTION in a section, else 0: or-ed into the slots of locks taken now */
-    uint64_t journal;         /* what the journal word is: only its thread writes it */
+    uint32_t id;         /* identity; 0: wiped, or not taking part */
+    uint32_t slot_flags; /* SLOT_SECTION in a section, else 0: or-ed into the slots of locks taken now */
+    uint64_t journal;    /* what the journal word is: only its thread writes it */
     struct record *record;
-    uint64_t *slot;           /* record's held slots, the first geometry.slots of them */
+    uint64_t *slot; /* record's held slots, the first geometry.slots of them */
     struct tarn *seg;
-    uint32_t depth;           /* of nested sections */
-    uint32_t doomed;          /* an inner one was aborted */
-    uint32_t frees;           /* LOG_FREE and LOG_RETIRE entries in the log */
+    uint32_t depth;  /* of nested sections */
+    uint32_t doomed; /* an inner one was aborted */
+    uint32_t frees;  /* LOG_FREE and LOG_RETIRE entries in the log */
     uint32_t read_depth;
-    uint32_t code;            /* 1 + index % 127: what it writes into the R byte of a block it frees */
-    uint64_t *freed;          /* blocks freed in this section, by open addressing: a second free is seen without reading the log */
-    uint32_t freed_room;      /* words of it, a power of two; 0: none yet, the log is read */
-    uint32_t section_slots;   /* slots with SECTION, DEFER or MEND: the end pass has something to do */
-    uint64_t slots_used;      /* record->slots_used */
-    uint32_t bell;            /* nested bell_arm */
-    void *robust_head;        /* glibc's robust list head of this thread: see bell_arm */
+    uint32_t code; /* 1 + index % 127: what it writes into the R byte of a block it frees */
+    uint64_t *freed; /* blocks freed in this section, by open addressing: a second free is seen without reading the log */
+    uint32_t freed_room;    /* words of it, a power of two; 0: none yet, the log is read */
+    uint32_t section_slots; /* slots with SECTION, DEFER or MEND: the end pass has something to do */
+    uint64_t slots_used;    /* record->slots_used */
+    uint32_t bell;          /* nested bell_arm */
+    void *robust_head;      /* glibc's robust list head of this thread: see bell_arm */
     /* the log: words [log_base, log_base + log_room) are at log_at */
     uint64_t *log_at, log_base, log_room;
-    struct self *next;        /* of the same thread, other segments */
-    void *heap;               /* the heap's caches: private memory, in the same mapping (see recovery.cache_size).
+    struct self *next; /* of the same thread, other segments */
+    void *heap;        /* the heap's caches: private memory, in the same mapping (see recovery.cache_size).
                                * NULL in a self lent to a recoverer: it has no caches, and its spans are nobody else's yet */
 };
 
@@ -58,8 +58,14 @@ static inline struct record *record_at(const struct tarn *seg, uint32_t index)
     return (struct record *)(seg->base + seg->geometry.zone[ZONE_PARTICIPANT] + sizeof(struct participants) +
                              (uint64_t)index * seg->geometry.record_size);
 }
-static inline uint64_t *record_slots(struct record *r) { return (uint64_t *)(r + 1); }
-static inline uint64_t *record_log(const struct tarn *seg, struct record *r) { return record_slots(r) + seg->geometry.slots; }
+static inline uint64_t *record_slots(struct record *r)
+{
+    return (uint64_t *)(r + 1);
+}
+static inline uint64_t *record_log(const struct tarn *seg, struct record *r)
+{
+    return record_slots(r) + seg->geometry.slots;
+}
 
 /* What is known of an identity. GONE: its record has been recovered, or left, since. */
 enum fate { GONE, ALIVE, FALLEN };
@@ -78,14 +84,16 @@ int recover_all(struct self *me);
 /* What higher floors do for it. `dead` is lent to the recoverer: a self whose record is the dead one's. Each is repeatable:
  * it may be stopped after any store, and run again from its start. */
 struct recovery {
-    void (*intent)(struct self *dead, uint64_t intent);          /* heap: roll the one-step operation forward */
-    void (*undo_alloc)(struct self *dead, uint64_t block);       /* heap: retire an allocation undone */
+    void (*intent)(struct self *dead, uint64_t intent);    /* heap: roll the one-step operation forward */
+    void (*undo_alloc)(struct self *dead, uint64_t block); /* heap: retire an allocation undone */
     void (*free_block)(struct self *dead, uint64_t block, unsigned kind); /* heap: one committed free, if not done yet */
-    void (*free_slot)(struct self *dead, uint64_t slot, unsigned journal_state, uint32_t id); /* sync: release a dead one's lock */
-    void (*end_slot)(struct self *s, uint64_t *slot, unsigned journal_state); /* sync: what a slot becomes when the section has ended */
-    int (*alloc_extent)(struct self *s, uint64_t *place);        /* heap: alloc_into, outside the section, zeroed */
-    const size_t *cache_size;                                     /* heap: bytes of private caches in each self; NULL: none */
-    void (*leave)(struct self *s);                                /* heap: it leaves in good order */
+    void (*free_slot)(struct self *dead, uint64_t slot, unsigned journal_state,
+                      uint32_t id); /* sync: release a dead one's lock */
+    void (*end_slot)(struct self *s, uint64_t *slot,
+                     unsigned journal_state); /* sync: what a slot becomes when the section has ended */
+    int (*alloc_extent)(struct self *s, uint64_t *place); /* heap: alloc_into, outside the section, zeroed */
+    const size_t *cache_size;      /* heap: bytes of private caches in each self; NULL: none */
+    void (*leave)(struct self *s); /* heap: it leaves in good order */
 };
 extern const struct recovery tarn_recovery; /* src/floors.c */
 
@@ -110,8 +118,14 @@ int section_commit(struct self *s);
 int section_abort(struct self *s);
 
 /* Bytes of an extent (a block of the heap), and the words in it. */
-static inline uint32_t extent_size(const struct geometry *g) { return g->span_size / 8 < 4096 ? g->span_size / 8 : 4096; }
-static inline uint32_t extent_words(const struct geometry *g) { return (extent_size(g) - (uint32_t)sizeof(struct extent)) / 8; }
+static inline uint32_t extent_size(const struct geometry *g)
+{
+    return g->span_size / 8 < 4096 ? g->span_size / 8 : 4096;
+}
+static inline uint32_t extent_words(const struct geometry *g)
+{
+    return (extent_size(g) - (uint32_t)sizeof(struct extent)) / 8;
+}
 
 /* ---- held slots ---- */
 
@@ -138,8 +152,14 @@ void all_threads_barrier(struct tarn *seg);
 extern const struct floor participant_floor;
 
 /* ---- words ---- */
-static inline uint64_t load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-static inline uint32_t load32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline uint64_t load64(const uint64_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+static inline uint32_t load32(const uint32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
 /* A store that is one of an order of stores: release for live readers, and a compiler barrier for the order against a kill. */
 static inline void store64(uint64_t *p, uint64_t v)
 {

@@ -107,7 +107,8 @@ static struct self *open_here(tarn *seg)
 
 static int none_open(const char *call)
 {
-    return fail(-EPERM, "%s: this thread has no section open here (a forked child has none of its parent's): call tarn_begin", call);
+    return fail(-EPERM, "%s: this thread has no section open here (a forked child has none of its parent's): call tarn_begin",
+                call);
 }
 
 int tarn_save(tarn *seg, void *address, size_t size)
@@ -123,8 +124,10 @@ int tarn_save(tarn *seg, void *address, size_t size)
         return fail(-EINVAL, "tarn_save: %zu bytes at %p are not in the segment's committed data", size, address);
     e = log_save(s, from, (offset + size - from + 7) / 8);
     if (TARN_RARE(e))
-        return fail(e, "the section's log is full (%llu words) and no memory is left for more of it: abort, or commit in "
-                       "smaller sections",
+        return fail(e,
+                    "the section's log is full (%llu words) and no memory is left for more of it: abort, or "
+                    "commit in "
+                    "smaller sections",
                     (unsigned long long)JOURNAL_WORDS(s->journal));
     return 0;
 }

@@ -134,7 +134,8 @@ struct self *self_slow(struct tarn *seg, int *ret_error)
     if (s)
         return s;
     if (seg->readonly) {
-        *ret_error = fail(-EROFS, "the segment is attached read-only: open it without TARN_RDONLY to take part");
+        *ret_error =
+            fail(-EROFS, "the segment is attached read-only: open it without TARN_RDONLY to take part");
         return NULL;
     }
     e = self_make(seg, &s);
@@ -159,7 +160,8 @@ int tarn_thread_detach(tarn *seg)
     if (!s)
         return 0;
     if (is_busy(s))
-        return fail(-EBUSY, "this thread has a section open, a lock held or a reader's pin set: end that first");
+        return fail(-EBUSY,
+                    "this thread has a section open, a lock held or a reader's pin set: end that first");
     leave(s);
     return 0;
 }
@@ -178,8 +180,9 @@ static int attach(struct tarn *seg)
     if (seg->readonly || seg->exchange_unlock)
         return 0;
     if (os_membarrier_register())
-        return fail(-ENOSYS, "this kernel has no global expedited membarrier, which this segment's unlock needs: "
-                             "create it with exchange_unlock");
+        return fail(-ENOSYS,
+                    "this kernel has no global expedited membarrier, which this segment's unlock needs: "
+                    "create it with exchange_unlock");
     return 0;
 }
 
@@ -187,7 +190,9 @@ static int close_(struct tarn *seg)
 {
     struct self *s = self_if(seg);
     if (s && is_busy(s))
-        return fail(-EBUSY, "this thread has a section open, a lock held or a reader's pin set: end that before closing");
+        return fail(
+            -EBUSY,
+            "this thread has a section open, a lock held or a reader's pin set: end that before closing");
     if (seg->selves > (s ? 1u : 0u))
         return fail(-EBUSY, "%u other threads of this process still take part: end or detach them before closing",
                     (unsigned)seg->selves - (s ? 1 : 0));

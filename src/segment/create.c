@@ -72,7 +72,8 @@ int plan_make(const struct tarn_options *options, struct plan *ret)
     g->record_size = o->record_size ? o->record_size : RECORD_SIZE;
     g->records = (o->participants ? o->participants : PARTICIPANTS) + 1; /* one is kept for who must recover first */
     g->limit = whole(o->limit ? o->limit : LIMIT, g->span_size);
-    g->options = (o->exchange_unlock ? SEGMENT_EXCHANGE_UNLOCK : 0u) | (o->uninitialized ? SEGMENT_UNINITIALIZED : 0u);
+    g->options =
+        (o->exchange_unlock ? SEGMENT_EXCHANGE_UNLOCK : 0u) | (o->uninitialized ? SEGMENT_UNINITIALIZED : 0u);
     if ((error = geometry_compute(g)) < 0)
         return error;
     if (o->initial > g->limit)

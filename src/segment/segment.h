@@ -22,34 +22,34 @@ struct self;
 
 /* What the stamp says, checked, in this process. */
 struct geometry {
-    uint64_t zone[ZONES];   /* offsets */
-    uint64_t limit;         /* bytes of data space at most */
-    uint64_t end;           /* zone[ZONE_DATA] + limit: bytes that are mapped */
+    uint64_t zone[ZONES];                             /* offsets */
+    uint64_t limit;                                   /* bytes of data space at most */
+    uint64_t end;                                     /* zone[ZONE_DATA] + limit: bytes that are mapped */
     uint32_t span_size, span_shift, spans, side_size; /* spans: at most */
     uint32_t record_size, records;
-    uint32_t slots;         /* held slots within a record */
-    uint32_t log_words;     /* log words within a record */
+    uint32_t slots;     /* held slots within a record */
+    uint32_t log_words; /* log words within a record */
     uint32_t options;
 };
 
 struct tarn {
-    char *base;                     /* where this process has it; fixed */
-    struct geometry geometry;       /* fixed */
+    char *base;                                    /* where this process has it; fixed */
+    struct geometry geometry;                      /* fixed */
     bool readonly, exchange_unlock, uninitialized; /* fixed */
-    int fd;                         /* of the backing; fixed */
-    const struct backing *backing;  /* fixed; NULL: opened by descriptor */
-    char *url;                      /* as opened, or NULL */
-    uint64_t device, inode;         /* of fd: two opens of one segment share one handle */
-    uint64_t backed;                /* bytes of data space that the file was seen to have; only rises */
-    uint32_t opens;                 /* counted handles; under the list's lock */
-    struct tarn *next;              /* in the process's list; under its lock */
+    int fd;                                        /* of the backing; fixed */
+    const struct backing *backing;                 /* fixed; NULL: opened by descriptor */
+    char *url;                                     /* as opened, or NULL */
+    uint64_t device, inode;                        /* of fd: two opens of one segment share one handle */
+    uint64_t backed;   /* bytes of data space that the file was seen to have; only rises */
+    uint32_t opens;    /* counted handles; under the list's lock */
+    struct tarn *next; /* in the process's list; under its lock */
 
     /* the participant floor's */
-    pthread_mutex_t claim_lock;     /* orders this process's threads in claiming and leaving records */
-    int claim_fd;                   /* an open file description of this process alone, for byte locks; -1: not yet, or none */
-    uint32_t claim_process;         /* the fork generation of the process that opened claim_fd */
-    _Atomic uint32_t selves;        /* threads of this process that take part */
-    bool claimless;                 /* no byte locks to be had: records are judged by pid namespace, tid and start time */
+    pthread_mutex_t claim_lock; /* orders this process's threads in claiming and leaving records */
+    int claim_fd; /* an open file description of this process alone, for byte locks; -1: not yet, or none */
+    uint32_t claim_process;  /* the fork generation of the process that opened claim_fd */
+    _Atomic uint32_t selves; /* threads of this process that take part */
+    bool claimless; /* no byte locks to be had: records are judged by pid namespace, tid and start time */
 };
 
 static inline struct segment_header *header_of(const struct tarn *seg)
@@ -82,7 +82,8 @@ static inline bool in_data(const struct tarn *seg, uint64_t offset, uint64_t siz
 static inline bool in_writable(const struct tarn *seg, uint64_t offset, uint64_t size)
 {
     const uint64_t *zone = seg->geometry.zone;
-    return in_data(seg, offset, size) || (offset >= zone[ZONE_NAME] && offset <= zone[ZONE_SIDE] && size <= zone[ZONE_SIDE] - offset);
+    return in_data(seg, offset, size) ||
+           (offset >= zone[ZONE_NAME] && offset <= zone[ZONE_SIDE] && size <= zone[ZONE_SIDE] - offset);
 }
 
 /* One floor's part in the lifecycle. All may be NULL. Filled in once, in src/floors.c, lowest first. */
@@ -90,15 +91,15 @@ struct floor {
     const char *name;
     uint64_t (*zone_size)(const struct geometry *g); /* bytes, of zone `zone` */
     enum segment_zone zone;
-    void (*create)(struct tarn *seg);                /* fresh, zeroed, nobody sees it yet */
-    int (*attach)(struct tarn *seg);                 /* this process has mapped it */
-    int (*close)(struct tarn *seg);                  /* asked before unmapping: -EBUSY refuses, and nothing is done */
-    void (*unmap)(struct tarn *seg);                 /* it will be unmapped now */
-    void (*child)(struct tarn *seg);                 /* in a forked child, in the atfork handler */
+    void (*create)(struct tarn *seg); /* fresh, zeroed, nobody sees it yet */
+    int (*attach)(struct tarn *seg);  /* this process has mapped it */
+    int (*close)(struct tarn *seg);   /* asked before unmapping: -EBUSY refuses, and nothing is done */
+    void (*unmap)(struct tarn *seg);  /* it will be unmapped now */
+    void (*child)(struct tarn *seg);  /* in a forked child, in the atfork handler */
     void (*stat)(struct tarn *seg, struct tarn_stat *ret);
 };
 extern const struct floor *const tarn_floors[]; /* ends with NULL; src/floors.c */
-uint32_t tarn_side_size(uint32_t span_size);      /* bytes of side table a span, by its size: the heap's; src/floors.c */
+uint32_t tarn_side_size(uint32_t span_size); /* bytes of side table a span, by its size: the heap's; src/floors.c */
 
 /* ---- segment.c, open.c: lifecycle; grow.c ---- */
 

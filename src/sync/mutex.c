@@ -12,11 +12,12 @@
 
 static int no_slot(struct self *s)
 {
-    return fail(-ENOSPC, "participant %#x holds %llu locks, and no memory is left to list more: unlock some", s->id,
-                (unsigned long long)s->slots_used);
+    return fail(-ENOSPC, "participant %#x holds %llu locks, and no memory is left to list more: unlock some",
+                s->id, (unsigned long long)s->slots_used);
 }
 
-static inline int take(struct self *s, tarn_mutex *m, uint64_t flags, enum mutex_wait how, const struct timespec *until)
+static inline int take(struct self *s, tarn_mutex *m, uint64_t flags, enum mutex_wait how,
+                       const struct timespec *until)
 {
     uint64_t off = offset_of(s->seg, m), *slot = s->slot;
     uint32_t free = 0;
@@ -62,8 +63,8 @@ static inline void unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uin
 
 static int not_held(const tarn_mutex *m, const char *call)
 {
-    return fail(-EPERM, "%s: this thread does not hold the mutex at %p (a forked child holds none of its parent's)", call,
-                (const void *)m);
+    return fail(-EPERM, "%s: this thread does not hold the mutex at %p (a forked child holds none of its parent's)",
+                call, (const void *)m);
 }
 
 static __attribute__((noinline)) int release_slow(struct self *s, tarn_mutex *m)
@@ -92,7 +93,10 @@ static inline int release(struct self *s, tarn_mutex *m)
     return 0;
 }
 
-int mutex_release(struct self *s, tarn_mutex *m) { return release(s, m); }
+int mutex_release(struct self *s, tarn_mutex *m)
+{
+    return release(s, m);
+}
 
 int mutex_lock_inner(struct self *s, tarn_mutex *m)
 {
@@ -100,7 +104,10 @@ int mutex_lock_inner(struct self *s, tarn_mutex *m)
     return e > 0 ? 0 : e;
 }
 
-void mutex_unlock_inner(struct self *s, tarn_mutex *m) { (void)release_slow(s, m); }
+void mutex_unlock_inner(struct self *s, tarn_mutex *m)
+{
+    (void)release_slow(s, m);
+}
 
 bool mutex_held(struct self *s, const tarn_mutex *m)
 {
@@ -154,7 +161,8 @@ static int check_address(tarn *seg, const tarn_mutex *m, const char *call)
 {
     uint64_t off = offset_of(seg, m);
     if (off % 8 || !in_data(seg, off, sizeof *m))
-        return fail(-EINVAL, "%s: %p is no mutex of this segment: it must lie in its memory, aligned to 8", call, (const void *)m);
+        return fail(-EINVAL, "%s: %p is no mutex of this segment: it must lie in its memory, aligned to 8",
+                    call, (const void *)m);
     return 0;
 }
 

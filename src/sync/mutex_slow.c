@@ -19,9 +19,9 @@
 #include "sync/sync.h"
 
 enum {
-    LOOKS = 60,  /* at the owner word before sleeping: about 2 us */
-    HINT = 2,    /* after so many, ask the holder for a gap: its unlock will make a system call */
-    QUIET = 16,  /* pauses before each look until then; one pause after */
+    LOOKS = 60, /* at the owner word before sleeping: about 2 us */
+    HINT = 2,   /* after so many, ask the holder for a gap: its unlock will make a system call */
+    QUIET = 16, /* pauses before each look until then; one pause after */
     CAP_FIRST = 1,
     CAP_MOST = 50 /* ms */
 };
@@ -99,7 +99,7 @@ struct waiting {
     uint64_t *slot, flags;
     const struct timespec *until; /* MUTEX_TIMED */
     bool slept;
-    unsigned cap;                 /* ms */
+    unsigned cap; /* ms */
 };
 
 /* Taken, with owner as it was before (0, or dirty). */
@@ -131,8 +131,8 @@ static int given_up(struct self *s, struct waiting *w, int error)
     if (error == -ETIMEDOUT)
         return fail(error, "the mutex at %#llx was not free in time: participant %#x has it",
                     (unsigned long long)offset_of(s->seg, w->m), load32(&w->m->owner) & ~ID_DIRTY);
-    return fail(error, "the mutex at %#llx is held by participant %#x", (unsigned long long)offset_of(s->seg, w->m),
-                load32(&w->m->owner) & ~ID_DIRTY);
+    return fail(error, "the mutex at %#llx is held by participant %#x",
+                (unsigned long long)offset_of(s->seg, w->m), load32(&w->m->owner) & ~ID_DIRTY);
 }
 
 /* It is ours already: unlocked in this section and wanted again, or a mistake. */
@@ -147,7 +147,8 @@ static int own_again(struct self *s, struct waiting *w, uint32_t owner)
         store64(old, *old & ~SLOT_DEFER);
         return owner & ID_DIRTY && !(*old & SLOT_MEND) ? TARN_RECOVERED : 0;
     }
-    return fail(-EDEADLK, "the mutex at %#llx is held by this thread already", (unsigned long long)offset_of(seg, w->m));
+    return fail(-EDEADLK, "the mutex at %#llx is held by this thread already",
+                (unsigned long long)offset_of(seg, w->m));
 }
 
 /* Sleep until something may have changed. x: owner as seen; who: whose life is watched. */
@@ -199,7 +200,8 @@ static int may_wait(struct self *s, struct waiting *w, enum mutex_wait how)
     return 0;
 }
 
-int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flags, enum mutex_wait how, const struct timespec *until)
+int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flags, enum mutex_wait how,
+                    const struct timespec *until)
 {
     struct tarn *seg = s->seg;
     struct waiting w = {m, slot, flags, how == MUTEX_TIMED ? until : NULL, false, CAP_FIRST};

@@ -12,7 +12,10 @@ enum mutex_wait { MUTEX_WAIT, MUTEX_TRY, MUTEX_TIMED };
 /* Take m. flags: s->slot_flags, or SLOT_INNER for a lock under which only single stores change things. 0, TARN_RECOVERED, -EDEADLK, -ENOSPC,
  * -EBUSY (MUTEX_TRY), -ETIMEDOUT. */
 int mutex_take(struct self *s, tarn_mutex *m, uint64_t flags, enum mutex_wait how, const struct timespec *until);
-static inline int mutex_lock_in(struct self *s, tarn_mutex *m) { return mutex_take(s, m, s->slot_flags, MUTEX_WAIT, NULL); }
+static inline int mutex_lock_in(struct self *s, tarn_mutex *m)
+{
+    return mutex_take(s, m, s->slot_flags, MUTEX_WAIT, NULL);
+}
 /* Give it up: put off in a section. 0, -EPERM. */
 int mutex_release(struct self *s, tarn_mutex *m);
 
@@ -25,7 +28,8 @@ void mutex_unlock_inner(struct self *s, tarn_mutex *m);
 bool mutex_held(struct self *s, const tarn_mutex *m);
 
 /* mutex_slow.c */
-int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flags, enum mutex_wait how, const struct timespec *until);
+int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flags, enum mutex_wait how,
+                    const struct timespec *until);
 void mutex_wake_after_unlock(struct self *s, tarn_mutex *m);
 void mutex_release_waited(struct self *s, tarn_mutex *m, uint32_t left);
 

@@ -56,7 +56,10 @@ static uint64_t all(void *(*run)(void *)) /* by THREADS at once; what they have 
     }
     return done;
 }
-static void begin(void) { pthread_barrier_wait(&gate); }
+static void begin(void)
+{
+    pthread_barrier_wait(&gate);
+}
 
 /* ---- locks ---- */
 
@@ -412,9 +415,14 @@ int main(void)
 {
 #define with_segment(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        with_segment(locks_exclude), with_segment(sections_apart),           with_segment(sections_together),
-        with_segment(memory_goes_around), with_segment(readers_see_whole_blocks), with_segment(maps),
-        with_segment(names),         with_segment(deaths_between),
+        with_segment(locks_exclude),
+        with_segment(sections_apart),
+        with_segment(sections_together),
+        with_segment(memory_goes_around),
+        with_segment(readers_see_whole_blocks),
+        with_segment(maps),
+        with_segment(names),
+        with_segment(deaths_between),
     };
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static struct shared {
     uint64_t legal[LAB_MARKS];
     bool marking;
     char what[400];
-} *shared;
+} * shared;
 
 struct counts {
     long points, recoveries, kills, violations;
@@ -82,7 +82,8 @@ void mark(struct lab *l)
 
 static void make_segment(struct lab *l, uint64_t initial)
 {
-    struct tarn_options o = {.size = sizeof o, .initial = initial, .limit = DATA, .participants = 3, .record_size = 2048, .span_size = 4096};
+    struct tarn_options o = {
+        .size = sizeof o, .initial = initial, .limit = DATA, .participants = 3, .record_size = 2048, .span_size = 4096};
     MUST(tarn_open("memfd:crashlab", TARN_CREATE, &o, &l->seg));
     if (ftruncate(tarn_fd(l->seg), (off_t)l->seg->geometry.end)) /* what is not committed is copied and compared too */
         lab_fail("ftruncate: %s", strerror(errno));
@@ -94,7 +95,10 @@ static void make_segment(struct lab *l, uint64_t initial)
     }
 }
 
-static char *bytes_of(tarn *seg) { return seg->base; }
+static char *bytes_of(tarn *seg)
+{
+    return seg->base;
+}
 
 /* The driver's private caches are hints about bytes that are about to be replaced. */
 static void forget_caches(tarn *seg)
@@ -113,8 +117,10 @@ static void forget_caches(tarn *seg)
 static void install(tarn *seg, const char *from, int keep)
 {
     char *to = bytes_of(seg);
-    uint64_t mine = offset_of(seg, record_at(seg, 0)->liveness), mine_end = mine + sizeof(((struct record *)0)->liveness);
-    uint64_t skip = keep < 0 ? d.size : offset_of(seg, record_at(seg, (uint32_t)keep)), skip_end = keep < 0 ? d.size : skip + seg->geometry.record_size;
+    uint64_t mine = offset_of(seg, record_at(seg, 0)->liveness),
+             mine_end = mine + sizeof(((struct record *)0)->liveness);
+    uint64_t skip = keep < 0 ? d.size : offset_of(seg, record_at(seg, (uint32_t)keep)),
+             skip_end = keep < 0 ? d.size : skip + seg->geometry.record_size;
     memcpy(to, from, mine);
     memcpy(to + mine_end, from + mine_end, skip - mine_end);
     memcpy(to + skip_end, from + skip_end, d.size - skip_end);
@@ -490,7 +496,10 @@ int main(int c, char **v)
 {
     struct counts total = {0}, *each;
     int n = 0, failed = 0, running = 0, next = 0, cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    struct { pid_t pid; int op; } slot[2] = {{0, 0}, {0, 0}};
+    struct {
+        pid_t pid;
+        int op;
+    } slot[2] = {{0, 0}, {0, 0}};
     char **names = v + 1;
     for (; *names && **names == '-'; names++) {
         if (!strcmp(*names, "--all")) {
@@ -511,7 +520,8 @@ int main(int c, char **v)
     }
     (void)c;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    each = mmap(NULL, sizeof *each * (size_t)operations_count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    each = mmap(NULL, sizeof *each * (size_t)operations_count, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     while (next < operations_count || running) {
         int status;
         pid_t p;
@@ -532,10 +542,12 @@ int main(int c, char **v)
             if (slot[k].pid == p) {
                 const struct counts *e = &each[slot[k].op];
                 if (WIFSIGNALED(status))
-                    printf("%s: the driver was killed by signal %d\n", operations[slot[k].op].name, WTERMSIG(status));
+                    printf("%s: the driver was killed by signal %d\n", operations[slot[k].op].name,
+                           WTERMSIG(status));
                 bool bad = status || !e->points || !e->recoveries;
-                printf("%-28s points %6ld  in recovery %7ld  kills %3ld  violations %ld%s\n", operations[slot[k].op].name, e->points,
-                       e->recoveries, e->kills, e->violations, bad && !e->violations ? "  FAILED" : "");
+                printf("%-28s points %6ld  in recovery %7ld  kills %3ld  violations %ld%s\n",
+                       operations[slot[k].op].name, e->points, e->recoveries, e->kills, e->violations,
+                       bad && !e->violations ? "  FAILED" : "");
                 total.points += e->points;
                 total.recoveries += e->recoveries;
                 total.kills += e->kills;
@@ -545,7 +557,7 @@ int main(int c, char **v)
                 slot[k].pid = 0;
             }
     }
-    printf("CRASHLAB operations=%d points=%ld recoveries=%ld kills=%ld violations=%ld\n", n, total.points, total.recoveries, total.kills,
-           total.violations);
+    printf("CRASHLAB operations=%d points=%ld recoveries=%ld kills=%ld violations=%ld\n", n, total.points,
+           total.recoveries, total.kills, total.violations);
     return failed || total.violations || !n;
 }

@@ -29,11 +29,11 @@ struct lab {
 };
 
 enum {
-    OP_DIRTY = 1,   /* a lock is held outside a section: it may come back dirty */
-    OP_MAPS = 2,    /* the maps "map" and "numbers" are there */
-    OP_LEAVES = 4,  /* the subject may have left by itself: nothing to recover */
-    OP_FEW = 8,     /* long: fewer of its images are used for kills in recovery */
-    OP_GROWS = 16,  /* half of the data space is not committed yet */
+    OP_DIRTY = 1,      /* a lock is held outside a section: it may come back dirty */
+    OP_MAPS = 2,       /* the maps "map" and "numbers" are there */
+    OP_LEAVES = 4,     /* the subject may have left by itself: nothing to recover */
+    OP_FEW = 8,        /* long: fewer of its images are used for kills in recovery */
+    OP_GROWS = 16,     /* half of the data space is not committed yet */
     OP_MUST_DIRTY = 32 /* lock 0 is held outside a section all the time: it must come back dirty */
 };
 
@@ -51,11 +51,11 @@ extern const int operations_count;
 void mark(struct lab *l);
 /* Abort the laboratory: a set-up failed. */
 void lab_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-#define MUST(call)                                                                                                           \
-    do {                                                                                                                     \
-        int must_ = (call);                                                                                                  \
-        if (must_ < 0)                                                                                                       \
-            lab_fail("%s:%d: %s: %d: %s", __FILE__, __LINE__, #call, must_, tarn_error());                                   \
+#define MUST(call)                                                                                           \
+    do {                                                                                                     \
+        int must_ = (call);                                                                                  \
+        if (must_ < 0)                                                                                       \
+            lab_fail("%s:%d: %s: %d: %s", __FILE__, __LINE__, #call, must_, tarn_error());                   \
     } while (0)
 
 /* ---- oracle.c ---- */

@@ -28,8 +28,14 @@ static void lock_two(struct lab *l)
     MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
     MUST(tarn_mutex_unlock(SEG, &R->lock[1]));
 }
-static void sleepers(struct lab *l) { R->lock[0].waiters = MUTEX_SLEEPERS; }
-static void dirty(struct lab *l) { R->lock[0].owner = ID_DIRTY; }
+static void sleepers(struct lab *l)
+{
+    R->lock[0].waiters = MUTEX_SLEEPERS;
+}
+static void dirty(struct lab *l)
+{
+    R->lock[0].owner = ID_DIRTY;
+}
 static void lock_dirty(struct lab *l)
 {
     MUST(tarn_mutex_lock(SEG, &R->lock[0]));
@@ -45,7 +51,10 @@ static void dirty_in_section(struct lab *l)
     MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
     MUST(tarn_commit(SEG));
 }
-static void driver_holds(struct lab *l) { MUST(tarn_mutex_lock(SEG, &R->lock[1])); }
+static void driver_holds(struct lab *l)
+{
+    MUST(tarn_mutex_lock(SEG, &R->lock[1]));
+}
 static void try_and_timed(struct lab *l)
 {
     struct timespec past = {0, 0};
@@ -164,7 +173,10 @@ static void kept(struct lab *l)
         mark(l);
     }
 }
-static void keep(struct lab *l) { MUST(tarn_mutex_lock(SEG, &R->lock[0])); }
+static void keep(struct lab *l)
+{
+    MUST(tarn_mutex_lock(SEG, &R->lock[0]));
+}
 /* Put off, and the section never commits. */
 static void kept_deferred(struct lab *l)
 {
@@ -376,7 +388,10 @@ static void leave_and_come(struct lab *l)
     MUST(tarn_thread_detach(SEG));
     MUST(tarn_thread_attach(SEG));
 }
-static void leave(struct lab *l) { MUST(tarn_thread_detach(SEG)); }
+static void leave(struct lab *l)
+{
+    MUST(tarn_thread_detach(SEG));
+}
 
 /* ---- names ---- */
 struct thing {
@@ -406,10 +421,16 @@ static void thing_there(struct lab *l)
     struct thing *t;
     MUST(tarn_object(SEG, "thing", struct thing, &t));
 }
-static void unbind_object(struct lab *l) { MUST(tarn_unbind(SEG, "thing", 1)); }
+static void unbind_object(struct lab *l)
+{
+    MUST(tarn_unbind(SEG, "thing", 1));
+}
 
 /* ---- maps ---- */
-static void put(struct lab *l, const char *key, const char *value) { MUST(tarn_map_put(l->map, key, strlen(key), value, strlen(value))); }
+static void put(struct lab *l, const char *key, const char *value)
+{
+    MUST(tarn_map_put(l->map, key, strlen(key), value, strlen(value)));
+}
 static void map_put(struct lab *l)
 {
     put(l, "one", "1");

@@ -93,8 +93,10 @@ static const char *records_quiet(tarn *seg)
         if (r->state != RECORD_FREE)
             continue;
         if (r->journal || r->intent || r->epoch || r->waits) {
-            snprintf(text, sizeof text, "C4: record %u is free, with journal %llx, intent %llx, pin %llx, waits %llx", i,
-                     (unsigned long long)r->journal, (unsigned long long)r->intent, (unsigned long long)r->epoch, (unsigned long long)r->waits);
+            snprintf(text, sizeof text,
+                     "C4: record %u is free, with journal %llx, intent %llx, pin %llx, waits %llx", i,
+                     (unsigned long long)r->journal, (unsigned long long)r->intent,
+                     (unsigned long long)r->epoch, (unsigned long long)r->waits);
             return text;
         }
         for (uint64_t k = 0; k < r->slots_used; k++) {

@@ -38,7 +38,12 @@ static void must(int e, const char *what)
 /* Names, maps of both kinds (grown past a split), blocks of many sizes, a run, freed and retired ones, an open section left by nobody. */
 static tarn *make_image(void)
 {
-    struct tarn_options o = {.size = sizeof o, .initial = 192 << 10, .limit = 1 << 20, .participants = 3, .record_size = 2048, .span_size = 4096};
+    struct tarn_options o = {.size = sizeof o,
+                             .initial = 192 << 10,
+                             .limit = 1 << 20,
+                             .participants = 3,
+                             .record_size = 2048,
+                             .span_size = 4096};
     tarn *seg;
     tarn_map *map, *numbers;
     struct thing *t;
@@ -63,9 +68,18 @@ static tarn *make_image(void)
     return seg;
 }
 
-static int nothing(const struct tarn_name *n, void *arg) { return (void)arg, n->name[0] == 1; }
-static int nothing_d(const struct tarn_damage *d, void *arg) { return (void)arg, d->what[0] == 1; }
-static int nothing_p(const struct tarn_participant *p, void *arg) { return (void)arg, p->id == 1u << 31; }
+static int nothing(const struct tarn_name *n, void *arg)
+{
+    return (void)arg, n->name[0] == 1;
+}
+static int nothing_d(const struct tarn_damage *d, void *arg)
+{
+    return (void)arg, d->what[0] == 1;
+}
+static int nothing_p(const struct tarn_participant *p, void *arg)
+{
+    return (void)arg, p->id == 1u << 31;
+}
 static int nothing_e(const void *k, size_t ks, const void *v, size_t vs, void *arg)
 {
     const unsigned char *a = k, *b = v;
@@ -156,7 +170,8 @@ static void spoil(uint64_t *words, uint64_t first, uint64_t last, char *said, si
         words[i] = v;
         n--;
         if (used + 60 < room)
-            used += (size_t)snprintf(said + used, room - used, " %#llx=%#llx", (unsigned long long)i * 8, (unsigned long long)v);
+            used += (size_t)snprintf(said + used, room - used, " %#llx=%#llx", (unsigned long long)i * 8,
+                                     (unsigned long long)v);
     }
 }
 
@@ -191,7 +206,8 @@ static int round_of(tarn *good, uint64_t size, char *said, size_t room)
     close(fd);
     waitpid(p, &status, 0);
     if (status)
-        printf("a child ended with %s %d\n", WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        printf("a child ended with %s %d\n", WIFSIGNALED(status) ? "signal" : "status",
+               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     return status != 0;
 }
 

@@ -27,14 +27,14 @@ enum { WORKERS = 8, LOCKS = 4 };
 static struct guarded {
     tarn_mutex lock;
     uint64_t holder, count, pad[5];
-} *lock; /* in the segment */
+} * lock; /* in the segment */
 
 static struct shared {
     uint64_t mine[WORKERS][LOCKS];
     uint64_t recovered, operations;
     uint32_t round, done[WORKERS];
     char fault[200];
-} *shared;
+} * shared;
 
 static tarn *seg;
 static int workers, locks;
@@ -58,11 +58,11 @@ static void spin_ns(uint64_t n)
     for (uint64_t t = now_ns(); now_ns() - t < n;)
         ;
 }
-#define FAULT(...)                                                                                                           \
-    do {                                                                                                                     \
-        if (!shared->fault[0])                                                                                               \
-            snprintf(shared->fault, sizeof shared->fault, __VA_ARGS__);                                                      \
-        _exit(9);                                                                                                            \
+#define FAULT(...)                                                                                           \
+    do {                                                                                                     \
+        if (!shared->fault[0])                                                                               \
+            snprintf(shared->fault, sizeof shared->fault, __VA_ARGS__);                                      \
+        _exit(9);                                                                                            \
     } while (0)
 
 static uint64_t sum(int l)
@@ -147,14 +147,20 @@ static void wait_round(uint32_t before)
 
 #ifdef TARN_KILL_POINTS
 __thread int kill_countdown;
-void kill_now(void) { kill(getpid(), SIGKILL); }
+void kill_now(void)
+{
+    kill(getpid(), SIGKILL);
+}
 
 /* At the n-th store of an order of stores: more of these are in slow paths than of random moments. */
 static void plan_own_death(void)
 {
     kill_countdown = rnd(2) && rnd((uint32_t)workers) < 2 ? 1 + (int)rnd(rnd(2) ? 40 : 150) : 0;
 }
-static void no_death(void) { kill_countdown = 0; }
+static void no_death(void)
+{
+    kill_countdown = 0;
+}
 #else
 /* The kernel itself kills, some microseconds from now, wherever we are then. */
 static void plan_own_death(void)
@@ -206,8 +212,9 @@ static void show(const pid_t *pid)
         printf("  lock %d: owner %08x waiters %08x\n", l, lock[l].lock.owner, lock[l].lock.waiters);
     for (uint32_t i = 0; i < seg->geometry.records; i++) {
         struct record *r = record_at(seg, i);
-        printf("  record %u: state %u tid %u generation %u liveness %08x recoverer %x slots %llx %llx\n", i, r->state, r->tid, r->generation,
-               *(uint32_t *)(void *)r->liveness, r->recoverer, (unsigned long long)record_slots(r)[0], (unsigned long long)record_slots(r)[1]);
+        printf("  record %u: state %u tid %u generation %u liveness %08x recoverer %x slots %llx %llx\n", i,
+               r->state, r->tid, r->generation, *(uint32_t *)(void *)r->liveness, r->recoverer,
+               (unsigned long long)record_slots(r)[0], (unsigned long long)record_slots(r)[1]);
     }
     for (int w = 0; w < workers; w++)
         printf("  worker %d: pid %d done %d\n", w, pid[w], shared->done[w] == shared->round);
@@ -219,8 +226,8 @@ static int end_of_round(const pid_t *pid)
     for (int l = 0; l < locks; l++) {
         uint32_t o = lock[l].lock.owner;
         if (o & ~ID_DIRTY || (!(o & ID_DIRTY) && (lock[l].holder || lock[l].count != sum(l)))) {
-            printf("FAULT lock %d: owner %x holder %d count %llu of %llu\n", l, o, (int)lock[l].holder, (unsigned long long)lock[l].count,
-                   (unsigned long long)sum(l));
+            printf("FAULT lock %d: owner %x holder %d count %llu of %llu\n", l, o, (int)lock[l].holder,
+                   (unsigned long long)lock[l].count, (unsigned long long)sum(l));
             show(pid);
             return 1;
         }
@@ -291,8 +298,9 @@ static int hammer(int seconds)
             kill(pid[w], SIGKILL);
     while (wait(NULL) > 0)
         ;
-    printf("%s: %d workers, %d locks: %ld rounds, %llu uses, %ld kills, %llu dirty\n", e ? "FAILED" : "ok", workers, locks, rounds,
-           (unsigned long long)shared->operations, kills, (unsigned long long)shared->recovered);
+    printf("%s: %d workers, %d locks: %ld rounds, %llu uses, %ld kills, %llu dirty\n", e ? "FAILED" : "ok",
+           workers, locks, rounds, (unsigned long long)shared->operations, kills,
+           (unsigned long long)shared->recovered);
     return e || !kills || !shared->recovered;
 }
 

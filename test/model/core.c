@@ -4,7 +4,10 @@
  * are hints, lost at death. Reads of span words that are the caller's own come from private memory (V.mine), as in the heap. */
 #include "machine.h"
 
-static struct record *record_of(W id) { return &G->record[(id & 7u) - 1]; }
+static struct record *record_of(W id)
+{
+    return &G->record[(id & 7u) - 1];
+}
 
 /* ---- identities ---- */
 enum fate fate_now(W id)
@@ -14,7 +17,10 @@ enum fate fate_now(W id)
         return GONE;
     return d->live ? ALIVE : FALLEN;
 }
-static W look_fate(W id) { return fate_now(id); }
+static W look_fate(W id)
+{
+    return fate_now(id);
+}
 static bool is_of_now(struct record *d, W id)
 {
     return load(&d->generation) == (id & ~ID_DIRTY) >> 3 && load(&d->state);
@@ -41,8 +47,14 @@ void take(W b)
     W *f = &G->span[span_of(b)].f;
     keep(f, own(f) & (W)~bit_of(b));
 }
-static unsigned words_of(W journal) { return journal >> 2; }
-static unsigned state_of(W journal) { return journal & 3u; }
+static unsigned words_of(W journal)
+{
+    return journal >> 2;
+}
+static unsigned state_of(W journal)
+{
+    return journal & 3u;
+}
 static W *log_cell(struct record *d, unsigned i)
 {
     return i < LOG ? &d->log[i] : &G->block[own(&d->log_more)][1 + i - LOG];
@@ -112,7 +124,10 @@ int write_word(W *p, W v)
     GHOST(ghost_write(OFF(p), v));
     return 0;
 }
-static W code_of(struct record *d) { return (W)(1 + (d - G->record)); }
+static W code_of(struct record *d)
+{
+    return (W)(1 + (d - G->record));
+}
 
 /* An allocation undone: somebody may have read its ref without a lock, so it is retired. */
 static void undo_alloc(struct record *d, W b)
@@ -124,7 +139,7 @@ static void undo_alloc(struct record *d, W b)
 }
 static void undo_oldest_first(struct record *d)
 {
-    W from[LOG + BLOCK_WORDS];
+    W from[LOG + BLOCK_WORDS] = {0};
     int saves = 0;
     for (unsigned n = words_of(own(&d->journal)); n;) {
         W entry = own(log_cell(d, n - 1));
@@ -159,7 +174,8 @@ static void set_freed(struct record *d, W id, W b, W kind)
     if (kind == INTENT_FREE && SPAN_OWNER(load(&s->word)) == id)
         keep(&s->f, own(&s->f) | bit_of(b));
     else
-        store(r_of(b), (W)((kind == INTENT_RETIRE ? RETIRED : 0) | (BUG(RECOVERER_CODE) && d != R ? code_of(R) : code_of(d))));
+        store(r_of(b), (W)((kind == INTENT_RETIRE ? RETIRED : 0) |
+                           (BUG(RECOVERER_CODE) && d != R ? code_of(R) : code_of(d))));
 }
 /* J is {committed, n}: frees, newest first, each in hand while its state may be set again. Leaves {committed, 0}. */
 static void apply_frees(struct record *d, W id)
@@ -296,7 +312,8 @@ static bool circle(W *l)
             w = load(&record_of(owner[i])->waits);
             if (!BUG(CIRCLE_SAME_ORDER))
                 c = load(&record_of(owner[i])->waits_count);
-            same = w == waits[i] && (c == count[i] || BUG(CIRCLE_NO_COUNT)) && (BUG(CIRCLE_DEAD) || fate_of(owner[i]) == ALIVE);
+            same = w == waits[i] && (c == count[i] || BUG(CIRCLE_NO_COUNT)) &&
+                   (BUG(CIRCLE_DEAD) || fate_of(owner[i]) == ALIVE);
             p = CELL(waits[i] >> 1);
         }
         if (same)
@@ -333,7 +350,7 @@ int lock(W *l, unsigned flags)
     W off = OFF(l), in = flags & (SECTION | INNER), o;
     W *slot = slot_take((W)(off << 5 | in | WANT));
     if (flags & UNPIN)
-        read_end();                           /* from here on the slot keeps the block in which the lock is */
+        read_end(); /* from here on the slot keeps the block in which the lock is */
     for (;;) {
         o = load(l);
         if (!(o & ~ID_DIRTY)) {
@@ -365,8 +382,9 @@ void unlock(W *l)
     W off = OFF(l), *slot = slot_find(off), s = own(slot);
     if (V.depth && (!(s & INNER) || BUG(INNER_PUT_OFF)) && !BUG(ONE_PHASE)) {
         store(slot, s | DEFER);
-        GHOST(W *how = &GH->how[lock_number(off)];
-              *how = *how == IN_SECTION ? SECTION_PUT_OFF : *how == OUTSIDE ? OUTSIDE_PUT_OFF : *how);
+        GHOST(W *how = &GH->how[lock_number(off)]; *how = *how == IN_SECTION ? SECTION_PUT_OFF
+                                                          : *how == OUTSIDE  ? OUTSIDE_PUT_OFF
+                                                                             : *how);
         return;
     }
     store(slot, s | WANT);
@@ -375,7 +393,7 @@ void unlock(W *l)
         store(slot, 0);
     release(l, own(l) & ID_DIRTY);
     if (off >= OFF(G->block))
-        load(l + 2);                          /* are there waiters? The memory must still be what it was */
+        load(l + 2); /* are there waiters? The memory must still be what it was */
     if (!BUG(UNLOCK_SLOT_FIRST))
         store(slot, 0);
 }
@@ -416,7 +434,7 @@ static void end_pass(void)
 W alloc(void)
 {
     W b, entry;
-    if (log_reserve(1) < 0 || !(b = pick(0)))  /* room first: the log may grow by a block too */
+    if (log_reserve(1) < 0 || !(b = pick(0))) /* room first: the log may grow by a block too */
         return 0;
     entry = (W)(b | LOG_ALLOC << 12);
     if (BUG(TAKE_FIRST))
@@ -512,7 +530,8 @@ static void roll_forward(struct record *d, W id)
         if (kind == INTENT_SWAP && old && !own(r_of(old)))
             store(r_of(old), (W)(RETIRED | code_of(d)));
     } else if (b) {
-        bool is_free = SPAN_OWNER(load(&G->span[span_of(b)].word)) == id && own(&G->span[span_of(b)].f) & bit_of(b);
+        bool is_free =
+            SPAN_OWNER(load(&G->span[span_of(b)].word)) == id && own(&G->span[span_of(b)].f) & bit_of(b);
         if (is_free || own(r_of(b)) || BUG(ROLL_BLIND))
             store(place, 0);
     }
@@ -523,7 +542,7 @@ static W blocks_in_hand(int s, W some)
 {
     for (int r = 0; r < scenarios[scenario_no].threads && !BUG(HAND_IGNORED); r++) {
         bool by_him = false;
-        for (int i = 0; i < PER; i++)         /* only who is named by an R byte of these can have one in hand */
+        for (int i = 0; i < PER; i++) /* only who is named by an R byte of these can have one in hand */
             by_him |= some >> i & 1 && (own(&G->span[s].r[i]) & 0x7fu) == (W)(1 + r);
         if (!by_him)
             continue;
@@ -634,7 +653,8 @@ static void init_table(int s)
 int claim_span(void)
 {
     for (int s = 0; s < load(&G->committed); s++) {
-        if (load(&G->span[s].word) || !swap(&G->span[s].word, 0, SPAN_WORD(V.id, 0, BUG(SPAN_NO_INIT) ? SPAN_SMALL : SPAN_INIT)))
+        if (load(&G->span[s].word) ||
+            !swap(&G->span[s].word, 0, SPAN_WORD(V.id, 0, BUG(SPAN_NO_INIT) ? SPAN_SMALL : SPAN_INIT)))
             continue;
         init_table(s);
         store(&G->span[s].word, SPAN_WORD(V.id, 0, SPAN_SMALL));
@@ -684,7 +704,7 @@ void take_apart(int s)
     else {
         W w = load(rest);
         if (SPAN_STATE(w) == SPAN_REST && SPAN_ARGUMENT(w) == 1)
-            swap(rest, w, 0);                 /* lost: it was put right meanwhile, as the rest of no run */
+            swap(rest, w, 0); /* lost: it was put right meanwhile, as the rest of no run */
     }
     if (!BUG(APART_FIRST_FIRST))
         store(first, 0);
@@ -753,7 +773,7 @@ static W find_free(void)
             }
         if (!waits)
             break;
-        if (!b && BUG(SLOTS_FIRST)) {         /* slots looked at before the pins, and not after */
+        if (!b && BUG(SLOTS_FIRST)) { /* slots looked at before the pins, and not after */
             for (int s = 0; s < SPANS; s++)
                 V.aged[s] = blocks_no_slot_points_into(s, V.aged[s]);
         }
@@ -860,12 +880,15 @@ static W last_dead(W id, W mine, W *ret_word)
         *ret_word = o;
         if (!o || o == mine)
             return y;
-        enum fate fate = BUG(NO_TAKEOVER) ? ALIVE : BUG(RECOVERER_NO_GENERATION) && o != mine
-            ? (enum fate)(G->record[(o & 7) - 1].live ? ALIVE : FALLEN) : fate_of(o);
+        enum fate fate = BUG(NO_TAKEOVER) ? ALIVE
+                         : BUG(RECOVERER_NO_GENERATION) && o != mine
+                             ? (enum fate)(G->record[(o & 7) - 1].live ? ALIVE : FALLEN)
+                             : fate_of(o);
         if (fate == GONE)
             return y;
         if (fate == ALIVE) {
-            AWAIT(record_of(y)->recoverer != o || (fate_now(o) != ALIVE && !BUG(NO_TAKEOVER) && !BUG(RECOVERER_NO_GENERATION)) ||
+            AWAIT(record_of(y)->recoverer != o ||
+                  (fate_now(o) != ALIVE && !BUG(NO_TAKEOVER) && !BUG(RECOVERER_NO_GENERATION)) ||
                   fate_now(y) != FALLEN);
             return 0;
         }

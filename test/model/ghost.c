@@ -8,7 +8,10 @@
 
 bool absent[BLOCKS + 1];
 
-static bool is_ref(W v) { return v && v <= BLOCKS; }
+static bool is_ref(W v)
+{
+    return v && v <= BLOCKS;
+}
 
 /* ---- locks: lock[i] is number i, the lock in block b LOCKS + b ---- */
 int lock_number(W off)
@@ -21,7 +24,7 @@ int lock_number(W off)
 static void look_under(int i)
 {
     W s = REF(G->link);
-    if (scenarios[scenario_no].options & MAP) {        /* lock[0] guards a bucket */
+    if (scenarios[scenario_no].options & MAP) { /* lock[0] guards a bucket */
         if (i == 0 && (G->pair[0] != GH->key[0] || (!s && G->pair[1] != GH->key[1])))
             bad("C7: bucket under its lock");
         if (s && i == LOCKS + s && G->block[s][1] != GH->key[1])
@@ -60,7 +63,10 @@ static void settle(W where, W v)
     if (where >= OFF(G->pair) && where < OFF(G->pair + 2))
         GH->key[where - OFF(G->pair)] = v;
 }
-void ghost_set(W where, W v) { settle(where, v); }
+void ghost_set(W where, W v)
+{
+    settle(where, v);
+}
 void ghost_write(W where, W v)
 {
     if (GH->pending[me] + 2 > 12) {
@@ -89,7 +95,7 @@ void ghost_end(bool committed)
         if (GH->how[i] == IN_SECTION)
             GH->how[i] = OUTSIDE;
         if (GH->how[i] == SECTION_PUT_OFF || GH->how[i] == OUTSIDE_PUT_OFF)
-            GH->how[i] = IN_LOCK;             /* the end pass will free it */
+            GH->how[i] = IN_LOCK; /* the end pass will free it */
     }
 }
 void ghost_death(int t)
@@ -105,12 +111,13 @@ void ghost_death(int t)
 }
 
 /* ---- blocks ---- */
-static bool covers(W b, W other)              /* b is other, or a run in which that lies */
+static bool covers(W b, W other) /* b is other, or a run in which that lies */
 {
     if (b == other)
         return true;
     W w = G->span[span_of(b)].word;
-    return SPAN_STATE(w) == SPAN_RUN && span_of(other) > span_of(b) && span_of(other) < span_of(b) + (int)SPAN_ARGUMENT(w);
+    return SPAN_STATE(w) == SPAN_RUN && span_of(other) > span_of(b) &&
+           span_of(other) < span_of(b) + (int)SPAN_ARGUMENT(w);
 }
 static int references(W b, bool through_runs)
 {
@@ -229,7 +236,8 @@ static void judge_blocks(int *ret_reached)
             bad("C10: span beyond what is committed");
         if (SPAN_STATE(w) == SPAN_RUN)
             for (unsigned k = 1; k < SPAN_ARGUMENT(w); k++)
-                if (SPAN_STATE(G->span[s + (int)k].word) != SPAN_REST || SPAN_ARGUMENT(G->span[s + (int)k].word) != k)
+                if (SPAN_STATE(G->span[s + (int)k].word) != SPAN_REST ||
+                    SPAN_ARGUMENT(G->span[s + (int)k].word) != k)
                     bad("C10: a run without its rest");
     }
     *ret_reached = reached;

@@ -20,10 +20,13 @@ static struct thread *T, judge_thread;
 static jmp_buf leave_step;
 static unsigned position;
 static bool stepped, direct;
-static long judged;                           /* accesses of the judge, in this end */
+static long judged; /* accesses of the judge, in this end */
 enum { STOP = 1, BLOCKED, BROKEN };
 
-static struct { W thread; char kind; } path[MOST_DEPTH];
+static struct {
+    W thread;
+    char kind;
+} path[MOST_DEPTH];
 static int path_length;
 static bool quiet;
 
@@ -41,7 +44,10 @@ void bad(const char *why)
     fflush(stdout);
 }
 
-long totals_violations(void) { return totals.violations; }
+long totals_violations(void)
+{
+    return totals.violations;
+}
 
 /* ---- accesses ---- */
 static void note(W v)
@@ -53,8 +59,14 @@ static void note(W v)
     T->reads[T->nreads++] = v;
     position++;
 }
-static bool replaying(void) { return position < T->nreads; }
-bool caught_up(void) { return !direct && !replaying(); }
+static bool replaying(void)
+{
+    return position < T->nreads;
+}
+bool caught_up(void)
+{
+    return !direct && !replaying();
+}
 
 /* Is the access to be made now? False: it was, and is replayed. A second one stops the step. */
 static bool now(enum access kind)
@@ -117,8 +129,14 @@ static void put(W *p, W v, enum access kind)
         fresh = true;
     }
 }
-void store(W *p, W v) { put(p, v, STORE); }
-void keep(W *p, W v) { put(p, v, KEEP); }
+void store(W *p, W v)
+{
+    put(p, v, STORE);
+}
+void keep(W *p, W v)
+{
+    put(p, v, KEEP);
+}
 bool swap(W *p, W expected, W v)
 {
     if (!now(STORE))
@@ -194,10 +212,13 @@ void op_end(void)
 /* ---- steps and deaths ---- */
 static bool step(struct state *s, int i)
 {
-    S = s; me = i; T = &s->thread[i]; V = T->vars;
+    S = s;
+    me = i;
+    T = &s->thread[i];
+    V = T->vars;
     position = 0;
     fresh = false;
-    stepped = T->status == FRESH;             /* its first step only finds out what its first access is */
+    stepped = T->status == FRESH; /* its first step only finds out what its first access is */
     if (T->status == FRESH)
         T->status = RUNS;
     int r = setjmp(leave_step);
@@ -313,20 +334,23 @@ static bool visit(const struct state *s, int limit)
 
 /* ---- search ---- */
 static struct state *stack;
-static int limit;                             /* of switches, plus 1; 0: none */
+static int limit; /* of switches, plus 1; 0: none */
 static bool reduce;
 
 static void copy(struct state *to, const struct state *from)
 {
     memcpy(to, from, offsetof(struct state, thread));
     for (int i = 0; i < scenarios[scenario_no].threads; i++)
-        memcpy(&to->thread[i], &from->thread[i], offsetof(struct thread, reads) + sizeof(W) * from->thread[i].nreads);
+        memcpy(&to->thread[i], &from->thread[i],
+               offsetof(struct thread, reads) + sizeof(W) * from->thread[i].nreads);
 }
 static void end(const struct state *p, struct state *c)
 {
     totals.ends++;
     copy(c, p);
-    S = c; T = &judge_thread; me = THREADS;
+    S = c;
+    T = &judge_thread;
+    me = THREADS;
     memset(&V, 0, sizeof V);
     V.record = JUDGE;
     V.id = MAKE_ID(JUDGE, 0);
@@ -350,7 +374,7 @@ static void dfs(int depth)
         return;
     totals.states++;
     bool spare = p->deaths < sc->deaths;
-    int only = -1;                            /* he stands before a store that only he reads */
+    int only = -1; /* he stands before a store that only he reads */
     if (reduce || !spare)
         for (int i = 0; i < sc->threads && only < 0; i++)
             if (p->thread[i].status == RUNS && p->thread[i].next == KEEP)

@@ -34,36 +34,40 @@
 typedef uint16_t W;
 
 enum {
-    RECORDS = 5,              /* participant records; the last is the judge's, who looks at the end of each run */
+    RECORDS = 5, /* participant records; the last is the judge's, who looks at the end of each run */
     JUDGE = RECORDS - 1,
     THREADS = 4,
-    SPANS = 3, PER = 2,       /* spans, blocks a span */
-    BLOCKS = SPANS * PER,     /* numbered from 1; a ref is a block's number */
-    BLOCK_WORDS = 4,          /* word 0 is a mutex, or an extent's next; word 1 what it is worth */
-    SLOTS = 4, LOG = 4,       /* of a record; a log extent adds BLOCK_WORDS - 1 */
-    LOCKS = 3, CELLS = 3,
+    SPANS = 3,
+    PER = 2,              /* spans, blocks a span */
+    BLOCKS = SPANS * PER, /* numbered from 1; a ref is a block's number */
+    BLOCK_WORDS = 4,      /* word 0 is a mutex, or an extent's next; word 1 what it is worth */
+    SLOTS = 4,
+    LOG = 4, /* of a record; a log extent adds BLOCK_WORDS - 1 */
+    LOCKS = 3,
+    CELLS = 3,
     ALL_LOCKS = LOCKS + BLOCKS + 1,
-    MOST_READS = 700, MOST_DEPTH = 4000
+    MOST_READS = 700,
+    MOST_DEPTH = 4000
 };
 
 /* ---- the segment: docs/crash-core.md, 'Words' ---- */
 struct record {
-    W live;                   /* thread + 1; the kernel clears it at death */
-    W byte;                   /* the byte lock: thread + 1; the kernel clears it at death, or some time after */
+    W live; /* thread + 1; the kernel clears it at death */
+    W byte; /* the byte lock: thread + 1; the kernel clears it at death, or some time after */
     W state, generation, recoverer;
     W journal, intent, swap_old, epoch;
     W slots_used, waits, waits_count, log_more;
     W slot[SLOTS], log[LOG];
 };
 struct span {
-    W word, f, r[PER];        /* f: F bits; r: R bytes */
+    W word, f, r[PER]; /* f: F bits; r: R bytes */
 };
 struct segment {
     W null, epoch;
     W committed, side, backed; /* spans published; spans whose side table, whose data the backing has committed */
     W lock[LOCKS];
-    W cell[CELLS];            /* cell[i] is guarded by lock[i] unless a scenario says otherwise: a value, or a ref */
-    W link, pair[2];          /* a map's bucket (lock[0]): its sibling and CLEANING; the values of keys 0 and 1 */
+    W cell[CELLS];   /* cell[i] is guarded by lock[i] unless a scenario says otherwise: a value, or a ref */
+    W link, pair[2]; /* a map's bucket (lock[0]): its sibling and CLEANING; the values of keys 0 and 1 */
     struct span span[SPANS];
     W block[BLOCKS + 1][BLOCK_WORDS];
     struct record record[RECORDS];
@@ -71,24 +75,24 @@ struct segment {
 
 /* ---- what is right: the code under test cannot see it. ghost.c ---- */
 struct ghost {
-    W want[CELLS], key[2];                    /* as of the last commit */
-    W how[ALL_LOCKS], owner[ALL_LOCKS];       /* enum how; thread + 1 */
+    W want[CELLS], key[2];              /* as of the last commit */
+    W how[ALL_LOCKS], owner[ALL_LOCKS]; /* enum how; thread + 1 */
     W dirty[ALL_LOCKS], mend[ALL_LOCKS];
     W pending[THREADS + 1], pend[THREADS + 1][12]; /* words that an open section wrote: {where, value} */
-    W reading[THREADS + 1];                   /* the block that a pinned reader holds */
-    W told[THREADS + 1];                      /* what find_or_make said */
-    W recovering[RECORDS];                    /* thread + 1 who puts this record right */
-    W cycle[THREADS + 1];                     /* a circle of waiters was real during this thread's walk */
-    W claimed[RECORDS];                       /* newest generation that somebody had, plus 1 */
-    W holder[RECORDS];                        /* thread + 1 that claimed it and has not left */
+    W reading[THREADS + 1];                        /* the block that a pinned reader holds */
+    W told[THREADS + 1];                           /* what find_or_make said */
+    W recovering[RECORDS];                         /* thread + 1 who puts this record right */
+    W cycle[THREADS + 1]; /* a circle of waiters was real during this thread's walk */
+    W claimed[RECORDS];   /* newest generation that somebody had, plus 1 */
+    W holder[RECORDS];    /* thread + 1 that claimed it and has not left */
     W most_committed;
 };
 
 /* ---- a participant's private memory that outlives an operation ---- */
 struct vars {
     W pc, record, id, depth, doomed, frees, in_recovery;
-    W mine;                   /* bits: spans it owns, and whose table it has seen to */
-    W safe;                   /* what epoch_advance returned last */
+    W mine; /* bits: spans it owns, and whose table it has seen to */
+    W safe; /* what epoch_advance returned last */
     W aged[SPANS], aged_at[SPANS];
     W b;
 };
@@ -109,24 +113,25 @@ struct state {
 struct scenario {
     const char *name;
     int threads, deaths;
-    int variants[2];          /* in check, in soak */
-    int switches[2];          /* away from who could go on; 0: as many as there are */
-    int blocks[SPANS];        /* usable in each span, at the start F = 1; -1: the span is nobody's */
-    unsigned options;         /* enum option */
-    unsigned daemons;         /* bits: threads that may wait for ever */
+    int variants[2];   /* in check, in soak */
+    int switches[2];   /* away from who could go on; 0: as many as there are */
+    int blocks[SPANS]; /* usable in each span, at the start F = 1; -1: the span is nobody's */
+    unsigned options;  /* enum option */
+    unsigned daemons;  /* bits: threads that may wait for ever */
     void (*program[THREADS])(void);
 };
 enum option {
-    LATE_BYTE = 1,            /* the byte lock falls some time after the liveness word */
-    FINE_FATE = 2,            /* a fate is read word by word */
-    WALKS = 4,                /* waiters in sections look for circles */
-    ADOPTS = 8, CLAIMS = 16,  /* who finds no free block adopts spans, claims spans */
-    PRELUDE = 32,             /* threads 1, 2, 0 do their first operation before the search begins */
-    MAP = 1 << 16             /* lock[0] guards a bucket */
+    LATE_BYTE = 1, /* the byte lock falls some time after the liveness word */
+    FINE_FATE = 2, /* a fate is read word by word */
+    WALKS = 4,     /* waiters in sections look for circles */
+    ADOPTS = 8,
+    CLAIMS = 16,  /* who finds no free block adopts spans, claims spans */
+    PRELUDE = 32, /* threads 1, 2, 0 do their first operation before the search begins */
+    MAP = 1 << 16 /* lock[0] guards a bucket */
 };
 extern const struct scenario scenarios[];
 extern const int nscenarios;
-void scenario_start(int variant);             /* what differs from the common beginning */
+void scenario_start(int variant); /* what differs from the common beginning */
 
 /* ---- the running participant ---- */
 extern struct state *S;
@@ -139,7 +144,10 @@ extern int bug;
 #define OFF(p) ((W)((const W *)(p) - (const W *)G))
 #define CELL(off) ((W *)G + (off))
 #define BUG(name) (bug == FAULT_##name)
-static inline unsigned option(unsigned o) { return scenarios[scenario_no].options & o; }
+static inline unsigned option(unsigned o)
+{
+    return scenarios[scenario_no].options & o;
+}
 
 W load(W *p);
 W own(W *p);
@@ -147,20 +155,37 @@ void store(W *p, W v);
 void keep(W *p, W v);
 bool swap(W *p, W expected, W v);
 void raise_to(W *p, W v);
-W observe(W (*look)(W), W argument);          /* one atomic look at several words */
-bool caught_up(void);                         /* what was read before has been replayed: once or twice between two steps */
+W observe(W (*look)(W), W argument); /* one atomic look at several words */
+bool caught_up(void); /* what was read before has been replayed: once or twice between two steps */
 
 /* Code of the ghost, in the same step as the store before it (if that was a compare-and-swap: if it won). */
 extern bool fresh;
-#define GHOST(...) do { if (fresh) { fresh = false; __VA_ARGS__; } } while (0)
+#define GHOST(...)                                                                                           \
+    do {                                                                                                     \
+        if (fresh) {                                                                                         \
+            fresh = false;                                                                                   \
+            __VA_ARGS__;                                                                                     \
+        }                                                                                                    \
+    } while (0)
 
 bool await_begin(void);
 bool await_ready(bool condition);
-#define AWAIT(condition) do { if (await_begin()) await_ready(condition); } while (0)
+#define AWAIT(condition)                                                                                     \
+    do {                                                                                                     \
+        if (await_begin())                                                                                   \
+            await_ready(condition);                                                                          \
+    } while (0)
 
 /* An operation: what a participant has read in it is forgotten at its end. */
 void op_end(void);
-#define OP(n, ...) do { if (V.pc == (n)) { __VA_ARGS__; V.pc = (W)(V.pc + (V.pc == (n))); op_end(); } } while (0)
+#define OP(n, ...)                                                                                           \
+    do {                                                                                                     \
+        if (V.pc == (n)) {                                                                                   \
+            __VA_ARGS__;                                                                                     \
+            V.pc = (W)(V.pc + (V.pc == (n)));                                                                \
+            op_end();                                                                                        \
+        }                                                                                                    \
+    } while (0)
 
 void bad(const char *why);
 long totals_violations(void);
@@ -168,37 +193,57 @@ long totals_violations(void);
 /* ---- core.c: the code under test ---- */
 enum fate { GONE, ALIVE, FALLEN };
 #define ID_DIRTY 0x8000u
-enum { WANT = 1, DEFER = 2, SECTION = 4, INNER = 8, MEND = 16, /* of slots: offset of lock << 5 | flags */
-       TIMED = 32, UNPIN = 64 };                               /* of lock() only */
+enum {
+    WANT = 1,
+    DEFER = 2,
+    SECTION = 4,
+    INNER = 8,
+    MEND = 16, /* of slots: offset of lock << 5 | flags */
+    TIMED = 32,
+    UNPIN = 64
+}; /* of lock() only */
 enum { IDLE, OPEN, COMMITTED };
 #define JOURNAL(state, words) ((W)((words) << 2 | (state)))
-enum { LOG_ALLOC = 8, LOG_FREE, LOG_RETIRE };                   /* entry: offset or block | kind << 12; a kind below 8: words saved */
+enum {
+    LOG_ALLOC = 8,
+    LOG_FREE,
+    LOG_RETIRE
+}; /* entry: offset or block | kind << 12; a kind below 8: words saved */
 enum { INTENT_ALLOC = 1, INTENT_FREE, INTENT_RETIRE, INTENT_SWAP, INTENT_HAND };
 enum { SPAN_INIT = 1, SPAN_SMALL, SPAN_RUN, SPAN_REST };
 #define SPAN_WORD(id, argument, state) ((W)((id) | (state) << 9 | (argument) << 12))
-#define SPAN_OWNER(w) ((w) & 0x1ffu)
+#define SPAN_OWNER(w) ((w)&0x1ffu)
 #define SPAN_STATE(w) ((w) >> 9 & 7u)
 #define SPAN_ARGUMENT(w) ((w) >> 12)
 #define RETIRED 0x80u
 #define CLEANING 0x4000u
-#define REF(w) ((w) & 0xffu)
+#define REF(w) ((w)&0xffu)
 #define MAKE_ID(record, generation) ((W)((generation) << 3 | ((record) + 1)))
 
 enum fate fate_now(W id);
-static inline int span_of(W b) { return (b - 1) / PER; }
-static inline W bit_of(W b) { return (W)(1u << (b - 1) % PER); }
-static inline W *r_of(W b) { return &G->span[span_of(b)].r[(b - 1) % PER]; }
+static inline int span_of(W b)
+{
+    return (b - 1) / PER;
+}
+static inline W bit_of(W b)
+{
+    return (W)(1u << (b - 1) % PER);
+}
+static inline W *r_of(W b)
+{
+    return &G->span[span_of(b)].r[(b - 1) % PER];
+}
 void begin(void);
 int save(W *p);
 int write_word(W *p, W v);
 int commit(void);
 void abort_section(void);
-int lock(W *l, unsigned flags);               /* 0, ID_DIRTY, -1 circle, -2 gave up */
+int lock(W *l, unsigned flags); /* 0, ID_DIRTY, -1 circle, -2 gave up */
 void unlock(W *l);
 void consistent(W *l);
 W alloc(void);
 int free_block(W b, W kind);
-int alloc_into(W *place, W value);            /* value: what word 1 of the block becomes */
+int alloc_into(W *place, W value); /* value: what word 1 of the block becomes */
 int free_from(W *place, W kind);
 int replace(W *place, W value);
 W pick(W value);
@@ -223,7 +268,7 @@ void map_lock(void);
 int map_put(W key, W v);
 void map_split(void);
 void map_settle(void);
-W map_get(void);                              /* key 1, without a lock */
+W map_get(void); /* key 1, without a lock */
 
 /* ---- ghost.c ---- */
 enum how { FREE_LOCK, IN_LOCK, OUTSIDE, IN_SECTION, SECTION_PUT_OFF, OUTSIDE_PUT_OFF, INNER_HELD };
@@ -232,16 +277,16 @@ void ghost_take(W off, W owner);
 void ghost_held(W off, unsigned flags);
 void ghost_release(W off);
 void ghost_end(bool committed);
-void ghost_write(W where, W v);               /* in the open section */
-void ghost_set(W where, W v);                 /* at once */
+void ghost_write(W where, W v); /* in the open section */
+void ghost_set(W where, W v);   /* at once */
 void ghost_death(int t);
 void ghost_fill(W b);
-void ghost_step(void);                        /* after every step */
+void ghost_step(void); /* after every step */
 void ghost_recovering(W id, bool on);
 void ghost_claim(int r, W generation);
 bool ghost_circle(void);
 void ghost_told(W b);
 void judge(struct state *s);
-extern bool absent[BLOCKS + 1];               /* blocks that this variant does without */
+extern bool absent[BLOCKS + 1]; /* blocks that this variant does without */
 
 #endif

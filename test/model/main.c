@@ -15,7 +15,11 @@
 #include "search.h"
 
 #define X(name, scenario, text) {#name, scenario, text},
-static const struct { const char *name; int scenario; const char *text; } faults[] = { FAULTS };
+static const struct {
+    const char *name;
+    int scenario;
+    const char *text;
+} faults[] = {FAULTS};
 #undef X
 
 static double seconds(void)
@@ -30,9 +34,10 @@ static long run_scenarios(int from, int to, bool full)
     for (int s = from; s <= to; s++) {
         double begun = seconds();
         search(s, 0, full, false);
-        printf("%2d %-30s states %9ld  crash points %8ld  in recovery %8ld  in its recovery %8ld  ends %8ld  violations %ld  (%.1f s)\n", s,
-               scenarios[s].name, totals.states, totals.points, totals.in_recovery, totals.in_its_recovery, totals.ends,
-               totals.violations, seconds() - begun);
+        printf("%2d %-30s states %9ld  crash points %8ld  in recovery %8ld  in its recovery %8ld  ends %8ld  "
+               "violations %ld  (%.1f s)\n",
+               s, scenarios[s].name, totals.states, totals.points, totals.in_recovery, totals.in_its_recovery,
+               totals.ends, totals.violations, seconds() - begun);
         fflush(stdout);
         sum.states += totals.states;
         sum.points += totals.points;
@@ -41,8 +46,8 @@ static long run_scenarios(int from, int to, bool full)
         sum.ends += totals.ends;
         sum.violations += totals.violations;
     }
-    printf("MODEL states=%ld crash_points=%ld in_recovery=%ld in_its_recovery=%ld ends=%ld violations=%ld\n", sum.states, sum.points,
-           sum.in_recovery, sum.in_its_recovery, sum.ends, sum.violations);
+    printf("MODEL states=%ld crash_points=%ld in_recovery=%ld in_its_recovery=%ld ends=%ld violations=%ld\n",
+           sum.states, sum.points, sum.in_recovery, sum.in_its_recovery, sum.ends, sum.violations);
     fflush(stdout);
     return sum.violations;
 }
@@ -51,7 +56,8 @@ static bool run_fault(int f, bool silent)
     double begun = seconds();
     search(faults[f].scenario, f, false, silent);
     printf("fault %2d %-24s %-58s %s%s  (scenario %d, %.1f s)\n", f, faults[f].name, faults[f].text,
-           totals.violations ? "caught: " : "NOT CAUGHT", totals.violations ? totals.first : "", faults[f].scenario, seconds() - begun);
+           totals.violations ? "caught: " : "NOT CAUGHT", totals.violations ? totals.first : "",
+           faults[f].scenario, seconds() - begun);
     fflush(stdout);
     return totals.violations != 0;
 }

@@ -6,7 +6,10 @@
  * holder. None of this is in the section's log, all of it stays if the section is undone. */
 #include "machine.h"
 
-static W sibling(void) { return REF(own(&G->link)); }
+static W sibling(void)
+{
+    return REF(own(&G->link));
+}
 
 void map_settle(void)
 {
@@ -35,7 +38,7 @@ void map_split(void)
     W b;
     if (own(&G->link) || (own(&R->journal) >> 2 && !BUG(SPLIT_WRITTEN)))
         return;
-    lock(&G->lock[1], INNER);                 /* the directory's */
+    lock(&G->lock[1], INNER); /* the directory's */
     if (BUG(SPLIT_LOGGED)) {
         if ((b = alloc())) {
             keep(&G->block[b][1], own(&G->pair[1]));

@@ -15,7 +15,7 @@ static void set_cell(int i, W v)
     unlock(&G->lock[i]);
     commit();
 }
-static void link_cell(int l, int i)           /* give cell[i] a block, if it has none */
+static void link_cell(int l, int i) /* give cell[i] a block, if it has none */
 {
     begin();
     lock(&G->lock[l], SECTION);
@@ -53,7 +53,7 @@ static W look_dead(W unused)
     (void)unused;
     return somebody_dead(&r) ? MAKE_ID(r, G->record[r].generation) : 0;
 }
-static void janitor(void)                     /* recovers who dies, three times */
+static void janitor(void) /* recovers who dies, three times */
 {
     int r = 0;
     for (int n = 0; n < 3; n++)
@@ -62,7 +62,7 @@ static void janitor(void)                     /* recovers who dies, three times 
 static void give_span(int s, int owner, int free_blocks)
 {
     for (int i = 0; i < THREADS; i++)
-        S->thread[i].vars.mine &= (W)~(1u << s);
+        S->thread[i].vars.mine &= (W) ~(1u << s);
     S->thread[owner].vars.mine |= (W)(1u << s);
     G->span[s].word = SPAN_WORD(MAKE_ID(owner, 0), 0, SPAN_SMALL);
     G->span[s].f = (W)((1u << free_blocks) - 1);
@@ -94,27 +94,33 @@ static void split_other(void)
         OP(0, if (!map_get()) bad("C7: a reader missed a key that is there"));
         return;
     }
-    OP(0, begin(); W s = REF(load(&G->link)); bool both = !s; if (both) { map_lock(); s = REF(own(&G->link)); }
-       if (s) lock(&G->block[s][0], SECTION);
-       if (s && both) observe(look_dead, 0);
-       map_put(1, 0x107); if (s) unlock(&G->block[s][0]); if (both) unlock(&G->lock[0]); commit());
+    OP(
+        0, begin(); W s = REF(load(&G->link)); bool both = !s; if (both) {
+            map_lock();
+            s = REF(own(&G->link));
+        } if (s) lock(&G->block[s][0], SECTION);
+        if (s && both) observe(look_dead, 0); map_put(1, 0x107); if (s) unlock(&G->block[s][0]);
+        if (both) unlock(&G->lock[0]); commit());
 }
 
 /* ---- 2: two-phase unlock, dirty bits; lock 0 is dirty at the beginning ---- */
 static void phases_first(void)
 {
     int v = variant;
-    if (v < 4) {                              /* 1 consistent, 2 abort */
+    if (v < 4) { /* 1 consistent, 2 abort */
         OP(0, begin(); lock(&G->lock[0], SECTION); lock(&G->lock[1], SECTION); if (v & 1) consistent(&G->lock[0]));
-        OP(1, write_word(&G->cell[0], 0x101); write_word(&G->cell[1], 0x102); unlock(&G->lock[0]); unlock(&G->lock[1]));
+        OP(1, write_word(&G->cell[0], 0x101); write_word(&G->cell[1], 0x102); unlock(&G->lock[0]);
+           unlock(&G->lock[1]));
         OP(2, if (v & 2) abort_section(); else commit());
-    } else if (v < 6) {                       /* lock 1 taken outside, given back inside */
+    } else if (v < 6) { /* lock 1 taken outside, given back inside */
         OP(0, lock(&G->lock[1], 0); begin(); lock(&G->lock[0], SECTION); write_word(&G->cell[1], 0x103));
-        OP(1, write_word(&G->cell[0], 0x104); unlock(&G->lock[1]); unlock(&G->lock[0]); if (v & 1) abort_section(); else commit());
-    } else if (v < 8) {                       /* a lock that outlives its section; another section under it */
-        OP(0, begin(); lock(&G->lock[1], SECTION); write_word(&G->cell[1], 0x105); if (v & 1) abort_section(); else commit());
+        OP(1, write_word(&G->cell[0], 0x104); unlock(&G->lock[1]); unlock(&G->lock[0]);
+           if (v & 1) abort_section(); else commit());
+    } else if (v < 8) { /* a lock that outlives its section; another section under it */
+        OP(0, begin(); lock(&G->lock[1], SECTION); write_word(&G->cell[1], 0x105); if (v & 1) abort_section();
+           else commit());
         OP(1, begin(); write_word(&G->cell[1], 0x106); commit(); unlock(&G->lock[1]));
-    } else {                                  /* outside sections: consistent, unlock */
+    } else { /* outside sections: consistent, unlock */
         OP(0, lock(&G->lock[0], 0); if (v & 1) consistent(&G->lock[0]); unlock(&G->lock[0]));
         OP(1, lock(&G->lock[1], 0); unlock(&G->lock[1]));
     }
@@ -145,8 +151,14 @@ static void heir(int dead)
     OP(0, AWAIT(fate_now(MAKE_ID(dead, 0)) != ALIVE); if (!BUG(ADOPT_FALLEN)) recover(MAKE_ID(dead, 0)); adopt(0));
     OP(1, link_cell(1, 1));
 }
-static void remote_heir(void) { heir(0); }
-static void remote_heir2(void) { heir(variant & 1 ? 0 : 2); }
+static void remote_heir(void)
+{
+    heir(0);
+}
+static void remote_heir2(void)
+{
+    heir(variant & 1 ? 0 : 2);
+}
 
 /* ---- 4: sections at random; the log grows, or cannot; nested ones ---- */
 static W rnd(W *x, W n)
@@ -199,8 +211,8 @@ static void limbo_writer(void)
 {
     int v = variant;
     if (v < 2) {
-        OP(0, begin(); lock(&G->lock[0], SECTION); W b = alloc(); if (b) write_word(&G->cell[0], b); unlock(&G->lock[0]);
-           if (v & 1) abort_section(); else commit());
+        OP(0, begin(); lock(&G->lock[0], SECTION); W b = alloc(); if (b) write_word(&G->cell[0], b);
+           unlock(&G->lock[0]); if (v & 1) abort_section(); else commit());
         OP(1, if (!(v & 1)) unlink_cell(0, 0, LOG_RETIRE));
     } else if (v == 3) {
         OP(0, replace(&G->cell[0], 0x100));
@@ -225,16 +237,16 @@ static void limbo_reader(void)
            if (b && load(&G->epoch) - e < 2 && v != 0x100) bad("C8: a validated copy is of another object"));
         return;
     }
-    OP(0, read_begin(); b = observe(look_and_hold, 0); if (BUG(PIN_LATE)) store(&R->epoch, load(&G->epoch) + 1);
-       if (b) load(&G->block[b][1]); read_end());
+    OP(0, read_begin(); b = observe(look_and_hold, 0);
+       if (BUG(PIN_LATE)) store(&R->epoch, load(&G->epoch) + 1); if (b) load(&G->block[b][1]); read_end());
 }
-static void limbo_heir(void)                  /* the dead writer's span goes to him */
+static void limbo_heir(void) /* the dead writer's span goes to him */
 {
     OP(0, AWAIT(fate_now(MAKE_ID(0, 0)) != ALIVE); recover(MAKE_ID(0, 0)); adopt(0));
     OP(1, if (V.mine) alloc_into(&G->cell[2], 0x102));
     OP(2, if (V.mine && !own(&G->cell[2])) alloc_into(&G->cell[2], 0x102));
 }
-static void limbo_owner(void)                 /* the span is his; the writer only retires what is in it */
+static void limbo_owner(void) /* the span is his; the writer only retires what is in it */
 {
     OP(0, alloc_into(&G->cell[2], 0x102));
     OP(1, if (!own(&G->cell[2])) alloc_into(&G->cell[2], 0x102));
@@ -257,7 +269,10 @@ static void recover_first(void)
         OP(0, set_cell(0, 0x101));
     OP(1, if (variant == 2) leave());
 }
-static void recover_next(void) { OP(0, set_cell(0, (W)(0x102 + me))); }
+static void recover_next(void)
+{
+    OP(0, set_cell(0, (W)(0x102 + me)));
+}
 static void recover_claimer(void)
 {
     int r = variant == 1;
@@ -266,14 +281,17 @@ static void recover_claimer(void)
     OP(1, set_cell(r, 0x109));
 }
 /* ---- 7: records: two claim one record, whose first holder leaves or dies; the byte lock falls late ---- */
-static void record_first(void) { OP(0, set_cell(0, 0x101); leave()); }
+static void record_first(void)
+{
+    OP(0, set_cell(0, 0x101); leave());
+}
 static void record_claimer(void)
 {
     OP(0, AWAIT(!G->record[0].live || !G->record[0].state); recover(MAKE_ID(0, 0)); if (!claim_record(0)) V.pc = 9);
     OP(1, set_cell(0, (W)(0x102 + me)));
     OP(2, leave());
 }
-static void record_looker(void)               /* judges by an identity that may have left meanwhile */
+static void record_looker(void) /* judges by an identity that may have left meanwhile */
 {
     OP(0, W id = MAKE_ID(0, load(&G->record[0].generation)); recover(id));
     OP(1, W id = MAKE_ID(0, load(&G->record[0].generation)); recover(id));
@@ -282,26 +300,29 @@ static void record_looker(void)               /* judges by an identity that may 
 /* ---- 8: find or make a name; the third only finds, and takes no lock ---- */
 static void name_maker(void)
 {
-    OP(0, W b = 0; if (BUG(NAME_NO_LOOK)) b = load(&G->cell[2]);
-       begin(); lock(&G->lock[2], SECTION); if (!BUG(NAME_NO_LOOK)) b = own(&G->cell[2]);
-       if (!b && (b = alloc())) { if (!BUG(NAME_FILLED_LATE)) store(&G->block[b][1], 0x111); write_word(&G->cell[2], b); }
-       unlock(&G->lock[2]); commit(); if (b && BUG(NAME_FILLED_LATE)) store(&G->block[b][1], 0x111);
-       V.b = b);
+    OP(
+        0, W b = 0; if (BUG(NAME_NO_LOOK)) b = load(&G->cell[2]); begin(); lock(&G->lock[2], SECTION);
+        if (!BUG(NAME_NO_LOOK)) b = own(&G->cell[2]); if (!b && (b = alloc())) {
+            if (!BUG(NAME_FILLED_LATE))
+                store(&G->block[b][1], 0x111);
+            write_word(&G->cell[2], b);
+        } unlock(&G->lock[2]);
+        commit(); if (b && BUG(NAME_FILLED_LATE)) store(&G->block[b][1], 0x111); V.b = b);
     OP(1, if (caught_up()) ghost_told(V.b));
 }
 static void name_finder(void)
 {
-    OP(0, W b; W o;
-       do {
-           b = load(&G->cell[2]);
-           if (BUG(NAME_LOCK_FREE))
-               break;
-           AWAIT(!(G->lock[2] & ~ID_DIRTY) || fate_now(G->lock[2]) != ALIVE);
-           o = load(&G->lock[2]) & (W)~ID_DIRTY;
-           if (o)
-               recover(o);
-       } while (o || load(&G->cell[2]) != b);
-       V.b = b);
+    OP(
+        0, W b; W o; do {
+            b = load(&G->cell[2]);
+            if (BUG(NAME_LOCK_FREE))
+                break;
+            AWAIT(!(G->lock[2] & ~ID_DIRTY) || fate_now(G->lock[2]) != ALIVE);
+            o = load(&G->lock[2]) & (W)~ID_DIRTY;
+            if (o)
+                recover(o);
+        } while (o || load(&G->cell[2]) != b);
+        V.b = b);
     OP(1, if (caught_up()) ghost_told(V.b));
 }
 
@@ -325,12 +346,12 @@ static void step_first(void)
         OP(1, replace(&G->cell[1], 0x101));
         OP(2, free_from(&G->cell[1], INTENT_FREE));
         break;
-    case 4:                                   /* frees of a section: own and another's */
+    case 4: /* frees of a section: own and another's */
         OP(0, alloc_into(&G->cell[0], 0x100));
         OP(1, begin(); free_block(own(&G->cell[0]), LOG_FREE); free_block(own(&G->cell[1]), LOG_FREE);
            write_word(&G->cell[0], 0); write_word(&G->cell[1], 0); commit());
         break;
-    default:                                  /* two of the other's, one retired */
+    default: /* two of the other's, one retired */
         OP(0, begin(); free_block(own(&G->cell[0]), LOG_RETIRE); free_block(own(&G->cell[1]), LOG_FREE);
            write_word(&G->cell[0], 0); write_word(&G->cell[1], 0); commit());
         break;
@@ -348,7 +369,12 @@ static void step_owner(void)
 static void run_first(void)
 {
     OP(0, run_into(&G->cell[0]));
-    OP(1, if (variant & 1 && own(&G->cell[0])) { int s = span_of(own(&G->cell[0])); free_from(&G->cell[0], INTENT_FREE); take_apart(s); });
+    OP(
+        1, if (variant & 1 && own(&G->cell[0])) {
+            int s = span_of(own(&G->cell[0]));
+            free_from(&G->cell[0], INTENT_FREE);
+            take_apart(s);
+        });
     OP(2, alloc_into(&G->cell[0], 0x100));
 }
 static void run_heir(int cell)
@@ -358,9 +384,15 @@ static void run_heir(int cell)
     OP(2, for (int s = 0; s < SPANS; s++) adopt(s));
     OP(3, if (variant & 2 || run_into(&G->cell[cell])) alloc_into(&G->cell[cell], 0x101));
 }
-static void run_heir1(void) { run_heir(1); }
-static void run_heir2(void) { run_heir(2); }
-static void run_rival(void)                   /* makes a run, or takes a span, at the same time */
+static void run_heir1(void)
+{
+    run_heir(1);
+}
+static void run_heir2(void)
+{
+    run_heir(2);
+}
+static void run_rival(void) /* makes a run, or takes a span, at the same time */
 {
     OP(0, if (variant & 2) alloc_into(&G->cell[1], 0x101); else run_into(&G->cell[1]));
     OP(1, if (!own(&G->cell[1])) run_into(&G->cell[1]));
@@ -368,13 +400,27 @@ static void run_rival(void)                   /* makes a run, or takes a span, a
 /* ---- 12: growth: two grow at once, and use what they got ---- */
 static void grower(int cell)
 {
-    OP(0, if (alloc_into(&G->cell[cell], 0x100)) { while (!grow()) { break; } });
+    OP(
+        0, if (alloc_into(&G->cell[cell], 0x100)) {
+            while (!grow()) {
+                break;
+            }
+        });
     OP(1, for (int n = 0; n < 2 && !own(&G->cell[cell]); n++) if (alloc_into(&G->cell[cell], 0x100)) grow());
     OP(2, if (!own(&G->cell[cell])) alloc_into(&G->cell[cell], 0x100));
 }
-static void grower0(void) { grower(0); }
-static void grower1(void) { grower(1); }
-static void grower2(void) { grower(2); }
+static void grower0(void)
+{
+    grower(0);
+}
+static void grower1(void)
+{
+    grower(1);
+}
+static void grower2(void)
+{
+    grower(2);
+}
 
 /* ---- 13: circles. variant: 0 two locks in opposite order; 1 one of the two is timed; 2 three in a ring; 3 the ring with a
  *          timed one; 4 and 5 two, of whom one does two sections ---- */
@@ -401,26 +447,32 @@ static void circle0(void)
     OP(0, circle_section(0, 1, variant == 1 || variant == 3 ? TIMED : 0));
     OP(1, if (variant >= 4) circle_section(variant == 4 ? 0 : 2, 1, 0));
 }
-static void circle1(void) { OP(0, circle_section(1, variant == 2 || variant == 3 ? 2 : 0, 0)); }
+static void circle1(void)
+{
+    OP(0, circle_section(1, variant == 2 || variant == 3 ? 2 : 0, 0));
+}
 static void circle2(void)
 {
-    OP(0, if (variant == 2 || variant == 3) circle_section(2, 0, 0); else if (variant >= 4) circle_section(1, 2, 0));
+    OP(0, if (variant == 2 || variant == 3) circle_section(2, 0, 0);
+       else if (variant >= 4) circle_section(1, 2, 0));
 }
 
 /* ---- 14: a lock inside a block that is retired while others use it. cell[0] is guarded by lock[0] ---- */
 static void inside_user(void)
 {
-    OP(0, read_begin(); W b = observe(look_and_hold, 0);
-       if (b) {
-           lock(&G->block[b][0], UNPIN);
-           if (load(&G->cell[0]) == b) store(&G->block[b][1], (W)(0x101 + me));
-           unlock(&G->block[b][0]);
-       } else read_end());
+    OP(
+        0, read_begin(); W b = observe(look_and_hold, 0); if (b) {
+            lock(&G->block[b][0], UNPIN);
+            if (load(&G->cell[0]) == b)
+                store(&G->block[b][1], (W)(0x101 + me));
+            unlock(&G->block[b][0]);
+        } else read_end());
 }
 static void inside_remover(void)
 {
     OP(0, begin(); lock(&G->lock[0], SECTION); W b = own(&G->cell[0]); lock(&G->block[b][0], SECTION);
-       write_word(&G->cell[0], 0); free_block(b, LOG_RETIRE); unlock(&G->block[b][0]); unlock(&G->lock[0]); commit());
+       write_word(&G->cell[0], 0); free_block(b, LOG_RETIRE); unlock(&G->block[b][0]); unlock(&G->lock[0]);
+       commit());
     OP(1, alloc_into(&G->cell[1], 0x155));
     OP(2, if (!own(&G->cell[1])) alloc_into(&G->cell[1], 0x155));
     OP(3, if (!own(&G->cell[1])) alloc_into(&G->cell[1], 0x155));
@@ -429,14 +481,14 @@ static void inside_remover(void)
 static void inner_user(void)
 {
     OP(0, begin(); lock(&G->lock[me ? 2 : 0], SECTION); write_word(&G->cell[me ? 2 : 0], (W)(0x101 + me)));
-    OP(1, lock(&G->lock[1], INNER); if (own(&G->cell[1])) replace(&G->cell[1], 0x101); else alloc_into(&G->cell[1], 0x101);
-       unlock(&G->lock[1]));
+    OP(1, lock(&G->lock[1], INNER); if (own(&G->cell[1])) replace(&G->cell[1], 0x101);
+       else alloc_into(&G->cell[1], 0x101); unlock(&G->lock[1]));
     OP(2, unlock(&G->lock[me ? 2 : 0]); if (variant & 1 << me) abort_section(); else commit());
 }
 
 /* ---- 16: two adopters of one span, whose owner dies; one block is free, one free with its R byte still set. variant: 1 that
  *          one is retired ---- */
-static void adopted_owner(void) {}            /* is dead */
+static void adopted_owner(void) {} /* is dead */
 static void adopter(void)
 {
     OP(0, AWAIT(fate_now(MAKE_ID(0, 0)) != ALIVE); recover(MAKE_ID(0, 0)); adopt(0));
@@ -462,8 +514,8 @@ static void none2(void)
 {
     OP(0, begin(); lock(&G->lock[2], SECTION));
     OP(1, unlock(&G->lock[2]); commit());
-    OP(2, begin(); lock(&G->lock[2], SECTION); int e = lock(&G->lock[0], SECTION); if (e >= 0) unlock(&G->lock[0]);
-       unlock(&G->lock[2]); if (e < 0) abort_section(); else commit());
+    OP(2, begin(); lock(&G->lock[2], SECTION); int e = lock(&G->lock[0], SECTION);
+       if (e >= 0) unlock(&G->lock[0]); unlock(&G->lock[2]); if (e < 0) abort_section(); else commit());
 }
 /* ---- the table ---- */
 const struct scenario scenarios[] = {
@@ -474,7 +526,15 @@ const struct scenario scenarios[] = {
     {"random sections, -ENOSPC", 3, 3, {40, 400}, {1, 0}, {2, 1, 0}, 0, 6, {random_program, janitor, janitor}},
     {"readers and limbo", 3, 2, {6, 6}, {0, 0}, {1, 0, 0}, 0, 4, {limbo_writer, limbo_reader, limbo_third}},
     {"recovering recoverers", 4, 3, {3, 3}, {1, 2}, {0, 0, 0}, 0, 8, {recover_first, recover_next, recover_next, recover_claimer}},
-    {"records left and claimed", 4, 2, {1, 1}, {2, 3}, {0, 0, 0}, FINE_FATE | LATE_BYTE, 14, {record_first, record_claimer, record_claimer, record_looker}},
+    {"records left and claimed",
+     4,
+     2,
+     {1, 1},
+     {2, 3},
+     {0, 0, 0},
+     FINE_FATE | LATE_BYTE,
+     14,
+     {record_first, record_claimer, record_claimer, record_looker}},
     {"find or make", 3, 3, {1, 1}, {2, 0}, {1, 1, 0}, 0, 4, {name_maker, name_maker, name_finder}},
     {"one-step operations", 3, 2, {6, 6}, {2, 0}, {2, 1, 0}, 0, 4, {step_first, step_owner, janitor}},
     {"runs and their heirs", 3, 2, {4, 4}, {2, 0}, {-1, -1, -1}, CLAIMS, 6, {run_first, run_heir1, run_heir2}},
@@ -502,7 +562,7 @@ void scenario_start(int v)
         break;
     case 4:
         give_span(1, 0, 1);
-        if (v & 1) {                          /* a stopped reader: limbo fills up */
+        if (v & 1) { /* a stopped reader: limbo fills up */
             G->record[3].state = GH->claimed[3] = 1;
             G->record[3].live = 4;
             G->record[3].epoch = 1 + 1;
@@ -513,13 +573,13 @@ void scenario_start(int v)
             fill_cell(0, 0);
         if (v == 3)
             absent[2] = false, G->span[0].f |= 2;
-        if (v >= 5) {                         /* the writer retires what is in the third one's span */
+        if (v >= 5) { /* the writer retires what is in the third one's span */
             give_span(0, 2, 1);
             fill_cell(0, 0);
         }
         break;
     case 6:
-        if (v < 2)                            /* the claimer has no record yet */
+        if (v < 2) /* the claimer has no record yet */
             G->record[3].state = G->record[3].live = G->record[3].byte = 0;
         break;
     case 7:
@@ -533,19 +593,14 @@ void scenario_start(int v)
             G->cell[0] = GH->want[0] = 4;
         }
         break;
-    case 12:
-        G->committed = G->side = G->backed = GH->most_committed = 0;
-        break;
-    case 14:
-        fill_cell(0, 0);
-        break;
+    case 12: G->committed = G->side = G->backed = GH->most_committed = 0; break;
+    case 14: fill_cell(0, 0); break;
     case 16:
         G->record[0].live = G->record[0].byte = 0;
         if (v & 1)
             G->span[0].f = 2;
         G->span[0].r[0] = (W)((v & 1 ? RETIRED : 0) | 2);
         break;
-    default:
-        break;
+    default: break;
     }
 }

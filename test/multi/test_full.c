@@ -14,17 +14,18 @@ struct store {
     uint64_t word[4096];
 };
 
-#define CHECK(c)                                                                                                             \
-    do {                                                                                                                     \
-        if (!(c)) {                                                                                                          \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #c, tarn_error());                                       \
-            _exit(1);                                                                                                        \
-        }                                                                                                                    \
+#define CHECK(c)                                                                                             \
+    do {                                                                                                     \
+        if (!(c)) {                                                                                          \
+            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #c, tarn_error());                       \
+            _exit(1);                                                                                        \
+        }                                                                                                    \
     } while (0)
 
 static void enter_small_tmpfs(void)
 {
-    if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+    if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
         mount("tmpfs", own_path, "tmpfs", 0, "size=2m,mode=0777"))
         _exit(SKIPPED);
 }
@@ -177,10 +178,26 @@ static void in_small_tmpfs(void (*test)(void))
     assert_int_equal(status, 0);
 }
 
-static void full_while_allocating(void **state) { (void)state; in_small_tmpfs(alloc_to_the_end); }
-static void full_in_a_section(void **state) { (void)state; in_small_tmpfs(in_a_section); }
-static void full_log(void **state) { (void)state; in_small_tmpfs(a_full_log); }
-static void full_names_and_maps(void **state) { (void)state; in_small_tmpfs(names_and_maps); }
+static void full_while_allocating(void **state)
+{
+    (void)state;
+    in_small_tmpfs(alloc_to_the_end);
+}
+static void full_in_a_section(void **state)
+{
+    (void)state;
+    in_small_tmpfs(in_a_section);
+}
+static void full_log(void **state)
+{
+    (void)state;
+    in_small_tmpfs(a_full_log);
+}
+static void full_names_and_maps(void **state)
+{
+    (void)state;
+    in_small_tmpfs(names_and_maps);
+}
 
 int main(void)
 {

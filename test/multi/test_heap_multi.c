@@ -94,7 +94,8 @@ static void assert_whole(const struct board *b)
             reached++;
             for (uint64_t *p = at_offset(shared, ref), *end = p + size / 8; p < end; p++)
                 if (*p && *p != ref) /* filled with its own ref, as far as the filler lived */
-                    fail_msg("block %llu holds %llu: it was handed out twice", (unsigned long long)ref, (unsigned long long)*p);
+                    fail_msg("block %llu holds %llu: it was handed out twice", (unsigned long long)ref,
+                             (unsigned long long)*p);
         }
     for (uint32_t i = 0; i < shared->geometry.records; i++)
         reached += chain(record_at(shared, i)->log_more) + chain(record_at(shared, i)->held_more);
@@ -179,7 +180,8 @@ static void rotate(uint32_t me, uint32_t rounds)
 
 static void others_free(void **state)
 {
-    const struct tarn_options o = {.size = sizeof o, .span_size = 4096, .limit = 32 << 20, .participants = 6, .record_size = 2048};
+    const struct tarn_options o = {
+        .size = sizeof o, .span_size = 4096, .limit = 32 << 20, .participants = 6, .record_size = 2048};
     struct board *b = make(&o);
     pid_t pid[WORKERS];
     (void)state;
@@ -212,7 +214,8 @@ static void work_until_killed(uint32_t me, uint32_t seed)
 /* Workers are killed again and again, in the middle of anything; each next one goes on with the slots of the last. */
 static void killed(void **state)
 {
-    const struct tarn_options o = {.size = sizeof o, .span_size = 4096, .limit = 4 << 20, .participants = 6, .record_size = 2048};
+    const struct tarn_options o = {
+        .size = sizeof o, .span_size = 4096, .limit = 4 << 20, .participants = 6, .record_size = 2048};
     struct board *b = make(&o);
     uint32_t seed = 7;
     uint64_t before = 0;
@@ -258,7 +261,12 @@ static void leave_blocks(void *arg)
 /* What is left by the departed and the dead is used again: the segment does not grow for it. */
 static void adopted(void **state)
 {
-    const struct tarn_options o = {.size = sizeof o, .span_size = 4096, .initial = 64 << 10, .limit = 1 << 20, .participants = 3, .record_size = 2048};
+    const struct tarn_options o = {.size = sizeof o,
+                                   .span_size = 4096,
+                                   .initial = 64 << 10,
+                                   .limit = 1 << 20,
+                                   .participants = 3,
+                                   .record_size = 2048};
     struct board *b = make(&o);
     struct tarn_stat first = {0}, last;
     (void)state;
@@ -302,7 +310,12 @@ static void until_full(void *arg)
 /* It grows to its limit, says so, and all of it comes back. */
 static void limit(void **state)
 {
-    const struct tarn_options o = {.size = sizeof o, .span_size = 4096, .initial = 64 << 10, .limit = 1 << 20, .participants = 4, .record_size = 2048};
+    const struct tarn_options o = {.size = sizeof o,
+                                   .span_size = 4096,
+                                   .initial = 64 << 10,
+                                   .limit = 1 << 20,
+                                   .participants = 4,
+                                   .record_size = 2048};
     struct board *b = make(&o);
     struct tarn_stat stat;
     (void)state;

@@ -64,7 +64,10 @@ static void check_value(const char *key, size_t key_size, const void *value, siz
     check(key_size == 1 + (size_t)snprintf(name, sizeof name, "key %u", v.key) && !memcmp(name, key, key_size));
     check(size == value_of(v.key, v.version, &want) && !memcmp(&v, &want, size));
 }
-static uint64_t number_of(uint32_t key, uint32_t version) { return (uint64_t)key << 32 | version; }
+static uint64_t number_of(uint32_t key, uint32_t version)
+{
+    return (uint64_t)key << 32 | version;
+}
 
 /* ---- children ---- */
 
@@ -323,7 +326,8 @@ static void at_the_end(void *unused)
     check(tarn_map_count(singles, &count) == 0 && count == want_singles);
     check(tarn_check(seg, say_damage, NULL) == 0);
     check(tarn_leaked(seg, &leaked) == 0 && leaked == 0);
-    check(tarn_unbind(seg, "bytes", 1) == 0 && tarn_unbind(seg, "numbers", 1) == 0 && tarn_unbind(seg, "singles", 1) == 0);
+    check(tarn_unbind(seg, "bytes", 1) == 0 && tarn_unbind(seg, "numbers", 1) == 0 &&
+          tarn_unbind(seg, "singles", 1) == 0);
     check(tarn_check(seg, say_damage, NULL) == 0);
     check(tarn_leaked(seg, &leaked) == 0 && leaked == 0);
     check(tarn_close(seg) == 0);
@@ -421,7 +425,8 @@ static uint64_t hammer(uint64_t ms, bool kills)
     }
     assert_int_equal(in_child(at_the_end, NULL), 0);
     assert_int_equal(tarn_unlink(URL), 0);
-    assert_true(all->writer[0].address != all->writer[1].address && all->writer[1].address != all->writer[2].address);
+    assert_true(all->writer[0].address != all->writer[1].address &&
+                all->writer[1].address != all->writer[2].address);
     assert_true(all->reads && all->walks);
     return killed;
 }
@@ -433,8 +438,9 @@ static void together(void **state)
     for (unsigned i = 0; i < WRITERS; i++)
         assert_in_range(all->writer[i].done, 200, ~0ull);
     print_message("%llu changes, %llu reads, %llu walks, %llu checks, %llu times -EAGAIN\n",
-                  (unsigned long long)(all->writer[0].done + all->writer[1].done + all->writer[2].done), (unsigned long long)all->reads,
-                  (unsigned long long)all->walks, (unsigned long long)all->checks, (unsigned long long)all->again);
+                  (unsigned long long)(all->writer[0].done + all->writer[1].done + all->writer[2].done),
+                  (unsigned long long)all->reads, (unsigned long long)all->walks,
+                  (unsigned long long)all->checks, (unsigned long long)all->again);
 }
 
 static void killed(void **state)
@@ -446,7 +452,8 @@ static void killed(void **state)
         for (unsigned i = 0; i < WRITERS; i++)
             undone += all->writer[i].undone;
     }
-    print_message("%llu killed, %llu of them in a change that was undone\n", (unsigned long long)deaths, (unsigned long long)undone);
+    print_message("%llu killed, %llu of them in a change that was undone\n", (unsigned long long)deaths,
+                  (unsigned long long)undone);
     assert_in_range(deaths, 20, ~0ull);
 }
 

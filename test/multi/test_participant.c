@@ -18,7 +18,7 @@ static struct common {
     volatile uintptr_t address[32];
     volatile uint32_t living[4097]; /* by participant: 1 while somebody says that it is his */
     volatile pid_t pid[8];
-} *common;
+} * common;
 
 static tarn *seg;
 static struct arena *a;
@@ -271,7 +271,10 @@ static void by_thread_exit(int i)
     reach(&common->step[i], 1);
     for_ever(); /* the process lives on */
 }
-static void by_exec(int i) { exec_here((void *)(intptr_t)i); }
+static void by_exec(int i)
+{
+    exec_here((void *)(intptr_t)i);
+}
 static void by_exec_of_another(int i) /* the leader holds it, and another thread execs */
 {
     pthread_t t;
@@ -300,8 +303,8 @@ static void by_exec_with_a_child(int i) /* the same; and a child that never touc
 static void every_way_to_leave_is_noticed(void **state)
 {
     (void)state;
-    static void (*const way[])(int) = {by_exit,        by__exit, by_fault,           by_signal,           by_thread_exit,
-                                       by_exec, by_exec_of_another, by_exec_of_a_thread, by_exec_with_a_child};
+    static void (*const way[])(int) = {
+        by_exit, by__exit, by_fault, by_signal, by_thread_exit, by_exec, by_exec_of_another, by_exec_of_a_thread, by_exec_with_a_child};
     for (int i = 0; i < (int)(sizeof way / sizeof *way); i++) {
         pid_t pid = start(way[i], i);
         await(&common->step[i], 1);
@@ -377,7 +380,7 @@ static void in_the_fork(int held_by_thread)
     check(tarn_abort(seg) == -EPERM);
     check(tarn_save(seg, &a->word[0], 8) == -EPERM);
     check(tarn_write(seg, &a->word[0], &one, 8) == -EPERM);
-    check(tarn_thread_detach(seg) == 0); /* takes no part */
+    check(tarn_thread_detach(seg) == 0);               /* takes no part */
     check(tarn_mutex_try(seg, &a->lock[0]) == -EBUSY); /* another's, not its own: no -EDEADLK */
     check(tarn_mutex_timed(seg, &a->lock[0], &past) == -ETIMEDOUT);
     check(tarn_mutex_lock(seg, &a->lock[1]) == 0);
@@ -526,7 +529,8 @@ static void come_and_go(int i)
         check(tarn_mutex_lock(seg, &a->lock[i]) >= 0);
         uint32_t mine = a->lock[i].owner & 0xffff, free = 0;
         check(tarn_participants(seg, find_me, &tid) != 0);
-        check(__atomic_compare_exchange_n(&common->living[mine], &free, tid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+        check(__atomic_compare_exchange_n(&common->living[mine], &free, tid, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
         if (n % 4 == 0)
             sched_yield();
         check(tarn_mutex_unlock(seg, &a->lock[i]) == 0);
@@ -704,8 +708,14 @@ static void in_a_circle_of(int i, int n)
     check(common->result[i] == 0 ? tarn_commit(seg) == 0 : tarn_abort(seg) == 0);
     check(tarn_close(seg) == 0);
 }
-static void circle_of_two(int i) { in_a_circle_of(i, 2); }
-static void circle_of_five(int i) { in_a_circle_of(i, 5); }
+static void circle_of_two(int i)
+{
+    in_a_circle_of(i, 2);
+}
+static void circle_of_five(int i)
+{
+    in_a_circle_of(i, 5);
+}
 static void circles_are_broken(void **state)
 {
     (void)state;
@@ -827,11 +837,11 @@ static void *lock_and_leave(void *unused)
 }
 static void threads_that_come_and_go(int i)
 {
-    pthread_t thread[4];
+    pthread_t thread[3];
     (void)i;
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < 3; k++)
         check(pthread_create(&thread[k], NULL, lock_and_leave, NULL) == 0);
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < 3; k++)
         check(pthread_join(thread[k], NULL) == 0);
 }
 static void who_comes_where_another_left_lives(void **state)
@@ -842,7 +852,7 @@ static void who_comes_where_another_left_lives(void **state)
         pid[i] = start(threads_that_come_and_go, i);
     for (int i = 0; i < 2; i++)
         assert_int_equal(status_of(pid[i]), 0);
-    assert_int_equal(a->word[0], 2 * 4 * 1500);
+    assert_int_equal(a->word[0], 2 * 3 * 1500);
     assert_int_equal(stat_of(seg).recovered, 0);
 }
 

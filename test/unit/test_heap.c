@@ -14,14 +14,18 @@ static const uint32_t span_sizes[] = {4096, 8192, 16384, 32768, 65536};
 #define EACH_SPAN_SIZE(i) for (size_t i = 0; i < sizeof span_sizes / sizeof *span_sizes; i++)
 
 #define assert_sound(f, ret) assert_string_equal(fault_or_none(fake_fault(f, ret)), "none")
-static const char *fault_or_none(const char *fault) { return fault ? fault : "none"; }
+static const char *fault_or_none(const char *fault)
+{
+    return fault ? fault : "none";
+}
 
 /* ---- classes ---- */
 
 static void reciprocals_are_exact(void **state)
 {
     (void)state;
-    EACH_SPAN_SIZE(n) {
+    EACH_SPAN_SIZE(n)
+    {
         struct geometry g = {.span_size = span_sizes[n], .span_shift = (uint32_t)__builtin_ctz(span_sizes[n])};
         for (uint32_t c = 0; c < class_count(&g); c++) {
             const struct size_class *k = class_at(&g, c);
@@ -35,7 +39,8 @@ static void reciprocals_are_exact(void **state)
 static void classes_fit_their_spans(void **state)
 {
     (void)state;
-    EACH_SPAN_SIZE(n) {
+    EACH_SPAN_SIZE(n)
+    {
         uint32_t span = span_sizes[n], table = heap_side_size(span) - (uint32_t)sizeof(struct span);
         struct geometry g = {.span_size = span, .span_shift = (uint32_t)__builtin_ctz(span)};
         assert_int_equal(class_at(&g, class_count(&g) - 1)->size, span / 8);
@@ -77,7 +82,8 @@ static uint32_t dice(uint32_t n)
 static void fill_and_empty(void **state)
 {
     (void)state;
-    EACH_SPAN_SIZE(n) {
+    EACH_SPAN_SIZE(n)
+    {
         struct fake *f = fake_make(span_sizes[n], 64ull * span_sizes[n]);
         struct self *a = fake_join(f, 1);
         struct fake_count c;
@@ -206,7 +212,8 @@ static void sections_outgrow_the_log(void **state)
     for (int round = 0; round < 2; round++) {
         assert_int_equal(section_begin(a), 0);
         for (uint64_t i = 0; i < n; i++)
-            assert_int_equal(heap_alloc(a, extent_size(&f->seg.geometry), true, &block), 0); /* of the same class as the extent */
+            assert_int_equal(heap_alloc(a, extent_size(&f->seg.geometry), true, &block),
+                             0); /* of the same class as the extent */
         section_abort(a);
         extents = 0; /* what the record reaches */
         for (uint64_t x = a->record->log_more; x; x = ((struct extent *)at_offset(&f->seg, x))->next)
@@ -262,14 +269,19 @@ static void nobody_takes_what_is_in_hand(void **state)
         fill_span(f, a);
         held = f->root[3];
         for (int i = 0; i < 8; i++)
-            assert_int_equal(heap_free_from(b, &f->root[i], kind == INTENT_FREE || kind == INTENT_HAND ? LOG_FREE : LOG_RETIRE), 0);
+            assert_int_equal(heap_free_from(b, &f->root[i],
+                                            kind == INTENT_FREE || kind == INTENT_HAND ? LOG_FREE : LOG_RETIRE),
+                             0);
         f->root[3] = held; /* b was stopped before *place = 0 */
         r->swap_old = held;
-        r->intent = (kind == INTENT_SWAP ? offset_of(&f->seg, &f->root[9]) : kind == INTENT_HAND ? held : offset_of(&f->seg, &f->root[3])) |
+        r->intent = (kind == INTENT_SWAP   ? offset_of(&f->seg, &f->root[9])
+                     : kind == INTENT_HAND ? held
+                                           : offset_of(&f->seg, &f->root[3])) |
                     (unsigned)kind;
         reap_all(a, &f->cache[1], 1);
         for (int i = 0; i < 8; i++)
-            assert_int_equal(heap_state(&f->seg, held + (uint64_t)(i - 3) * 512, NULL), i == 3 ? BLOCK_LIMBO : BLOCK_FREE);
+            assert_int_equal(heap_state(&f->seg, held + (uint64_t)(i - 3) * 512, NULL),
+                             i == 3 ? BLOCK_LIMBO : BLOCK_FREE);
         r->intent = 0;
         reap_all(a, &f->cache[1], 1);
         assert_int_equal(heap_state(&f->seg, held, NULL), BLOCK_FREE);
@@ -291,7 +303,8 @@ static void nobody_takes_what_a_lock_stands_in(void **state)
     b->slot[0] = (held + 504) | SLOT_WANT;
     reap_all(a, &f->cache[1], 1);
     for (int i = 0; i < 8; i++)
-        assert_int_equal(heap_state(&f->seg, held + (uint64_t)(i - 5) * 512, NULL), i == 5 ? BLOCK_LIMBO : BLOCK_FREE);
+        assert_int_equal(heap_state(&f->seg, held + (uint64_t)(i - 5) * 512, NULL),
+                         i == 5 ? BLOCK_LIMBO : BLOCK_FREE);
     b->slot[0] = 0;
     reap_all(a, &f->cache[1], 1);
     assert_int_equal(heap_state(&f->seg, held, NULL), BLOCK_FREE);
@@ -462,14 +475,14 @@ static void check_sees(void **state)
         uint32_t at;
         uint64_t word;
     } bad[] = {
-        {0, SPAN_WORD(id, 24, SPAN_SMALL)},        /* no such class */
-        {0, SPAN_WORD(id, 17, SPAN_RUN)},          /* beyond the end */
-        {0, SPAN_WORD(id, 0, SPAN_RUN)},           /* empty */
-        {0, SPAN_WORD(id, 3, SPAN_RUN)},           /* over what is not its rest */
-        {5, SPAN_WORD(id, 1, SPAN_REST)},          /* of no run */
-        {5, SPAN_WORD(id, 9, SPAN_REST)},          /* from before the beginning */
-        {0, SPAN_WORD(id, 0, 9)},                  /* no such state */
-        {0, SPAN_WORD(FAKES + 1, 0, SPAN_SMALL)},  /* nobody */
+        {0, SPAN_WORD(id, 24, SPAN_SMALL)},       /* no such class */
+        {0, SPAN_WORD(id, 17, SPAN_RUN)},         /* beyond the end */
+        {0, SPAN_WORD(id, 0, SPAN_RUN)},          /* empty */
+        {0, SPAN_WORD(id, 3, SPAN_RUN)},          /* over what is not its rest */
+        {5, SPAN_WORD(id, 1, SPAN_REST)},         /* of no run */
+        {5, SPAN_WORD(id, 9, SPAN_REST)},         /* from before the beginning */
+        {0, SPAN_WORD(id, 0, 9)},                 /* no such state */
+        {0, SPAN_WORD(FAKES + 1, 0, SPAN_SMALL)}, /* nobody */
         {0, SPAN_WORD(id | ID_DIRTY, 0, SPAN_INIT)},
     };
     (void)state;
@@ -507,7 +520,9 @@ static void hostile_bytes(void **state)
                 side[0] = SPAN_WORD(id, dice(3) ? dice(34) : dice(1 << 20), dice(6));
             for (uint32_t w = 1; w < g->side_size / 8; w++)
                 if (dice(3) == 0)
-                    side[w] = dice(2) ? dice(g->spans + 3) : (uint64_t)dice(1 << 24) << 40 ^ (uint64_t)dice(1 << 24) << 16 ^ dice(1 << 16);
+                    side[w] = dice(2) ? dice(g->spans + 3)
+                                      : (uint64_t)dice(1 << 24) << 40 ^ (uint64_t)dice(1 << 24) << 16 ^
+                                            dice(1 << 16);
         }
         b->record->intent = (g->zone[dice(4)] + dice(1 << 16)) << dice(2) | dice(6);
         b->record->swap_old = g->zone[ZONE_DATA] + 16 * dice(1 << 13);
@@ -518,7 +533,10 @@ static void hostile_bytes(void **state)
             if (dice(4) == 0)
                 *place = g->zone[ZONE_DATA] + 16 * dice(1 << 13);
             switch (dice(6)) {
-            case 0: *place = 0; heap_alloc_into(s, place, 1 + dice(6000)); break;
+            case 0:
+                *place = 0;
+                heap_alloc_into(s, place, 1 + dice(6000));
+                break;
             case 1: heap_free_from(s, place, LOG_FREE); break;
             case 2: heap_free_from(s, place, LOG_RETIRE); break;
             case 3:

@@ -41,7 +41,10 @@ static struct fake *world;
 static struct film *filming;
 static uint64_t film_size;
 
-static char *image_at(const struct film *film, uint32_t i) { return film->image + i * film_size; }
+static char *image_at(const struct film *film, uint32_t i)
+{
+    return film->image + i * film_size;
+}
 
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
@@ -59,16 +62,19 @@ static void film_start(struct film *film)
     memcpy(image_at(film, 0), world->seg.base, film_size);
     film->count = 1;
     filming = film;
-    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::
+                         : "memory", "cc");
 }
 static void film_stop(void)
 {
-    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::
+                         : "memory", "cc");
     filming = NULL;
 }
 static struct film film_make(void)
 {
-    struct film film = {.image = mmap(NULL, IMAGES * film_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)};
+    struct film film = {.image = mmap(NULL, IMAGES * film_size, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)};
     assert_ptr_not_equal(film.image, MAP_FAILED);
     return film;
 }
@@ -166,7 +172,8 @@ static const char *judge(struct fake *f, const char *image, const struct heap_ca
 }
 
 /* The recovery of the image, itself killed after every store. */
-static const char *judge_recovery(struct fake *f, const char *image, const struct heap_cache *cache, struct film *second, uint32_t *ret_images)
+static const char *judge_recovery(struct fake *f, const char *image, const struct heap_cache *cache,
+                                  struct film *second, uint32_t *ret_images)
 {
     struct self *who;
     memcpy(f->seg.base, image, film_size);
@@ -332,7 +339,8 @@ static void reap(struct fake *f, struct self *s)
 static void half_reaped(struct fake *f, uint64_t ref)
 {
     const struct size_class *k = class_at(&f->seg.geometry, class_of_size(400));
-    uint32_t index = (uint32_t)((ref - f->seg.geometry.zone[ZONE_DATA]) >> f->seg.geometry.span_shift), last = k->blocks - 1;
+    uint32_t index = (uint32_t)((ref - f->seg.geometry.zone[ZONE_DATA]) >> f->seg.geometry.span_shift),
+             last = k->blocks - 1;
     assert_true(free_words(span_at(&f->seg, index))[0] >> last & 1);
     freed_bytes(&f->seg, index, k)[last] = 3;
 }

@@ -238,7 +238,9 @@ static void promises(void **state)
     char value[16] = "abcdefgh";
     uint64_t v = 5;
     size_t size = 77;
-    struct thing { uint64_t x; } *t;
+    struct thing {
+        uint64_t x;
+    } * t;
     (void)state;
     assert_int_equal(tarn_map_open(seg, "b", 0, &m), -ENOENT);
     assert_int_equal(tarn_map_open(seg, "b", 0x4000, &m), -EINVAL);
@@ -464,7 +466,8 @@ static void no_memory(void **state)
 
 static void any_failure(int e)
 {
-    assert_true(e == 0 || e == -ENOENT || e == -EUCLEAN || e == -ENOSPC || e == -EINVAL || e == -ENOMEM || e == -ESTALE);
+    assert_true(e == 0 || e == -ENOENT || e == -EUCLEAN || e == -ENOSPC || e == -EINVAL || e == -ENOMEM ||
+                e == -ESTALE);
 }
 static int ignore(const void *key, size_t key_size, const void *value, size_t size, void *arg)
 {
@@ -494,11 +497,16 @@ static void hostile(void **state)
     free(p.word);
     for (uint64_t round = 0; round < rounds; round++) {
         uint64_t r = ref[next_random() % refs], words = r == m->ref ? 64 : tarn_block_size(seg, r) / 8;
-        uint64_t *at = (uint64_t *)tarn_ptr(seg, r, words * 8) + next_random() % (round % 2 && words > 8 ? 8 : words), was = *at;
+        uint64_t *at = (uint64_t *)tarn_ptr(seg, r, words * 8) +
+                       next_random() % (round % 2 && words > 8 ? 8 : words),
+                 was = *at;
         uint64_t x = next_random();
         int n;
-        *at = round % 5 == 0 ? x : round % 5 == 1 ? x % (4 << 20) : round % 5 == 2 ? ref[x % refs] : round % 5 == 3 ? x << 48 | ref[x % refs]
-                                                                                       : was ^ 1ull << x % 64;
+        *at = round % 5 == 0   ? x
+              : round % 5 == 1 ? x % (4 << 20)
+              : round % 5 == 2 ? ref[x % refs]
+              : round % 5 == 3 ? x << 48 | ref[x % refs]
+                               : was ^ 1ull << x % 64;
         if (at == (uint64_t *)&((struct bucket *)at_offset(seg, r))->lock || at == (uint64_t *)&m->map->directory)
             *at = 0; /* a lock that is held by somebody alive is waited for: not what is tried here */
         n = tarn_check(seg, NULL, NULL);

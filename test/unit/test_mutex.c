@@ -34,9 +34,18 @@ static void *try_it(void *lock) /* and give it back */
         check(tarn_mutex_unlock(seg, lock) == 0);
     return (void *)e;
 }
-static void *unlock_it(void *lock) { return (void *)(long)tarn_mutex_unlock(seg, lock); }
-static void *mend_it(void *lock) { return (void *)(long)tarn_mutex_consistent(seg, lock); }
-static void *die_with_it(void *lock) { return (void *)(long)tarn_mutex_lock(seg, lock); }
+static void *unlock_it(void *lock)
+{
+    return (void *)(long)tarn_mutex_unlock(seg, lock);
+}
+static void *mend_it(void *lock)
+{
+    return (void *)(long)tarn_mutex_consistent(seg, lock);
+}
+static void *die_with_it(void *lock)
+{
+    return (void *)(long)tarn_mutex_lock(seg, lock);
+}
 static void *mend_and_die(void *lock)
 {
     long e = tarn_mutex_lock(seg, lock);
@@ -49,7 +58,10 @@ static void *mend_in_section_and_die(void *lock)
     check(tarn_begin(seg) == 0 && tarn_mutex_consistent(seg, lock) == 0);
     return (void *)e;
 }
-static long other_tries(tarn_mutex *m) { return in_thread(try_it, m); }
+static long other_tries(tarn_mutex *m)
+{
+    return in_thread(try_it, m);
+}
 
 /* A thread that holds lock 0 until it is told. */
 static volatile int holds, release;
@@ -159,8 +171,17 @@ static void places_are_judged(void **state)
     struct tarn_stat s = stat_of(seg);
     tarn_mutex on_stack[1] = {{0, 0}};
     char *first = (char *)a - tarn_ref_of(seg, a), *m = (char *)&a->lock[0];
-    void *bad[] = {NULL,   on_stack, m + 1, m + 2, m + 4, m + 7, first + (1ull << 46), first - 8,
-                   (void *)8, (void *)(~(uintptr_t)7), (void *)(1ull << 47)};
+    void *bad[] = {NULL,
+                   on_stack,
+                   m + 1,
+                   m + 2,
+                   m + 4,
+                   m + 7,
+                   first + (1ull << 46),
+                   first - 8,
+                   (void *)8,
+                   (void *)(~(uintptr_t)7),
+                   (void *)(1ull << 47)};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(tarn_mutex_lock(seg, bad[i]), -EINVAL);
         assert_int_equal(tarn_mutex_try(seg, bad[i]), -EINVAL);
@@ -186,7 +207,8 @@ static void deadlines(void **state)
     (void)state;
     tarn_mutex *m = &a->lock[0];
     struct timespec past[] = {{0, 0}, {0, 1}, {-1, 0}, {INT64_MIN, 999999999}, from_now(0)};
-    struct timespec malformed[] = {{1, -1}, {1, 1000000000}, {INT64_MAX, INT64_MAX}, {INT64_MAX, -1}, {0, INT64_MIN}};
+    struct timespec malformed[] = {
+        {1, -1}, {1, 1000000000}, {INT64_MAX, INT64_MAX}, {INT64_MAX, -1}, {0, INT64_MIN}};
     struct timespec soon = from_now(20), never = {INT64_MAX, 999999999};
     pthread_t t = holder(m);
     for (size_t i = 0; i < sizeof past / sizeof *past; i++)
@@ -240,7 +262,10 @@ static void the_late_lose_no_wake_up(void **state)
     }
 }
 
-static void on_signal(int signal) { (void)signal; }
+static void on_signal(int signal)
+{
+    (void)signal;
+}
 static void signals_do_not_end_a_wait(void **state)
 {
     (void)state;
@@ -458,7 +483,7 @@ static void no_room_for_another_in_a_section(void **state)
     assert_int_equal(tarn_mutex_unlock(seg, &a->lock[0]), 0);
     assert_int_equal(tarn_abort(seg), 0);
     assert_int_equal(a->word[0], 1);
-    assert_int_equal(other_tries(&a->lock[0]), 0); /* put off, and now in effect */
+    assert_int_equal(other_tries(&a->lock[0]), 0);      /* put off, and now in effect */
     assert_int_equal(other_tries(&a->lock[1]), -EBUSY); /* not unlocked: stays held */
     for (unsigned i = 1; i < n; i++)
         assert_int_equal(tarn_mutex_unlock(seg, &a->lock[i]), 0);

@@ -218,7 +218,10 @@ static void hostile(void **state)
         uint64_t *at, bad;
         int e = round % entries, n;
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        bad = round % 4 == 0 ? entry[e] : round % 4 == 1 ? x : round % 4 == 2 ? x % (8 << 20) : entry[x % (unsigned)entries] + 8;
+        bad = round % 4 == 0   ? entry[e]
+              : round % 4 == 1 ? x
+              : round % 4 == 2 ? x % (8 << 20)
+                               : entry[x % (unsigned)entries] + 8;
         at = round % 5 == 0 ? &head[x % NAME_CHAINS] : (uint64_t *)tarn_ptr(seg, entry[e], 48) + (x >> 32) % 6;
         *at = bad;
         n = tarn_check(seg, NULL, NULL);

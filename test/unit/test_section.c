@@ -32,7 +32,10 @@ static void *try_it(void *lock)
         check(tarn_mutex_unlock(seg, lock) == 0);
     return (void *)e;
 }
-static long other_tries(tarn_mutex *m) { return in_thread(try_it, m); }
+static long other_tries(tarn_mutex *m)
+{
+    return in_thread(try_it, m);
+}
 
 /* Save, then change. */
 static void set(uint64_t *word, uint64_t to)
@@ -171,7 +174,7 @@ static void only_in_a_section(void **state)
         assert_int_equal(tarn_free(seg, tarn_ref_of(seg, a)), -EPERM);
         assert_int_equal(tarn_retire(seg, tarn_ref_of(seg, a)), -EPERM);
         assert_int_equal(a->word[0], 0);
-        assert_int_equal(ref, 77); /* untouched on failure */
+        assert_int_equal(ref, 77);                    /* untouched on failure */
         assert_int_equal(tarn_thread_attach(seg), 0); /* taking part makes no difference */
     }
 }
@@ -206,10 +209,20 @@ static void places_are_judged(void **state)
     const struct {
         void *address;
         size_t size;
-    } bad[] = {{&on_stack, 8},           {NULL, 8},      {first + last, 8},        {first + last - 8, 16},  {first + last - 1, 2},
-               {&a->word[0], SIZE_MAX},  {&a->word[0], SIZE_MAX - 7}, {&a->word[0], (size_t)s.limit * 2},
-               {first + s.limit * 4, 8}, {first - 8, 8}, {first - 8, 16},          {first - 8, SIZE_MAX},
-               {(void *)~(uintptr_t)0, 1}, {(void *)~(uintptr_t)7, 8}};
+    } bad[] = {{&on_stack, 8},
+               {NULL, 8},
+               {first + last, 8},
+               {first + last - 8, 16},
+               {first + last - 1, 2},
+               {&a->word[0], SIZE_MAX},
+               {&a->word[0], SIZE_MAX - 7},
+               {&a->word[0], (size_t)s.limit * 2},
+               {first + s.limit * 4, 8},
+               {first - 8, 8},
+               {first - 8, 16},
+               {first - 8, SIZE_MAX},
+               {(void *)~(uintptr_t)0, 1},
+               {(void *)~(uintptr_t)7, 8}};
     assert_int_equal(tarn_begin(seg), 0);
     set(&a->word[0], 1);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -288,7 +301,7 @@ static void unlocks_are_put_off(void **state)
         assert_int_equal(tarn_mutex_unlock(seg, &m[0]), 0);
         assert_int_equal(tarn_mutex_unlock(seg, &m[1]), 0);
         assert_int_equal(tarn_mutex_unlock(seg, &m[1]), -EPERM); /* twice is once too many */
-        assert_int_equal(tarn_commit(seg), 0); /* the inner end is none */
+        assert_int_equal(tarn_commit(seg), 0);                   /* the inner end is none */
         assert_int_equal(other_tries(&m[0]), -EBUSY);
         assert_int_equal(other_tries(&m[1]), -EBUSY);
         assert_int_equal(commit ? tarn_commit(seg) : tarn_abort(seg), 0);
@@ -316,7 +329,8 @@ static void a_put_off_lock_may_be_taken_again(void **state)
             assert_int_equal(tarn_mutex_unlock(seg, m), 0);
             assert_int_equal(how < 2   ? tarn_mutex_lock(seg, m)
                              : how < 4 ? tarn_mutex_try(seg, m)
-                                       : tarn_mutex_timed(seg, m, &later), 0);
+                                       : tarn_mutex_timed(seg, m, &later),
+                             0);
             assert_int_equal(tarn_mutex_lock(seg, m), -EDEADLK); /* it is held now */
         }
         assert_int_equal(tarn_commit(seg), 0);
@@ -491,18 +505,21 @@ static uint64_t dice(uint64_t *x)
 static void a_random_walk(void **state)
 {
     (void)state;
-    uint64_t x = 0x9e3779b97f4a7c15, now[WORDS] = {0}, committed[WORDS] = {0}, commits = 0, aborts = 0, canceled = 0;
+    uint64_t x = 0x9e3779b97f4a7c15, now[WORDS] = {0}, committed[WORDS] = {0}, commits = 0, aborts = 0,
+             canceled = 0;
     unsigned depth = 0, most = 0;
     bool doomed = false;
     for (int step = 0; step < 60000; step++) {
         switch (dice(&x) % 12) {
-        case 0: case 1:
+        case 0:
+        case 1:
             if (depth < 4) {
                 assert_int_equal(tarn_begin(seg), 0);
                 most = ++depth > most ? depth : most;
             }
             break;
-        case 2: case 3:
+        case 2:
+        case 3:
             if (depth == 1) {
                 assert_int_equal(tarn_commit(seg), doomed ? -ECANCELED : 0);
                 doomed ? canceled++ : commits++;
