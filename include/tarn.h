@@ -157,7 +157,9 @@ struct tarn_participant {
 TARN_API int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, void *arg), void *arg);
 
 /* tarn_recover - look at every participant, and recover those that are dead, now. Happens by itself as soon as somebody meets
- * a dead one's lock, or needs a record or memory. Returns how many were recovered, or a negative errno. */
+ * a dead one's lock, or needs a record or memory. When it returns, all who were dead at its call are recovered, by this thread or
+ * by another. Returns how many this thread recovered, or a negative errno; -EBUSY: another is at one of them, and does not come on (it
+ * is stopped: tarn_participants names it). */
 TARN_API int tarn_recover(tarn *seg);
 
 /* tarn_error - the calling thread's last failure as a sentence: cause, object, holder, what to do. Never NULL; valid until the

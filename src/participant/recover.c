@@ -3,6 +3,7 @@
  * The recoverer's word of a record is taken by compare-and-swap, with the recoverer's identity in it; if that one dies, the next recovers
  * it first, and then does the work again from its start. Everything done for the dead may be stopped after any store and done again.
  * The journal stays open (or committed) until the locks are free, for slots mean other things when it is idle. */
+#include <errno.h>
 #include <string.h>
 
 #include "participant/log.h"
@@ -121,22 +122,51 @@ uint32_t recover(struct self *me, uint32_t id)
     return living;
 }
 
-int recover_all(struct self *me)
+/* All that are dead now; *ret_busy: a record whose recovery a living participant is at, or UINT32_MAX. */
+static int recover_those(struct self *me, uint32_t *ret_busy)
 {
     struct tarn *seg = me->seg;
     int n = 0;
+    *ret_busy = UINT32_MAX;
     for (uint32_t i = 0; i < seg->geometry.records; i++) {
         struct record *r = record_at(seg, i);
         uint32_t id = ID_MAKE(load32(&r->generation), i);
-        if (load32(&r->state) != RECORD_FREE && fate_of(seg, id) == FALLEN && recover(me, id) == 0)
+        if (load32(&r->state) == RECORD_FREE || fate_of(seg, id) != FALLEN)
+            continue;
+        if (recover(me, id) == 0)
             n++;
+        else
+            *ret_busy = i;
     }
     return n;
 }
 
+int recover_all(struct self *me)
+{
+    uint32_t busy;
+    return recover_those(me, &busy);
+}
+
+/* Who asks for it wants it done when this returns: another's recovery is waited for, unless that one is stopped. */
 int tarn_recover(tarn *seg)
 {
-    int e = 0;
+    struct timespec end = os_deadline(10000);
+    int e = 0, n = 0;
     struct self *s = self_of(seg, &e);
-    return s ? recover_all(s) : e;
+    if (!s)
+        return e;
+    for (;;) {
+        struct timespec soon = os_deadline(1);
+        uint32_t busy, *word, who;
+        n += recover_those(s, &busy);
+        if (busy == UINT32_MAX)
+            return n;
+        word = &record_at(seg, busy)->recoverer;
+        who = load32(word);
+        if (os_passed(&end))
+            return fail(-EBUSY, "participant %#x is at recovering another, and does not come on: is its process stopped?",
+                        who);
+        if (who)
+            (void)os_futex_wait(word, who, &soon); /* nobody wakes it: a pause of a millisecond */
+    }
 }
