@@ -214,8 +214,8 @@ TARN_API int tarn_mutex_try(tarn *seg, tarn_mutex *mutex);
 /* tarn_mutex_timed - -ETIMEDOUT after `until` (absolute, CLOCK_MONOTONIC) instead of waiting longer. */
 TARN_API int tarn_mutex_timed(tarn *seg, tarn_mutex *mutex, const struct timespec *until);
 
-/* tarn_mutex_unlock - 0; -EPERM: the calling thread (or, in a forked child: this process) does not hold it. In a section it is
- * put off to the end of the section. */
+/* tarn_mutex_unlock - 0; -EPERM: the calling thread (or, in a forked child: this process) does not hold it; -EINVAL: it is no
+ * mutex of this segment. In a section it is put off to the end of the section. */
 TARN_API int tarn_mutex_unlock(tarn *seg, tarn_mutex *mutex);
 
 /* tarn_mutex_consistent - by the holder, after TARN_RECOVERED: what the mutex guards is in order again. In a section this takes
