@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define ENTRIES 1000000u
-#define LOOKUPS 250000u
+#define LOOKUPS 1000000u /* a repetition looks up every entry once, in another order than they came */
 #define BOOST_BYTES (128u << 20)
 #define TARN_BYTES (64u << 20)
 
