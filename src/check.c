@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "os/os.h"
 #include "collection/map.h"
 #include "name/name.h"
 
@@ -216,7 +217,7 @@ static void keep_common(struct found_list *all, const struct found_list *newer)
     all->count = n;
 }
 
-int tarn_check(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg)
+static int check_all(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg)
 {
     struct found_list all = {0};
     int found = heap_check(seg, each, arg), e = 0;
@@ -245,6 +246,13 @@ int tarn_check(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), v
     }
     free(all.at);
     return e ? e : found;
+}
+
+int tarn_check(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg)
+{
+    int cancel = os_cancel_off(), e = check_all(seg, each, arg);
+    os_cancel_restore(cancel);
+    return e;
 }
 
 /* ---- leaks ---- */

@@ -201,6 +201,8 @@ void map_quicken(tarn_map *m);
 /* The bucket of a hash. 0, or -EUCLEAN without a sentence. Takes no lock. */
 int map_descend(const tarn_map *m, uint64_t hash, struct where *ret_where);
 /* The rest of map_descend where the directory's hint was not the bucket. */
+/* The same by one hint, without asking the directory again: 1: it is stale. */
+int map_follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *ret_where);
 int map_descend_from(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *ret_where);
 
 /* The same for hot paths: inline as long as the directory leads to the bucket at once. */

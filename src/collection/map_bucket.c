@@ -14,6 +14,7 @@
 #include <sched.h>
 
 #include "collection/map.h"
+#include "name/layout.h"
 
 #define TRIES 1000 /* hints that led astray one after the other: a split each */
 #define HOPS_MOST 64
@@ -46,6 +47,11 @@ static int follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *
             return 1;
     }
     return -EUCLEAN;
+}
+
+int map_follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *w)
+{
+    return follow(m, hash, ref, w);
 }
 
 int map_descend_from(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *w)
@@ -443,6 +449,19 @@ int map_split(struct self *s, tarn_map *m, struct where *w)
 
 /* ---- taking ---- */
 
+/* Marked by an unbind: which may be under way yet, and be undone; its section holds the names' lock. */
+static int map_gone(struct self *s, const tarn_map *m)
+{
+    const struct name_zone *z = (const struct name_zone *)at_offset(s->seg, s->seg->geometry.zone[ZONE_NAME]);
+    if (load32(&z->lock.owner) & ~ID_DIRTY)
+        return fail(-EDEADLK, "the map at ref %#llx is being unbound just now: abort, and try again",
+                    (unsigned long long)m->ref);
+    if (load64(&m->map->state) != MAP_GONE)
+        return fail(-EDEADLK, "the map at ref %#llx was being unbound, and that was undone: abort, and try again",
+                    (unsigned long long)m->ref);
+    return fail(-ESTALE, "the map was unbound and its memory given back");
+}
+
 int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
 {
     for (int i = 0; i < TRIES; i++) {
@@ -459,7 +478,7 @@ int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *
             mutex_release(s, &w->bucket->lock); /* put off to the end of the section */
         }
         if (TARN_RARE(load64(&m->map->state) == MAP_GONE))
-            return fail(-ESTALE, "the map was unbound and its memory given back");
+            return map_gone(s, m);
         w->link = load64(&w->bucket->link);
         if (TARN_RARE(w->link & LINK_CLEANING))
             (void)clean(s, m, w, fresh, false);

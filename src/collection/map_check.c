@@ -36,10 +36,13 @@ static void check_chunks(const tarn_map *m, unsigned depth, const struct map_che
     }
 }
 
+enum { ASTRAY_MOST = 16 }; /* then a directory is damaged enough */
+
 static void check_hints(const tarn_map *m, unsigned depth, const struct map_checker *k)
 {
     struct where w;
     uint64_t lines;
+    int astray = 0;
     for (uint64_t i = 0; i < 1ull << depth; i++) {
         const uint64_t *hint = directory_at(m->seg, m->map, i);
         const struct bucket *b;
@@ -49,8 +52,11 @@ static void check_hints(const tarn_map *m, unsigned depth, const struct map_chec
         if (!b || b->prefix & ~i) /* a prefix that fits i has no bits that i has not */
             k->damage(offset_of(m->seg, hint), "a map's directory: an entry leads to no bucket of its index",
                       k->arg);
-        else if (map_descend_from(m, i, load64(hint), &w))
+        else if (map_follow(m, i, load64(hint), &w)) { /* 1, too: who checks looks again at what was in motion */
             k->damage(offset_of(m->seg, hint), "a map's directory: an entry leads astray", k->arg);
+            if (++astray == ASTRAY_MOST)
+                return;
+        }
     }
 }
 
@@ -165,7 +171,8 @@ int map_retire(struct self *s, uint64_t root)
     uint64_t at = 0, next;
     tarn_map m;
     int e;
-    if (!handle_for(s->seg, root, &m) || m.map->kind > MAP_KIND_U64)
+    if (heap_state(s->seg, root, NULL) != BLOCK_ALLOCATED || !handle_for(s->seg, root, &m) ||
+        m.map->kind > MAP_KIND_U64 || load64(&m.map->state) == MAP_GONE)
         return fail(-EUCLEAN, "the map at ref %#llx is damaged: run tarn check", (unsigned long long)root);
     e = log_save(s, offset_of(s->seg, &m.map->state), 1);
     if (e < 0)

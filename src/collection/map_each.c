@@ -13,6 +13,8 @@
 
 #define SPLITS_MOST 1000
 #define TRIES 64
+#define SAME_MOST                                                                                            \
+    4096u /* words looked back upon for one that is there twice: more are only where keys were made to collide, or bytes are hostile */
 
 uint64_t map_after(const struct where *w)
 {
@@ -22,7 +24,7 @@ uint64_t map_after(const struct where *w)
 
 static bool word_add(struct snapshot *p, uint64_t w, bool chained)
 {
-    for (uint64_t i = 0; chained && i < p->count; i++)
+    for (uint64_t i = p->count > SAME_MOST ? p->count - SAME_MOST : 0; chained && i < p->count; i++)
         if (p->word[i] == w)
             return true; /* just moving, from the overflow chain into the bucket or in it to its home line */
     if (p->count == p->room) {
@@ -91,10 +93,13 @@ bool map_same_key(const tarn_map *m, uint64_t a, uint64_t b)
         return false;
     if (m->u64)
         return ((const struct entry_u64 *)x)->key == ((const struct entry_u64 *)y)->key;
-    size = x->key_size;
-    return size == y->key_size && in_data(m->seg, a, sizeof *x + size + x->value_size) &&
-           in_data(m->seg, b, sizeof *y + size + y->value_size) &&
-           !memcmp((const char *)(x + 1) + x->value_size, (const char *)(y + 1) + y->value_size, size);
+    /* Each length is read once: without a pin the block may become something else between a check and its use. */
+    size = __atomic_load_n(&x->key_size, __ATOMIC_RELAXED);
+    uint64_t x_value = __atomic_load_n(&x->value_size, __ATOMIC_RELAXED),
+             y_value = __atomic_load_n(&y->value_size, __ATOMIC_RELAXED);
+    return size == __atomic_load_n(&y->key_size, __ATOMIC_RELAXED) &&
+           in_data(m->seg, a, sizeof *x + size + x_value) && in_data(m->seg, b, sizeof *y + size + y_value) &&
+           !memcmp((const char *)(x + 1) + x_value, (const char *)(y + 1) + y_value, size);
 }
 
 /* A key that was removed and put again while the words were read can have been seen in both its slots: it is shown once. */
@@ -103,7 +108,7 @@ static void drop_twins(const tarn_map *m, struct snapshot *p)
     uint64_t kept = 0;
     for (uint64_t i = 0; i < p->count; i++) {
         bool twin = false;
-        for (uint64_t j = 0; j < kept && !twin; j++)
+        for (uint64_t j = kept > SAME_MOST ? kept - SAME_MOST : 0; j < kept && !twin; j++)
             twin = SLOT_TAG(p->word[j]) == SLOT_TAG(p->word[i]) &&
                    map_same_key(m, p->word[j] & MAP_REF, p->word[i] & MAP_REF);
         if (!twin)

@@ -5,11 +5,24 @@
 #ifndef TARN_OS_OS_H
 #define TARN_OS_OS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "os/error.h"
+
+/* No call of the library is a cancellation point, though opens, reads and pauses are: these go around the calls that make any. */
+static inline int os_cancel_off(void)
+{
+    int old = PTHREAD_CANCEL_ENABLE;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    return old;
+}
+static inline void os_cancel_restore(int old)
+{
+    pthread_setcancelstate(old, &old);
+}
 
 /* ---- map.c ---- */
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,6 +47,20 @@ void records_create(struct tarn *seg)
 
 /* ---- fate ---- */
 
+/* A claimless record whose liveness word is locked: dead only on evidence. What cannot be read, or was not, tells nothing. */
+static bool claimless_lives(struct record *r)
+{
+    uint64_t began = load64(&r->start_time), namespace = os_pid_namespace(), start;
+    uint32_t pid = load32(&r->pid), tid = load32(&r->tid);
+    if (!began || !namespace || load64(&r->pid_namespace) != namespace)
+        return true;
+    int cancel = os_cancel_off(), e = os_start_time(pid, tid, &start);
+    os_cancel_restore(cancel);
+    if (e == 0)
+        return start == began;
+    return tgkill((pid_t)pid, (pid_t)tid, 0) == 0 || errno != ESRCH;
+}
+
 /* The generation is read again after the liveness word: a record that was left and claimed anew in between is nobody's we know. */
 static enum fate judge(struct tarn *seg, uint32_t id, bool witness)
 {
@@ -58,13 +73,9 @@ static enum fate judge(struct tarn *seg, uint32_t id, bool witness)
     if (load32(&r->generation) != ID_GENERATION(id) || load32(&r->state) == RECORD_FREE)
         return GONE;
     locked = liveness_locked(load32(liveness_word(r)));
-    if (load32(&r->claimless)) {
-        uint64_t start;
-        if (load64(&r->pid_namespace) != os_pid_namespace())
-            locked = true; /* from here it cannot be told */
-        else if (locked && witness)
-            locked = os_start_time(load32(&r->pid), load32(&r->tid), &start) == 0 &&
-                     start == load64(&r->start_time);
+    if (locked && load32(&r->claimless)) {
+        if (witness)
+            locked = claimless_lives(r);
     } else if (locked && witness && !seg->readonly)
         locked = os_byte_holder(seg->fd, index) != F_UNLCK;
     if (load32(&r->generation) != ID_GENERATION(id) || load32(&r->state) == RECORD_FREE)
@@ -119,24 +130,34 @@ static int lock_byte(struct tarn *seg, uint32_t index, bool *ret_claimless)
     return e;
 }
 
-/* Under claim_lock. 0, or -EAGAIN: somebody has it. */
-static int claim_one(struct self *s, uint32_t index)
+/* Under claim_lock. 0, or -EAGAIN: somebody has it. from_dead: also where its last user died; only for the spare, whose users hold nothing, and
+ * which nobody could recover when all others are dead. */
+static int claim_one(struct self *s, uint32_t index, bool from_dead)
 {
     struct tarn *seg = s->seg;
     struct record *r = record_at(seg, index);
     uint64_t start = 0;
     bool claimless;
     int e;
-    if (load32(&r->state) != RECORD_FREE || liveness_locked(load32(liveness_word(r))) ||
+    if ((load32(&r->state) != RECORD_FREE && !from_dead) || liveness_locked(load32(liveness_word(r))) ||
         lock_byte(seg, index, &claimless))
         return -EAGAIN;
-    if (load32(&r->state) != RECORD_FREE || liveness_locked(load32(liveness_word(r))))
+    if ((load32(&r->state) != RECORD_FREE && !from_dead) || liveness_locked(load32(liveness_word(r))))
         goto taken;
     e = pthread_mutex_trylock(liveness_mutex(r));
     if (e == EOWNERDEAD)
         e = pthread_mutex_consistent(liveness_mutex(r));
     if (e)
         goto taken;
+    if (load32(&r->state) != RECORD_FREE) {
+        /* Liveness first, then the recoverer's word: who recovers it has stored that word, and looks at liveness again. One of us sees. */
+        uint32_t at_it = load32(&r->recoverer);
+        if (at_it && fate_of(seg, at_it) == ALIVE) {
+            pthread_mutex_unlock(liveness_mutex(r));
+            goto taken;
+        }
+        store32(&r->generation, (r->generation + 1) & 0x7fff); /* the dead one's recoverer words are nobody's from here on */
+    }
     __atomic_fetch_or(liveness_word(r), FUTEX_WAITERS, __ATOMIC_SEQ_CST); /* the kernel shall wake sleepers on it */
     (void)os_start_time((uint32_t)getpid(), (uint32_t)gettid(), &start);
     store32(&r->claimless, claimless); /* who still judges the one before may read these at any time */
@@ -172,7 +193,7 @@ static int claim_any(struct self *s)
     int e = -EUSERS;
     pthread_mutex_lock(&s->seg->claim_lock);
     for (uint32_t i = 0; e && i + 1 < s->seg->geometry.records; i++)
-        if (claim_one(s, i) == 0)
+        if (claim_one(s, i, false) == 0)
             e = 0;
     pthread_mutex_unlock(&s->seg->claim_lock);
     return e;
@@ -183,10 +204,13 @@ static bool recover_from_spare(struct self *s)
 {
     uint32_t spare = s->seg->geometry.records - 1;
     int e, done = 0;
-    if (!record_any_dead(s->seg))
+    bool dead = false;
+    for (uint32_t i = 0; i < s->seg->geometry.records && !dead; i++) /* with the second witness */
+        dead = fate_of(s->seg, ID_MAKE(load32(&record_at(s->seg, i)->generation), i)) == FALLEN;
+    if (!dead)
         return false;
     pthread_mutex_lock(&s->seg->claim_lock);
-    e = claim_one(s, spare);
+    e = claim_one(s, spare, true);
     pthread_mutex_unlock(&s->seg->claim_lock);
     if (e == 0) {
         done = recover_all(s);
@@ -225,6 +249,13 @@ int record_claim(struct self *s)
     return 0;
 }
 
+void record_unlock_dead(struct record *r)
+{
+    uint32_t word = load32(liveness_word(r));
+    if (liveness_locked(word))
+        (void)swap32(liveness_word(r), &word, FUTEX_OWNER_DIED | FUTEX_WAITERS);
+}
+
 /* ---- leaving ---- */
 
 /* Under claim_lock. */
@@ -251,9 +282,12 @@ void record_leave(struct self *s)
     s->id = 0;
 }
 
+/* Liveness is unlocked, and state stays taken: it is dead at once, for all to see, and the thread, which may run on for a while, has nothing
+ * left in its robust list. Nobody claims the record before it is recovered. */
 void record_abandon(struct self *s)
 {
     pthread_mutex_lock(&s->seg->claim_lock);
+    pthread_mutex_unlock(liveness_mutex(s->record));
     unlock_byte(s);
     pthread_mutex_unlock(&s->seg->claim_lock);
     s->id = 0;

@@ -8,6 +8,8 @@
 void records_create(struct tarn *seg);
 /* Claim a record for s (whose seg is set): fills the rest of s. 0, -EUSERS, or as the system says. */
 int record_claim(struct self *s);
+/* By its recoverer: a liveness word that the kernel left locked (an exec by another thread than the leader) is as after a death. */
+void record_unlock_dead(struct record *r);
 /* Leave in good order: nothing held, nothing open. */
 void record_leave(struct self *s);
 /* Leave it as a death would: the thread ends, with something held. */

@@ -98,7 +98,8 @@ _Static_assert(sizeof(struct extent) == 16, "extent layout");
 /* The first words of the participants' zone. */
 struct participants {
     uint32_t bell __attribute__((aligned(128))); /* 0 for ever: the kernel wakes a sleeper on it when a thread in a slow path dies */
-    uint32_t reserved0[15];
+    uint32_t bell_all; /* 0 for ever: who was woken on the bell wakes all sleepers on this one, who wake nobody */
+    uint32_t reserved0[14];
     uint64_t epoch __attribute__((aligned(64))); /* counted up by reclaimers; read-only attachments validate by it */
     uint32_t orphans;                            /* hint: spans of the departed may be there */
     uint32_t reserved1[13];

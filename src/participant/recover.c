@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "participant/claim.h"
 #include "participant/log.h"
 
 /* A self for the dead one's record, without caches. */
@@ -71,6 +72,7 @@ static void put_right(struct self *me, uint32_t id)
     __atomic_fetch_add(&h->recovered, 1, __ATOMIC_RELAXED);
     store32(&r->generation, (ID_GENERATION(id) + 1) & 0x7fff); /* first: an identity of the dead is never valid again */
     store32(&participants_of(seg)->orphans, 1);                /* now its spans may be adopted */
+    record_unlock_dead(r);
     store32(&r->state, RECORD_FREE);
 }
 

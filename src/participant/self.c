@@ -97,7 +97,7 @@ struct self *self_if(struct tarn *seg)
     return NULL;
 }
 
-static int self_make(struct tarn *seg, struct self **ret_self)
+static int make_here(struct tarn *seg, struct self **ret_self)
 {
     struct self *s;
     int e;
@@ -125,6 +125,13 @@ static int self_make(struct tarn *seg, struct self **ret_self)
     pthread_setspecific(thread_key, s);
     *ret_self = s;
     return 0;
+}
+
+static int self_make(struct tarn *seg, struct self **ret_self)
+{
+    int cancel = os_cancel_off(), e = make_here(seg, ret_self);
+    os_cancel_restore(cancel);
+    return e;
 }
 
 struct self *self_slow(struct tarn *seg, int *ret_error)

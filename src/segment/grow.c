@@ -111,7 +111,7 @@ static uint64_t generous(const struct tarn *seg, uint64_t from, uint64_t need)
     return step < left ? step : left;
 }
 
-int segment_grow(struct tarn *seg, uint64_t bytes)
+static int grow(struct tarn *seg, uint64_t bytes)
 {
     const struct geometry *g = &seg->geometry;
     uint64_t *committed = &header_of(seg)->committed, old = __atomic_load_n(committed, __ATOMIC_ACQUIRE), goal;
@@ -141,4 +141,11 @@ int segment_grow(struct tarn *seg, uint64_t bytes)
         old = found; /* another grew it */
     }
     return 0;
+}
+
+int segment_grow(struct tarn *seg, uint64_t bytes)
+{
+    int cancel = os_cancel_off(), e = grow(seg, bytes);
+    os_cancel_restore(cancel);
+    return e;
 }

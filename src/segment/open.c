@@ -147,7 +147,7 @@ static int check_flags(const char *what, const struct url *url, unsigned flags)
     return 0;
 }
 
-int tarn_open(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg)
+static int open_any(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg)
 {
     struct url u;
     struct plan plan;
@@ -166,6 +166,13 @@ int tarn_open(const char *url, unsigned flags, const struct tarn_options *option
     if (error == 0)
         *ret_seg = seg;
     return error;
+}
+
+int tarn_open(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg)
+{
+    int cancel = os_cancel_off(), e = open_any(url, flags, options, ret_seg);
+    os_cancel_restore(cancel);
+    return e;
 }
 
 /* ---- by descriptor ---- */
@@ -189,7 +196,7 @@ static int own_descriptor(const char *what, int fd, bool readonly)
     return own < 0 ? fail(-errno, "%s: cannot be duplicated: %s", what, strerror(errno)) : own;
 }
 
-int tarn_open_fd(int fd, unsigned flags, tarn **ret_seg)
+static int open_descriptor(int fd, unsigned flags, tarn **ret_seg)
 {
     char what[40];
     struct tarn *seg;
@@ -208,4 +215,11 @@ int tarn_open_fd(int fd, unsigned flags, tarn **ret_seg)
     }
     *ret_seg = seg;
     return 0;
+}
+
+int tarn_open_fd(int fd, unsigned flags, tarn **ret_seg)
+{
+    int cancel = os_cancel_off(), e = open_descriptor(fd, flags, ret_seg);
+    os_cancel_restore(cancel);
+    return e;
 }

@@ -206,7 +206,7 @@ static int close_last(struct tarn *seg)
     return 0;
 }
 
-int tarn_close(tarn *seg)
+static int close_one(tarn *seg)
 {
     if (!seg)
         return 0;
@@ -218,4 +218,11 @@ int tarn_close(tarn *seg)
         error = close_last(seg);
     handles_unlock();
     return error;
+}
+
+int tarn_close(tarn *seg)
+{
+    int cancel = os_cancel_off(), e = close_one(seg);
+    os_cancel_restore(cancel);
+    return e;
 }

@@ -102,7 +102,7 @@ static void mark_unlinked(int fd)
         os_write_at(fd, &yes, sizeof yes, offsetof(struct segment_header, unlinked));
 }
 
-int tarn_unlink(const char *url)
+static int unlink_url(const char *url)
 {
     struct url u;
     int fd, error = url_parse(url, &u);
@@ -122,4 +122,11 @@ int tarn_unlink(const char *url)
         mark_unlinked(fd);
     close(fd);
     return error;
+}
+
+int tarn_unlink(const char *url)
+{
+    int cancel = os_cancel_off(), e = unlink_url(url);
+    os_cancel_restore(cancel);
+    return e;
 }

@@ -2,7 +2,7 @@
  *
  *   owner    0 free | {dirty, identity}. Only its holder stores it; only compare-and-swap takes it.
  *   waiters  0 | SLEEPERS. Set by who goes to sleep; cleared by the holder only, before he wakes.
- * A sleeper waits on four words at once: waiters as set, owner as seen, the owner's liveness word, the segment's bell. It has issued a membarrier
+ * A sleeper waits on four words at once: waiters as set, owner as seen, the owner's liveness word, the segment's two bells. It has issued a membarrier
  * between setting waiters and reading owner, so the unlocker's plain store and look cannot both miss (after Dekker's algorithm).
  * Whoever is in here has the bell armed: if it dies, a sleeper on the bell is woken, and wakes the rest.
  *
@@ -155,8 +155,11 @@ static int own_again(struct self *s, struct waiting *w, uint32_t owner)
 static void sleep_on(struct self *s, struct waiting *w, uint32_t x, uint32_t who)
 {
     struct tarn *seg = s->seg;
-    uint32_t *live = liveness_of(seg, who), l = load32(live), *bell = &participants_of(seg)->bell;
-    struct os_wait wait[4] = {{&w->m->waiters, MUTEX_SLEEPERS}, {&w->m->owner, x}, {live, l}, {bell, 0}};
+    uint32_t *live = liveness_of(seg, who), l = load32(live);
+    struct participants *shared = participants_of(seg);
+    /* The bell stands last: of several words woken the last is told, and its news must not be lost. */
+    struct os_wait wait[5] = {
+        {&w->m->waiters, MUTEX_SLEEPERS}, {&w->m->owner, x}, {live, l}, {&shared->bell_all, 0}, {&shared->bell, 0}};
     struct timespec cap, *until = NULL;
     int k;
     if (!(l & FUTEX_TID_MASK) || l & FUTEX_OWNER_DIED || fate_quick(seg, who) != ALIVE)
@@ -167,13 +170,13 @@ static void sleep_on(struct self *s, struct waiting *w, uint32_t x, uint32_t who
     }
     if (w->until && (!until || os_before(w->until, until)))
         until = (struct timespec *)w->until;
-    k = os_futex_wait_any(wait, 4, until);
+    k = os_futex_wait_any(wait, 5, until);
     if (k == -ENOSYS) {
         cap = os_deadline(CAP_FIRST);
         k = os_futex_wait(&w->m->waiters, MUTEX_SLEEPERS, &cap);
     }
-    if (k == 3)
-        os_futex_wake(bell, INT32_MAX); /* somebody died in a slow path: everybody looks again */
+    if (k == 4)
+        os_futex_wake(&shared->bell_all, INT32_MAX); /* somebody died in a slow path: everybody looks again, once */
     if (k >= 2)
         (void)recover(s, who); /* also where this mutex is no longer his; nothing if he lives */
     if (k == -ETIMEDOUT) {
@@ -242,7 +245,7 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         all_threads_barrier(seg); /* pairs with the plain store of owner in unlock */
         if (load32(&m->owner) != x)
             continue;
-        if (flags & SLOT_SECTION && circle(s, m))
+        if ((flags & SLOT_SECTION || s->depth) && circle(s, m)) /* an inner lock's wait can close a section's circle, too */
             return given_up(s, &w, -EDEADLK);
         sleep_on(s, &w, x, who);
         look = 0;
