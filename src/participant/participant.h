@@ -27,6 +27,7 @@ struct self {
     uint32_t section_slots; /* slots with SECTION, DEFER or MEND: the end pass has something to do */
     uint64_t slots_used;    /* record->slots_used */
     uint32_t bell;          /* nested bell_arm */
+    uint32_t recovered;     /* how many it has recovered */
     void *robust_head;      /* glibc's robust list head of this thread: see bell_arm */
     /* the log: words [log_base, log_base + log_room) are at log_at */
     uint64_t *log_at, log_base, log_room;

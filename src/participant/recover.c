@@ -116,8 +116,10 @@ uint32_t recover(struct self *me, uint32_t id)
         r = record_at(seg, ID_INDEX(y));
         if (was != me->id && !swap32(&r->recoverer, &was, me->id))
             continue;
-        if (fate_of(seg, y) == FALLEN) /* look again: another may have been quicker */
+        if (fate_of(seg, y) == FALLEN) { /* look again: another may have been quicker */
             put_right(me, y);
+            me->recovered++;
+        }
         swap32(&r->recoverer, &mine, 0);
     }
     bell_disarm(me);
@@ -128,19 +130,17 @@ uint32_t recover(struct self *me, uint32_t id)
 static int recover_those(struct self *me, uint32_t *ret_busy)
 {
     struct tarn *seg = me->seg;
-    int n = 0;
+    uint32_t before = me->recovered;
     *ret_busy = UINT32_MAX;
     for (uint32_t i = 0; i < seg->geometry.records; i++) {
         struct record *r = record_at(seg, i);
         uint32_t id = ID_MAKE(load32(&r->generation), i);
         if (load32(&r->state) == RECORD_FREE || fate_of(seg, id) != FALLEN)
             continue;
-        if (recover(me, id) == 0)
-            n++;
-        else
+        if (recover(me, id))
             *ret_busy = i;
     }
-    return n;
+    return (int)(me->recovered - before);
 }
 
 int recover_all(struct self *me)

@@ -185,7 +185,9 @@ int tarn_mutex_lock(tarn *seg, tarn_mutex *m)
     if (TARN_RARE(!s || s->seg != seg))
         return lock_any(seg, m);
     slot = s->slot;
-    if (TARN_RARE(*slot || off & 7 || off - seg->geometry.zone[ZONE_DATA] >= seg->backed)) /* backed: private, and there to be touched */
+    if (TARN_RARE(*slot || off & 7 ||
+                  off - seg->geometry.zone[ZONE_DATA] >=
+                      __atomic_load_n(&seg->backed, __ATOMIC_RELAXED))) /* backed: private, and there to be touched */
         return lock_any(seg, m);
     taken = off | s->slot_flags;
     store64(slot, taken | SLOT_WANT);
