@@ -109,7 +109,6 @@ static int claim_descriptor(struct tarn *seg)
 {
     if (seg->claim_fd < 0 && !seg->claimless) {
         seg->claim_fd = os_reopen(seg->fd, O_RDWR | O_CLOEXEC);
-        seg->claim_process = process_generation();
         if (seg->claim_fd < 0)
             seg->claimless = true;
     }

@@ -58,12 +58,6 @@ static int extend(struct self *s)
     return tarn_recovery.alloc_extent(s, link);
 }
 
-static void put_journal(struct self *s, unsigned state, uint64_t words)
-{
-    s->journal = JOURNAL(state, words);
-    store64(&s->record->journal, s->journal);
-}
-
 /* Room for an entry of `most` words, or of fewer but at least `least`, all in one window. Returns how many, or 0 (-ENOSPC). */
 static uint64_t room(struct self *s, uint64_t least, uint64_t most, uint64_t **ret_at)
 {

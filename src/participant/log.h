@@ -4,6 +4,13 @@
 
 #include "participant/participant.h"
 
+/* The journal's word, here and in the segment. */
+static inline void put_journal(struct self *s, unsigned state, uint64_t words)
+{
+    s->journal = JOURNAL(state, words);
+    store64(&s->record->journal, s->journal);
+}
+
 /* Undo an open journal's entries: leaves {open, 0}. Repeatable. */
 void log_undo(struct self *s);
 /* Apply a committed journal's frees: leaves {committed, 0}, intent 0. Repeatable. */

@@ -7,18 +7,12 @@
 
 #include "participant/log.h"
 
-static void set_journal(struct self *s, unsigned state, uint64_t words)
-{
-    s->journal = JOURNAL(state, words);
-    store64(&s->record->journal, s->journal);
-}
-
 int section_begin(struct self *s)
 {
     if (s->depth++)
         return 0;
     s->doomed = s->frees = 0;
-    set_journal(s, JOURNAL_OPEN, 0);
+    put_journal(s, JOURNAL_OPEN, 0);
     s->slot_flags = SLOT_SECTION;
     return 0;
 }
@@ -43,7 +37,7 @@ static void end_pass(struct self *s)
 
 static void ended(struct self *s)
 {
-    set_journal(s, JOURNAL_IDLE, 0);
+    put_journal(s, JOURNAL_IDLE, 0);
     s->depth = s->doomed = s->frees = 0;
     s->slot_flags = 0;
     if (s->section_slots)
@@ -72,7 +66,7 @@ int section_commit(struct self *s)
         return fail(-ECANCELED, "a section nested inside was aborted, so the whole was undone");
     }
     if (s->frees) {
-        set_journal(s, JOURNAL_COMMITTED, JOURNAL_WORDS(s->journal)); /* the commit */
+        put_journal(s, JOURNAL_COMMITTED, JOURNAL_WORDS(s->journal)); /* the commit */
         log_apply(s);
     }
     ended(s); /* without frees, its first store is the commit */

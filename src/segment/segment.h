@@ -47,7 +47,6 @@ struct tarn {
     /* the participant floor's */
     pthread_mutex_t claim_lock; /* orders this process's threads in claiming and leaving records */
     int claim_fd; /* an open file description of this process alone, for byte locks; -1: not yet, or none */
-    uint32_t claim_process;  /* the fork generation of the process that opened claim_fd */
     _Atomic uint32_t selves; /* threads of this process that take part */
     bool claimless; /* no byte locks to be had: records are judged by pid namespace, tid and start time */
 };
