@@ -78,6 +78,8 @@ typedef struct tarn_mutex {
 #define TARN_CREATE 0x1u /* make it if it is not there */
 #define TARN_EXCL 0x2u   /* with TARN_CREATE: -EEXIST if it is there */
 #define TARN_RDONLY 0x4u /* map it read-only: no byte of it is written; not with TARN_CREATE */
+#define TARN_FOREIGN                                                                                         \
+    0x8u /* also if it belongs to another user than this process's and root: that one can crash this process */
 
 /* Options of a creation; a segment that exists keeps its own. Zero the struct, set size to sizeof, and what you want;
  * 0 in a field means the default. */
@@ -91,11 +93,14 @@ struct tarn_options {
     uint32_t span_size;    /* bytes of a span, power of two, 4096 to 65536; default 65536 */
     uint32_t exchange_unlock; /* 1: unlock by an atomic exchange, for processes that cannot register for membarrier */
     uint32_t uninitialized; /* 1: tarn_alloc and tarn_alloc_into do not clear blocks: they show what was there before. For speed */
-    uint32_t reserved[6]; /* 0 */
+    uint32_t reserved[16]; /* 0 */
 };
 
 /* tarn_open - open the segment that a URL names.
  *   posix:/name     a POSIX shared memory object: lives until unlinked or the machine stops
+ *   sysv:KEY        System V shared memory, by a key of 32 bits (5678, 0x162e): the same. From another PID namespace deaths are reported
+ *                   (tarn_participants), and recovered by somebody of the dead one's own
+ *   sysv:private    the same without a key: for children by fork, gone with its last user; needs TARN_CREATE
  *   memfd:label     a new memfd, sealed against shrinking; needs TARN_CREATE; others get it by descriptor (tarn_fd)
  *   anon:           the same, for children by fork; needs TARN_CREATE
  * With TARN_CREATE, of many racing callers one makes it, whole before anybody sees it, and the others open it.
@@ -104,11 +109,11 @@ struct tarn_options {
  *   -EACCES  no permission (tarn_error names owner and mode), or owned by another user than this one and root
  *   -EPROTO  not a segment, or made by another version or with another layout (tarn_error names the field)
  *   -EUCLEAN truncated or damaged                        -ENOSPC -ENOMEM  the backing's or the process's limit (named)
- *   -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOSYS as the system says. */
+ *   -EBUSY   sysv: its maker is stopped                  -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOSYS as the system says. */
 TARN_API int tarn_open(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg);
 
 /* tarn_open_fd - attach the segment behind a descriptor (received over a socket, inherited, or of /proc/PID/fd).
- * flags: 0 or TARN_RDONLY. The descriptor stays the caller's, who may close it. Errors as tarn_open, and -EBADF. */
+ * flags: of TARN_RDONLY, TARN_FOREIGN. The descriptor stays the caller's, who may close it. Errors as tarn_open, and -EBADF. */
 TARN_API int tarn_open_fd(int fd, unsigned flags, tarn **ret_seg);
 
 /* tarn_close - give the handle up; the last of a process's counted handles unmaps. NULL is nothing, and 0.
@@ -124,13 +129,14 @@ TARN_API int tarn_unlink(const char *url);
  * name (memfd:, anon:, opened by descriptor) is current unless marked unlinked. */
 TARN_API int tarn_current(tarn *seg);
 
-/* tarn_fd - the descriptor of the backing, open as long as the handle, to pass on; do not close it, do not write to it. */
+/* tarn_fd - the descriptor of the backing, open as long as the handle, to pass on; do not close it, do not write to it. -1: it has none
+ * (sysv:). */
 TARN_API int tarn_fd(tarn *seg);
 
 /* What tarn_stat tells. Counts are a snapshot, taken without locks. */
 struct tarn_stat {
     uint8_t uuid[16];          /* of this creation */
-    char backing[8];           /* "posix", "memfd", "anon" */
+    char backing[8];           /* "posix", "sysv", "memfd", "anon" */
     uint32_t version, options; /* of the layout */
     uint32_t mode, uid, gid;   /* of the backing */
     uint32_t unlinked;         /* its name was removed */
@@ -145,7 +151,8 @@ struct tarn_stat {
 };
 TARN_API int tarn_stat(tarn *seg, struct tarn_stat *ret_stat);
 
-/* tarn_participants - call back for each record in use. state: 'l' live, 'd' dead. waits: ref of the mutex it waits for, or 0.
+/* tarn_participants - call back for each record in use. state: 'l' live, 'd' dead, 'u' dead by the kernel's word, which is not enough (of another
+ * PID namespace, where the backing has no descriptors: sysv:): its own namespace's must recover it. waits: ref of the mutex it waits for, or 0.
  * A positive or negative result of the callback ends the walk and is returned. */
 struct tarn_participant {
     uint32_t id, pid, tid;

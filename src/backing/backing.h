@@ -1,38 +1,78 @@
-/* backing/backing.h - what holds a segment's bytes: one table of functions for each scheme of a URL.
+/* backing/backing.h - what holds a segment's bytes: one table of functions for each scheme of a URL, one for each way of keeping bytes.
  *
- * A backing knows names and files, and nothing of what is in them. Functions return 0 or a negative errno with tarn_error() set,
- * but for -ENOENT of open and look and -EEXIST of publish, which are for the caller to speak of. */
+ * A backing knows names and objects, and of what is in them only this: the first eight bytes are 0 until it is whole. Functions return 0 or a
+ * negative errno; those of struct backing with tarn_error() set, but for -ENOENT of open and look, and -EEXIST and -EAGAIN of making, which
+ * are for the caller to speak of; those of struct keeping leave all the speaking to the caller. */
 #ifndef TARN_BACKING_BACKING_H
 #define TARN_BACKING_BACKING_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/stat.h>
 
-/* A file that is being made. Private memory; nobody else sees the file's name, if any, as a segment's. */
+#include "os/os.h"
+
+/* What the kernel knows of an object now. */
+struct facts {
+    uint64_t device, inode; /* which it is */
+    uint64_t size;          /* bytes that may be mapped */
+    uint32_t mode, uid, gid;
+    uint32_t links; /* names; a memory file counts none, shared memory one until it is removed */
+    bool bytes;     /* it has bytes to map: no directory, FIFO, device */
+};
+
+/* How bytes are kept: in a file (of any file system, or of none), or as System V shared memory. */
+struct keeping {
+    int (*facts)(const struct object *o, struct facts *ret);
+    int64_t (*read)(const struct object *o, void *to, size_t size, uint64_t offset); /* as os_read_at */
+    /* From offset (whole pages) on; System V maps all of it, and *ret_at is where offset is. As os_map. */
+    int (*map)(const struct object *o, uint64_t offset, uint64_t size, const struct os_place *p, void **ret_at);
+    void (*unmap)(void *at, uint64_t offset, uint64_t size);
+    /* As os_commit. base: where byte 0 is mapped, writable */
+    int (*commit)(const struct object *o, void *base, uint64_t offset, uint64_t size);
+    int (*set_mode)(const struct object *o, uint32_t mode);
+    int (*set_owner)(const struct object *o, uint32_t uid, uint32_t gid); /* UINT32_MAX: as it is */
+    void (*close)(struct object *o);
+};
+extern const struct keeping descriptor_keeping, sysv_keeping;
+struct stat;
+struct facts descriptor_facts_of(const struct stat *st);
+
+/* What is to be made. */
+struct demand {
+    uint64_t size; /* bytes it may become, whole pages */
+    uint32_t mode;
+    uint32_t sum; /* of all that makers must agree on */
+};
+
+/* An object that is being made. Private memory; nobody else sees it as a segment. */
 struct making {
-    int fd;             /* open for reading and writing */
-    char temporary[32]; /* its name until it is published; "": it has none */
+    struct object object;
+    char temporary[32];    /* linked.c: its name until it is published; "": it has none */
+    pthread_mutex_t *door; /* sysv.c: of the object, locked */
+    bool fresh;            /* sysv.c: this process made the id, and nobody else can have begun in it */
 };
 
 struct backing {
     const char *name; /* the URL's scheme; up to 7 bytes: it stands in the header */
     bool named;       /* others can open it by its name. If not: open, look and unlink are NULL */
+    const struct keeping *keeping;
 
     int (*check)(const char *url, const char *name); /* is this a name? -EINVAL, -ENAMETOOLONG */
-    int (*create)(const char *name, struct making *ret);
-    /* Commit point: from here on the name leads to the file. -EEXIST: to another. The descriptor stays open either way. */
+    int (*create)(const char *name, const struct demand *demand, struct making *ret);
+    /* It is mapped at base; alone in it until publish or discard. NULL: nobody else can be in it. -EEXIST: somebody has made it meanwhile.
+     * -EAGAIN: it is to be begun anew, for it was removed. */
+    int (*enter)(const char *name, struct making *m, void *base, pthread_mutex_t *door);
+    /* Commit point of files: from here on the name leads to it. (Of shared memory: the store of its first word, before.) -EEXIST: to another.
+     * The object stays open either way. */
     int (*publish)(const char *name, struct making *m);
-    void (*discard)(struct making *m); /* of what was not published; closes the descriptor */
+    void (*discard)(const char *name, struct making *m); /* of what was not published; closes the object */
 
-    int (*open)(const char *name, bool readonly, int *ret_fd);
-    int (*look)(const char *name, struct stat *ret);
+    int (*open)(const char *name, bool readonly, struct object *ret);
+    int (*look)(const char *name, struct facts *ret);
     int (*unlink)(const char *name);
-
-    int (*commit)(int fd, uint64_t offset, uint64_t size); /* as os_commit; says nothing to tarn_error */
 };
 
-extern const struct backing posix_backing, memfd_backing, anon_backing;
+extern const struct backing posix_backing, memfd_backing, anon_backing, sysv_backing, sysv_private_backing;
 
 /* ---- url.c ---- */
 
@@ -42,9 +82,5 @@ struct url {
 };
 /* -EINVAL, -ENAMETOOLONG, naming what is wrong. */
 int url_parse(const char *url, struct url *ret_url);
-
-/* ---- posix.c: for tests ---- */
-
-extern bool posix_without_tmpfile; /* as if the directory could not make files without a name */
 
 #endif

@@ -32,47 +32,50 @@ static int create(const char *label, struct making *ret)
     int fd = os_memfd(label);
     if (fd < 0)
         return fail(fd, "memfd \"%s\" cannot be made: %s", label, strerror(-fd));
-    *ret = (struct making){.fd = fd};
+    *ret = (struct making){.object = {.fd = fd, .shm = -1}};
     return 0;
 }
 
-static int memfd_create_file(const char *name, struct making *ret)
+static int memfd_create_file(const char *name, const struct demand *demand, struct making *ret)
 {
+    (void)demand;
     return create(name, ret);
 }
 
-static int anon_create_file(const char *name, struct making *ret)
+static int anon_create_file(const char *name, const struct demand *demand, struct making *ret)
 {
     (void)name;
+    (void)demand;
     return create("tarn", ret);
 }
 
 static int memfd_publish(const char *name, struct making *m)
 {
-    int error = os_seal(m->fd);
+    int error = os_seal(m->object.fd);
     return error < 0 ? fail(error, "memfd \"%s\" cannot be sealed against shrinking: %s", name, strerror(-error))
                      : 0;
 }
 
-static void memfd_discard(struct making *m)
+static void memfd_discard(const char *name, struct making *m)
 {
-    close(m->fd);
+    (void)name;
+    close(m->object.fd);
 }
 
 const struct backing memfd_backing = {
     .name = "memfd",
+    .keeping = &descriptor_keeping,
     .check = memfd_check,
     .create = memfd_create_file,
     .publish = memfd_publish,
     .discard = memfd_discard,
-    .commit = os_commit,
 };
 
 const struct backing anon_backing = {
     .name = "anon",
+    .keeping = &descriptor_keeping,
     .check = anon_check,
     .create = anon_create_file,
     .publish = memfd_publish,
     .discard = memfd_discard,
-    .commit = os_commit,
 };

@@ -107,9 +107,10 @@ int os_room(int fd, uint64_t *ret_free, uint64_t *ret_total)
 
 /* ---- byte locks ---- */
 
-static int byte_lock(int fd, int command, short kind, uint32_t index, short *ret_kind)
+static int byte_lock(int fd, int command, short kind, uint32_t index, uint32_t count, short *ret_kind)
 {
-    struct flock lock = {.l_type = kind, .l_whence = SEEK_SET, .l_start = BYTE_LOCKS + (off_t)index, .l_len = 1};
+    struct flock lock = {
+        .l_type = kind, .l_whence = SEEK_SET, .l_start = BYTE_LOCKS + (off_t)index, .l_len = (off_t)count};
     int done;
     do
         done = fcntl(fd, command, &lock);
@@ -123,17 +124,28 @@ static int byte_lock(int fd, int command, short kind, uint32_t index, short *ret
 
 int os_byte_lock(int fd, uint32_t index)
 {
-    return byte_lock(fd, F_OFD_SETLK, F_WRLCK, index, NULL);
+    return byte_lock(fd, F_OFD_SETLK, F_WRLCK, index, 1, NULL);
+}
+
+int os_byte_lock_read(int fd, uint32_t index)
+{
+    return byte_lock(fd, F_OFD_SETLK, F_RDLCK, index, 1, NULL);
 }
 
 int os_byte_unlock(int fd, uint32_t index)
 {
-    return byte_lock(fd, F_OFD_SETLK, F_UNLCK, index, NULL);
+    return byte_lock(fd, F_OFD_SETLK, F_UNLCK, index, 1, NULL);
 }
 
 int os_byte_holder(int fd, uint32_t index)
 {
+    return os_byte_range_holder(fd, index, 1, true);
+}
+
+/* Asking for a read lock, only locks for writing are in the way. */
+int os_byte_range_holder(int fd, uint32_t index, uint32_t count, bool readers)
+{
     short kind = F_UNLCK;
-    int error = byte_lock(fd, F_OFD_GETLK, F_WRLCK, index, &kind);
+    int error = byte_lock(fd, F_OFD_GETLK, readers ? F_WRLCK : F_RDLCK, index, count, &kind);
     return error < 0 ? error : kind;
 }

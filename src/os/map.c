@@ -2,8 +2,20 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MAP_FIXED_NOREPLACE /* Linux 4.17 */
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 #ifndef MADV_WIPEONFORK /* Linux 4.14 */
 #define MADV_WIPEONFORK 18
@@ -14,17 +26,30 @@ size_t os_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-int os_map(int fd, uint64_t size, bool writable, void **ret_base)
+static int protection(const struct os_place *place)
+{
+    if (place->unreadable)
+        return PROT_NONE;
+    return PROT_READ | (place->writable ? PROT_WRITE : 0) | (place->executable ? PROT_EXEC : 0);
+}
+
+int os_map(int fd, uint64_t offset, uint64_t size, const struct os_place *place, void **ret_base)
 {
     if (size != (size_t)size)
         return -ENOMEM;
     /* NORESERVE: the limit is address space, not memory; what is committed was committed in the file. */
-    void *base =
-        mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    int flags = (place->private ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE |
+                (place->address ? MAP_FIXED_NOREPLACE : 0);
+    void *base = mmap(place->address, size, protection(place), flags, fd, (off_t)offset);
     if (base == MAP_FAILED)
         return -errno;
+    if (place->address && base != place->address) { /* a kernel before 4.17 took the address for a wish */
+        munmap(base, size);
+        return -EEXIST;
+    }
     /* A core dump delays the kernel's notice of a death by the time it takes to write. Failing here costs only that. */
-    (void)madvise(base, size, MADV_DONTDUMP);
+    if (!place->dumped)
+        (void)madvise(base, size, MADV_DONTDUMP);
     *ret_base = base;
     return 0;
 }
@@ -32,6 +57,35 @@ int os_map(int fd, uint64_t size, bool writable, void **ret_base)
 void os_unmap(void *base, uint64_t size)
 {
     munmap(base, size);
+}
+
+void os_neighbour(const void *address, uint64_t size, char *ret_text, size_t room)
+{
+    char line[512];
+    uint64_t from = (uintptr_t)address, begin, end;
+    FILE *f = fopen("/proc/self/maps", "re");
+    *ret_text = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64, &begin, &end) == 2 && begin < from + size && end > from) {
+            line[strcspn(line, "\n")] = 0;
+            snprintf(ret_text, room, "%s", line);
+            break;
+        }
+    if (f)
+        fclose(f);
+}
+
+int os_populate(void *address, uint64_t size, bool writable)
+{
+    while (madvise(address, size, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) != 0)
+        if (errno != EINTR && errno != EAGAIN)
+            return -errno;
+    return 0;
+}
+
+int os_lock_memory(void *address, uint64_t size)
+{
+    return syscall(SYS_mlock2, address, size, 1 /* MLOCK_ONFAULT */) != 0 ? -errno : 0;
 }
 
 static size_t whole_pages(size_t size)

@@ -24,14 +24,34 @@ static inline void os_cancel_restore(int old)
     pthread_setcancelstate(old, &old);
 }
 
+/* What a handle holds on to: a descriptor, or the id of System V shared memory; the other one is -1. */
+struct object {
+    int fd, shm;
+};
+
 /* ---- map.c ---- */
 
 size_t os_page_size(void);
 
-/* Map bytes [0, size) of a file shared, though it may end before that: what lies beyond its end must not be touched until it has
- * grown. Left out of core dumps. -ENOMEM: no address space. */
-int os_map(int fd, uint64_t size, bool writable, void **ret_base);
+/* How bytes are to be mapped. */
+struct os_place {
+    void *address;                      /* there and nowhere else (page aligned), or NULL: anywhere */
+    bool writable, executable, private; /* private: what is written is this process's alone */
+    bool unreadable;                    /* neither read nor written: for TARN_RAW only */
+    bool dumped;                        /* in core dumps, too */
+};
+
+/* Map bytes [offset, offset + size) of a file shared, though it may end before that: what lies beyond its end must not be touched until it has
+ * grown. -ENOMEM: no address space. -EEXIST: something is at the address already (see os_neighbour). */
+int os_map(int fd, uint64_t offset, uint64_t size, const struct os_place *place, void **ret_base);
 void os_unmap(void *base, uint64_t size);
+/* What the process has mapped in [address, address + size): the first line of /proc/self/maps, without its newline; "" if nothing, or no /proc. */
+void os_neighbour(const void *address, uint64_t size, char *ret_text, size_t room);
+/* Have the pages of [address, address + size) there: as after a write (or a read) of each. -ENOMEM; -EFAULT: the backing has no room; -EINVAL:
+ * a kernel before Linux 5.14. May be interrupted only by death. */
+int os_populate(void *address, uint64_t size, bool writable);
+/* Pages of the range stay in memory from their first use on. -ENOMEM, -EPERM: RLIMIT_MEMLOCK. */
+int os_lock_memory(void *address, uint64_t size);
 
 /* Zeroed private memory (rounded up to pages) that a forked child finds zeroed again. NULL: none. */
 void *os_wipe_page(size_t size);
@@ -57,19 +77,52 @@ int os_write_at(int fd, const void *from, size_t size, uint64_t offset);
 /* Bytes free to this user in the file system, and all. Both 0: it has no limit of its own. */
 int os_room(int fd, uint64_t *ret_free, uint64_t *ret_total);
 
+/* ---- shm.c: System V ---- */
+
+#define OS_SHM_DEVICE                                                                                        \
+    UINT64_MAX /* no file's: an id and this are to shared memory what inode and device are to a file */
+#define OS_SHM_PRIVATE 0 /* the key of those that have none */
+
+struct os_shm {
+    uint64_t size; /* bytes, as asked for */
+    uint32_t mode, uid, gid, creator_uid;
+    uint32_t creator_pid, attached; /* in this PID namespace, or 0; how many have it mapped */
+    bool removed;                   /* marked: gone when its last user is */
+};
+/* A fresh one, zeroed, of which no page is there yet nor accounted for. -EEXIST, -ENOSPC (shmmni, shmall), -EINVAL (shmmax). */
+int os_shm_create(int32_t key, uint64_t size, uint32_t mode, int *ret_id);
+int os_shm_find(int32_t key, int *ret_id); /* asks for no right on it. -ENOENT */
+int os_shm_stat(int id, struct os_shm *ret);
+/* What /proc/sysvipc/shm tells everybody, also who has no right on it (of `removed` it does not know). -ENOENT: not in it, or no /proc. */
+int os_shm_listed(int id, struct os_shm *ret);
+int os_shm_set(int id, const uint32_t *mode, const uint32_t *uid, const uint32_t *gid); /* NULL: as it is */
+int os_shm_remove(int id);
+/* All of it. -EEXIST as os_map; -EIDRM, -EINVAL: there is no such id any more. */
+int os_shm_map(int id, const struct os_place *place, void **ret_base);
+void os_shm_unmap(void *base);
+/* A limit of the system: "shmmax" (bytes), "shmall" (pages), "shmmni" (segments); UINT64_MAX if not to be known. */
+uint64_t os_shm_limit(const char *name);
+
 /* Byte locks by open file description: given up when the last descriptor of that is closed, in a forked child too. They stand
  * beyond anything a segment can hold. */
-#define OS_BYTE_MAKER 0x40000000u         /* index: of a file that is being made; participants' are below */
+#define OS_BYTE_MAKER 0x40000000u   /* index: of a file that is being made; participants' are below */
+#define OS_BYTE_CREATOR 0x40000001u /* its creator has it as long as it lives */
+#define OS_BYTE_DOOR 0x40000002u    /* who puts a file right after a reboot or a copy */
+#define OS_BYTE_USER 0x50000000u    /* this, and as many as OS_USERS from it on: one an attachment */
+#define OS_USERS 0x10000u
 int os_byte_lock(int fd, uint32_t index); /* for writing, not waiting. -EAGAIN: another description holds it */
 int os_byte_unlock(int fd, uint32_t index);
+int os_byte_lock_read(int fd, uint32_t index); /* for reading: the descriptor need not be open for writing */
 int os_byte_holder(int fd, uint32_t index); /* what another description holds: F_UNLCK, F_RDLCK or F_WRLCK */
+/* What other descriptions hold on any of `count` bytes from index on; readers: locks for reading count, too. */
+int os_byte_range_holder(int fd, uint32_t index, uint32_t count, bool readers);
 
 /* ---- proc.c ---- */
 
 int os_random(void *to, size_t size);
 /* Of this boot of the machine; zeros if it cannot be known. */
 void os_boot_id(uint8_t ret_id[16]);
-/* When the thread began, in clock ticks since boot. -ENOENT (or -ESRCH): there is none, or no /proc. */
+/* When the thread began, in clock ticks since boot. -ENOENT (or -ESRCH): there is none that runs, or no /proc. */
 int os_start_time(uint32_t pid, uint32_t tid, uint64_t *ret_ticks);
 /* Inode of this process's PID namespace, or 0. */
 uint64_t os_pid_namespace(void);

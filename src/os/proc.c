@@ -65,6 +65,8 @@ int os_start_time(uint32_t pid, uint32_t tid, uint64_t *ret_ticks)
         return (int)n;
     /* "pid (comm) state ppid ...": comm may hold spaces and parentheses, so begin after the last one. Field 22 is the start. */
     char *at = strrchr(text, ')');
+    if (at && (at[2] == 'Z' || at[2] == 'X')) /* it runs no more, though nobody has reaped it */
+        return -ESRCH;
     for (int field = 2; at && field < 22; field++)
         if ((at = strchr(at, ' ')))
             at++;

@@ -47,18 +47,30 @@ void records_create(struct tarn *seg)
 
 /* ---- fate ---- */
 
-/* A claimless record whose liveness word is locked: dead only on evidence. What cannot be read, or was not, tells nothing. */
-static bool claimless_lives(struct record *r)
+/* Does the thread of a claimless record run? 1, 0; -1: that cannot be known from here. */
+static int claimless_runs(struct record *r)
 {
     uint64_t began = load64(&r->start_time), namespace = os_pid_namespace(), start;
     uint32_t pid = load32(&r->pid), tid = load32(&r->tid);
     if (!began || !namespace || load64(&r->pid_namespace) != namespace)
-        return true;
+        return -1;
     int cancel = os_cancel_off(), e = os_start_time(pid, tid, &start);
     os_cancel_restore(cancel);
     if (e == 0)
         return start == began;
-    return tgkill((pid_t)pid, (pid_t)tid, 0) == 0 || errno != ESRCH;
+    if (e == -ESRCH) /* a zombie */
+        return 0;
+    return tgkill((pid_t)pid, (pid_t)tid, 0) == 0 || errno != ESRCH ? -1 : 0;
+}
+
+/* Is a claimless record's thread alive? Without a byte lock the liveness word alone tells less. One that is locked may be of the dead (an exec): dead
+ * on evidence only. One that is not: a claimant of another PID namespace, with the same thread id, who was killed while trying this
+ * lock, would have flipped the word of the living; so it tells only while all are of one namespace, and else on evidence. */
+static bool claimless_lives(struct tarn *seg, struct record *r, bool locked, bool witness)
+{
+    if (locked)
+        return !witness || claimless_runs(r) != 0;
+    return load32(&participants_of(seg)->mixed) && claimless_runs(r) != 0;
 }
 
 /* The generation is read again after the liveness word: a record that was left and claimed anew in between is nobody's we know. */
@@ -73,14 +85,19 @@ static enum fate judge(struct tarn *seg, uint32_t id, bool witness)
     if (load32(&r->generation) != ID_GENERATION(id) || load32(&r->state) == RECORD_FREE)
         return GONE;
     locked = liveness_locked(load32(liveness_word(r)));
-    if (locked && load32(&r->claimless)) {
-        if (witness)
-            locked = claimless_lives(r);
-    } else if (locked && witness && !seg->readonly)
-        locked = os_byte_holder(seg->fd, index) != F_UNLCK;
+    if (load32(&r->claimless))
+        locked = claimless_lives(seg, r, locked, witness);
+    else if (locked && witness && !seg->readonly)
+        locked = os_byte_holder(seg->object.fd, index) != F_UNLCK;
     if (load32(&r->generation) != ID_GENERATION(id) || load32(&r->state) == RECORD_FREE)
         return GONE;
     return locked ? ALIVE : FALLEN;
+}
+
+bool fate_is_doubtful(struct tarn *seg, uint32_t id)
+{
+    struct record *r = record_at(seg, ID_INDEX(id));
+    return !liveness_locked(load32(liveness_word(r))) && judge(seg, id, true) == ALIVE;
 }
 
 enum fate fate_quick(struct tarn *seg, uint32_t id)
@@ -108,11 +125,22 @@ bool record_any_dead(struct tarn *seg)
 static int claim_descriptor(struct tarn *seg)
 {
     if (seg->claim_fd < 0 && !seg->claimless) {
-        seg->claim_fd = os_reopen(seg->fd, O_RDWR | O_CLOEXEC);
+        seg->claim_fd = os_reopen(seg->object.fd, O_RDWR | O_CLOEXEC);
         if (seg->claim_fd < 0)
             seg->claimless = true;
     }
     return seg->claim_fd;
+}
+
+/* Before the liveness word of a record without a byte lock is touched: see claimless_lives. */
+static void note_namespace(struct tarn *seg)
+{
+    struct participants *shared = participants_of(seg);
+    uint64_t mine = os_pid_namespace(), first = load64(&shared->pid_namespace);
+    if (mine && !first && swap64(&shared->pid_namespace, &first, mine))
+        return;
+    if ((!mine || first != mine) && !load32(&shared->mixed))
+        exchange32(&shared->mixed, 1);
 }
 
 static int lock_byte(struct tarn *seg, uint32_t index, bool *ret_claimless)
@@ -141,6 +169,8 @@ static int claim_one(struct self *s, uint32_t index, bool from_dead)
     if ((load32(&r->state) != RECORD_FREE && !from_dead) || liveness_locked(load32(liveness_word(r))) ||
         lock_byte(seg, index, &claimless))
         return -EAGAIN;
+    if (claimless)
+        note_namespace(seg);
     if ((load32(&r->state) != RECORD_FREE && !from_dead) || liveness_locked(load32(liveness_word(r))))
         goto taken;
     e = pthread_mutex_trylock(liveness_mutex(r));

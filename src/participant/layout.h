@@ -99,13 +99,16 @@ _Static_assert(sizeof(struct extent) == 16, "extent layout");
 struct participants {
     uint32_t bell __attribute__((aligned(128))); /* 0 for ever: the kernel wakes a sleeper on it when a thread in a slow path dies */
     uint32_t bell_all; /* 0 for ever: who was woken on the bell wakes all sleepers on this one, who wake nobody */
-    uint32_t reserved0[14];
+    uint64_t pid_namespace; /* of the first claimant of a claimless record, who stores it by compare-and-swap */
+    uint32_t mixed; /* 1: one of another namespace (or of an unknown one) came, before it touched a liveness word */
+    uint32_t reserved0[11];
     uint64_t epoch __attribute__((aligned(64))); /* counted up by reclaimers; read-only attachments validate by it */
     uint32_t orphans;                            /* hint: spans of the departed may be there */
     uint32_t reserved1[13];
     uint64_t reserved2[16];
 };
 _Static_assert(sizeof(struct participants) == 256, "participants layout");
+_Static_assert(offsetof(struct participants, pid_namespace) == 8, "participants layout");
 _Static_assert(offsetof(struct participants, epoch) == 64, "participants layout");
 
 #endif

@@ -71,6 +71,9 @@ static inline uint64_t *record_log(const struct tarn *seg, struct record *r)
 /* What is known of an identity. GONE: its record has been recovered, or left, since. */
 enum fate { GONE, ALIVE, FALLEN };
 enum fate fate_of(struct tarn *seg, uint32_t id);
+/* Its liveness word says that it is dead, but it is of another PID namespace and has no second witness: it counts as alive until somebody of its own
+ * comes. */
+bool fate_is_doubtful(struct tarn *seg, uint32_t id);
 /* The same by liveness word and generation alone, without the second witness: for hot paths. */
 enum fate fate_quick(struct tarn *seg, uint32_t id);
 

@@ -266,7 +266,7 @@ int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, v
         p.id = id;
         p.pid = r->pid;
         p.tid = r->tid;
-        p.state = fate == ALIVE ? 'l' : 'd';
+        p.state = fate != ALIVE ? 'd' : fate_is_doubtful(seg, id) ? 'u' : 'l';
         p.section_open = JOURNAL_STATE(load64(&r->journal)) == JOURNAL_OPEN;
         p.claimless = r->claimless != 0;
         p.waits = load64(&r->waits) & SLOT_OFFSET;

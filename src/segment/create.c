@@ -1,14 +1,13 @@
-/* segment/create.c - making a segment: options into a plan, a plan into a file, the file under its name.
+/* segment/create.c - making a segment: options into a plan, a plan into an object, the object under its name.
  *
- * Order: file; memory committed; mode; stamp and the floors' first words; this process attached; name. The name is the commit point: before it
- * nobody sees anything, and whatever stops us leaves nothing (see the backings). The mode is set on the file itself, for the umask is not to apply
- * to what was asked for. */
+ * Order: object; mapped; memory committed; mode; stamp and the floors' first words; this process attached; the stamp's first word; name. The name is
+ * the commit point (of System V the first word, inside a lock among makers: there the name is given before): before it nobody sees anything, and
+ * whatever stops us leaves nothing (see the backings). The mode is set on the file itself, for the umask is not to apply to what was asked
+ * for. */
 #include "segment/lifecycle.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "os/os.h"
 
@@ -87,15 +86,15 @@ int plan_make(const struct tarn_options *options, struct plan *ret)
 }
 
 /* Header, participants and names wholly; side tables and data as far as they are wanted now. */
-static int commit_zones(const char *what, const struct url *url, const struct plan *plan, int fd)
+static int commit_zones(const char *what, const struct tarn *seg, const struct plan *plan)
 {
     const struct geometry *g = &plan->geometry;
     uint64_t side = (uint64_t)g->side_size * (plan->initial >> g->span_shift);
     int error = cgroup_allows(what, g->zone[ZONE_SIDE] + side + plan->initial);
-    if (error < 0 || (error = commit_range(what, url->backing, fd, 0, g->zone[ZONE_SIDE])) < 0 ||
-        (error = commit_range(what, url->backing, fd, g->zone[ZONE_SIDE], side)) < 0)
+    if (error < 0 || (error = commit_range(what, seg, 0, g->zone[ZONE_SIDE])) < 0 ||
+        (error = commit_range(what, seg, g->zone[ZONE_SIDE], side)) < 0)
         return error;
-    return commit_range(what, url->backing, fd, g->zone[ZONE_DATA], plan->initial);
+    return commit_range(what, seg, g->zone[ZONE_DATA], plan->initial);
 }
 
 static int fill(const char *what, struct tarn *seg, const struct url *url, const struct plan *plan)
@@ -104,7 +103,7 @@ static int fill(const char *what, struct tarn *seg, const struct url *url, const
     int error = os_random(h->uuid, sizeof h->uuid);
     if (error < 0)
         return fail(error, "%s: no random bytes for its uuid: %s", what, strerror(-error));
-    stamp_write(h, &plan->geometry, url->backing->name);
+    stamp_write(h, &plan->geometry, url->backing);
     __atomic_store_n(&h->committed, plan->initial, __ATOMIC_RELEASE);
     for (const struct floor *const *f = tarn_floors; *f; f++)
         if ((*f)->create)
@@ -112,45 +111,62 @@ static int fill(const char *what, struct tarn *seg, const struct url *url, const
     return 0;
 }
 
-/* Of a file nobody sees yet, a handle that is filled and attached. On failure the descriptor is still open. */
-static int furnish(const char *what, const struct url *url, const struct plan *plan, int fd, struct tarn **ret)
+/* What makers of one segment must agree on, as a number. */
+static uint32_t sum_of(const struct plan *plan)
 {
-    struct tarn *seg;
-    int error = commit_zones(what, url, plan, fd);
+    const struct geometry *g = &plan->geometry;
+    uint64_t sum = SEGMENT_VERSION;
+    const uint64_t all[] = {g->span_size, g->record_size, g->records, g->limit,
+                            g->options,   plan->initial,  plan->mode};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        sum = (sum ^ all[i]) * UINT64_C(0x9e3779b97f4a7c15) ^ sum >> 29;
+    return (uint32_t)(sum >> 32);
+}
+
+/* In an object that is mapped, and that nobody sees yet. */
+static int furnish(const char *what, const struct url *url, const struct plan *plan, struct tarn *seg)
+{
+    int error = commit_zones(what, seg, plan);
     if (error < 0)
         return error;
-    if (fchmod(fd, plan->mode) != 0)
-        return fail(-errno, "%s: its mode cannot be set to %04o: %s", what, plan->mode, strerror(errno));
-    if ((error = handle_map(what, fd, &plan->geometry, false, url->backing, &seg)) < 0)
+    if ((error = seg->keeping->set_mode(&seg->object, plan->mode)) < 0)
+        return fail(error, "%s: its mode cannot be set to %04o: %s", what, plan->mode, strerror(-error));
+    if ((error = fill(what, seg, url, plan)) < 0 || (error = handle_attach(seg)) < 0)
         return error;
-    if ((error = fill(what, seg, url, plan)) < 0 || (error = handle_attach(seg)) < 0) {
-        seg->fd = -1; /* the maker's still */
-        handle_free(seg);
-        return error;
-    }
-    *ret = seg;
+    stamp_publish(header_of(seg));
     return 0;
 }
 
-int segment_make(const char *what, const struct url *url, const struct plan *plan, struct tarn **ret_seg)
+int segment_make(const char *what, const struct url *url, const struct plan *plan,
+                 const struct attaching *how, struct tarn **ret_seg)
 {
+    const struct backing *b = url->backing;
+    const struct demand demand = {.size = plan->geometry.end, .mode = plan->mode, .sum = sum_of(plan)};
     struct making making;
     struct tarn *seg = NULL;
-    int error = url->backing->create(url->name, &making);
+    bool attached = false;
+    int error = b->create(url->name, &demand, &making);
     if (error < 0)
         return error;
-    error = furnish(what, url, plan, making.fd, &seg);
+    error = handle_map(what, &making.object, &plan->geometry, how, b, &seg);
+    if (error == 0 && b->enter)
+        error = b->enter(url->name, &making, seg->base, (pthread_mutex_t *)(void *)header_of(seg)->door);
+    if (error == 0) {
+        error = furnish(what, url, plan, seg);
+        attached = error == 0;
+    }
     if (error == 0)
-        error = url->backing->publish(url->name, &making);
+        error = b->publish(url->name, &making);
     if (error == 0) {
         *ret_seg = seg;
         return 0;
     }
+    b->discard(url->name, &making); /* while it is mapped: the door is in it */
     if (seg) {
-        seg->fd = -1;
-        handle_detach(seg);
+        seg->object = (struct object){-1, -1}; /* closed */
+        if (attached)
+            handle_detach(seg);
         handle_free(seg);
     }
-    url->backing->discard(&making);
     return error;
 }

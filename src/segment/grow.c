@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "os/os.h"
 
@@ -20,10 +19,10 @@
 
 /* ---- committing, in words ---- */
 
-static int no_room(const char *what, int fd, uint64_t size)
+static int no_room(const char *what, const struct object *o, uint64_t size)
 {
     uint64_t room = 0, total = 0;
-    if (os_room(fd, &room, &total) == 0 && total)
+    if (o->fd >= 0 && os_room(o->fd, &room, &total) == 0 && total)
         return fail(-ENOSPC,
                     "%s: no room for %llu more bytes: the file system that holds it has %llu bytes, %llu of "
                     "them free: make that bigger, "
@@ -33,12 +32,12 @@ static int no_room(const char *what, int fd, uint64_t size)
                 (unsigned long long)size);
 }
 
-int commit_range(const char *what, const struct backing *backing, int fd, uint64_t offset, uint64_t size)
+int commit_range(const char *what, const struct tarn *seg, uint64_t offset, uint64_t size)
 {
-    int error = size == 0 ? 0 : backing ? backing->commit(fd, offset, size) : os_commit(fd, offset, size);
+    int error = size == 0 ? 0 : seg->keeping->commit(&seg->object, seg->base, offset, size);
     switch (error) {
     case 0: return 0;
-    case -ENOSPC: return no_room(what, fd, size);
+    case -ENOSPC: return no_room(what, &seg->object, size);
     case -EDQUOT:
         return fail(-ENOSPC, "%s: no room for %llu more bytes: this user's quota is used up", what,
                     (unsigned long long)size);
@@ -50,7 +49,12 @@ int commit_range(const char *what, const struct backing *backing, int fd, uint64
             what, (unsigned long long)(offset + size), (unsigned long long)os_process_limit(RLIMIT_FSIZE));
     case -EPERM: return fail(-ENOSPC, "%s: sealed against growing", what);
     case -EOPNOTSUPP:
-        return fail(error, "%s: its file system cannot commit memory beforehand (fallocate)", what);
+        return fail(
+            error,
+            seg->object.fd >= 0
+                ? "%s: its file system cannot commit memory beforehand (fallocate)"
+                : "%s: this kernel cannot commit memory beforehand: MADV_POPULATE_WRITE came with Linux 5.14",
+            what);
     default:
         return fail(error, "%s: %llu bytes cannot be committed: %s", what, (unsigned long long)size,
                     strerror(-error));
@@ -73,11 +77,11 @@ int cgroup_allows(const char *what, uint64_t size)
 uint64_t committed_checked(const struct tarn *seg, uint64_t committed)
 {
     uint64_t data = seg->geometry.zone[ZONE_DATA], backed = __atomic_load_n(&seg->backed, __ATOMIC_RELAXED);
-    struct stat st;
+    struct facts f;
     if (committed > seg->geometry.limit)
         committed = seg->geometry.limit;
-    if (committed > backed && fstat(seg->fd, &st) == 0 && (uint64_t)st.st_size > data + backed) {
-        backed = (uint64_t)st.st_size - data;
+    if (committed > backed && seg->keeping->facts(&seg->object, &f) == 0 && f.size > data + backed) {
+        backed = f.size - data;
         __atomic_store_n((uint64_t *)&seg->backed, backed, __ATOMIC_RELAXED);
     }
     return committed < backed ? committed : backed;
@@ -98,9 +102,8 @@ static int commit_spans(struct tarn *seg, uint64_t from, uint64_t bytes)
     uint64_t side_bytes = (bytes >> g->span_shift) * g->side_size;
     int error = cgroup_allows(handle_name(seg), bytes + side_bytes);
     if (error == 0)
-        error = commit_range(handle_name(seg), seg->backing, seg->fd, side, side_bytes);
-    return error < 0 ? error
-                     : commit_range(handle_name(seg), seg->backing, seg->fd, g->zone[ZONE_DATA] + from, bytes);
+        error = commit_range(handle_name(seg), seg, side, side_bytes);
+    return error < 0 ? error : commit_range(handle_name(seg), seg, g->zone[ZONE_DATA] + from, bytes);
 }
 
 /* Some more than asked, so that a growing segment asks seldom. */

@@ -14,18 +14,25 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC 0x0a0d6e7261740a1aull /* \x1a \n t a r n \r \n: a text-mode copy is seen */
-#define SEGMENT_VERSION 1u
+#define SEGMENT_VERSION 2u
 #define SEGMENT_BYTE_ORDER 0x01020304u
 
 enum segment_option { /* bits of segment_header.options */
                       SEGMENT_EXCHANGE_UNLOCK = 1,
-                      SEGMENT_UNINITIALIZED = 2 /* users' blocks are not cleared */
+                      SEGMENT_UNINITIALIZED = 2, /* users' blocks are not cleared */
+                      SEGMENT_SAME_ADDRESS = 4,  /* mapped at `address`, or not at all */
+                      SEGMENT_LOCKED = 8,        /* kept in memory by whoever attaches it */
+                      SEGMENT_DUMPED = 16,       /* in core dumps, too */
+                      SEGMENT_PREFAULTED = 32    /* mapped page by page when it is attached */
 };
+
+/* When a segment ends by itself */
+enum segment_lifetime { LIFETIME_UNLINKED, LIFETIME_USERS, LIFETIME_CREATOR, LIFETIMES };
 
 enum segment_zone { ZONE_PARTICIPANT, ZONE_NAME, ZONE_SIDE, ZONE_DATA, ZONES };
 
 struct segment_header {
-    uint64_t magic;
+    uint64_t magic; /* stored last by the maker: until then it is 0, and this no segment */
     uint32_t version;
     uint32_t byte_order;
     uint32_t word_size; /* sizeof(void *) of the maker */
@@ -40,25 +47,42 @@ struct segment_header {
     uint64_t zone[ZONES]; /* offsets, page aligned; the same that any build computes from the fields above */
     uint64_t created;     /* seconds since 1970 */
     uint8_t uuid[16];
-    uint8_t boot[16]; /* boot id at creation: for file: (later) */
+    uint64_t address;  /* SEGMENT_SAME_ADDRESS: where it is mapped; else 0 */
+    uint32_t lifetime; /* enum segment_lifetime */
+    uint32_t named;    /* 1: it has, or had, a name to be found by */
+    /* the process that made it: for LIFETIME_CREATOR */
+    uint64_t creator_start; /* clock ticks since boot */
+    uint64_t creator_namespace;
+    uint32_t creator_pid; /* in that PID namespace */
+    uint32_t reserved0;
     char backing[8];
-    uint64_t device, inode; /* of a file: (later), else 0 */
-    uint64_t reserved[12];
+    uint64_t reserved[11];
     uint64_t sum; /* of all bytes before: FNV-1a, 64 bits. Against accidents only */
 
     /* line 4: changed by whoever grows, by compare-and-swap */
     uint64_t committed __attribute__((aligned(64))); /* bytes of data space */
-    uint64_t reserved_grow[7];
+    uint64_t growth_limit; /* bytes of data space beyond which nobody grows it, if not 0: by tarn_set_limit, one store */
+    uint64_t reserved_grow[6];
     /* line 5: changed by tarn_unlink; by recoverers (counts, by atomic adds) */
     uint32_t unlinked __attribute__((aligned(64)));
-    uint32_t clean;     /* clean mark of file: (later) */
+    uint32_t reserved1;
     uint64_t recovered; /* participants recovered since creation */
     uint64_t undone;    /* open sections found and undone */
     uint64_t reserved_end[5];
+    /* line 6: the tenure of a file: on which boot, as which file it was last put right; its only opener writes */
+    uint8_t boot[16] __attribute__((aligned(64)));
+    uint64_t device, inode;
+    uint64_t clean; /* 1: nobody has written since all of it was on the disk */
+    uint64_t reserved_tenure[3];
+    /* line 7: the robust mutex of those who make System V shared memory into a segment: of constant image, see backing/sysv.c */
+    uint64_t door[5] __attribute__((aligned(64)));
+    uint64_t reserved_door[3];
 };
-_Static_assert(sizeof(struct segment_header) == 384, "header layout");
+_Static_assert(sizeof(struct segment_header) == 512, "header layout");
 _Static_assert(offsetof(struct segment_header, zone) == 56, "header layout");
 _Static_assert(offsetof(struct segment_header, sum) == 248, "header layout");
 _Static_assert(offsetof(struct segment_header, committed) == 256, "header layout");
+_Static_assert(offsetof(struct segment_header, boot) == 384, "header layout");
+_Static_assert(offsetof(struct segment_header, door) == 448, "header layout");
 
 #endif

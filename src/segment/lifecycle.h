@@ -7,10 +7,19 @@
 #include "backing/backing.h"
 #include "segment/segment.h"
 
+/* How a process wants a segment attached. Private memory. */
+struct attaching {
+    bool readonly;
+    bool foreign; /* of whatever owner */
+    bool shared;  /* its open file description is somebody else's too */
+};
+
 /* ---- stamp.c ---- */
 
-/* Write the stamp of a fresh segment; its uuid is there already. */
-void stamp_write(struct segment_header *h, const struct geometry *g, const char *backing);
+/* Write the stamp of a fresh segment, all but its first word; its uuid, address, lifetime and creator are there already. */
+void stamp_write(struct segment_header *h, const struct geometry *g, const struct backing *backing);
+/* The first word: from here on it is a segment. */
+void stamp_publish(struct segment_header *h);
 /* What its field `sum` must be. */
 uint64_t stamp_sum(const struct segment_header *h);
 
@@ -32,13 +41,14 @@ struct plan { /* options, checked, with the defaults filled in */
 int plan_make(const struct tarn_options *options, struct plan *ret);
 
 /* Make, fill in, attach and publish a segment, in this order. The handle is not listed yet. -EEXIST, without a sentence: the name
- * is taken. Under the lock of handles. */
-int segment_make(const char *what, const struct url *url, const struct plan *plan, struct tarn **ret_seg);
+ * is taken. -EAGAIN, likewise: look again. Under the lock of handles. */
+int segment_make(const char *what, const struct url *url, const struct plan *plan,
+                 const struct attaching *how, struct tarn **ret_seg);
 
 /* ---- grow.c ---- */
 
-/* Commit bytes of a backing, or say what was in the way. */
-int commit_range(const char *what, const struct backing *backing, int fd, uint64_t offset, uint64_t size);
+/* Commit bytes [offset, offset + size) of what is mapped at base, or say what was in the way. */
+int commit_range(const char *what, const struct tarn *seg, uint64_t offset, uint64_t size);
 /* -ENOMEM if a control group would not let this process take so much. */
 int cgroup_allows(const char *what, uint64_t size);
 
@@ -47,17 +57,24 @@ int cgroup_allows(const char *what, uint64_t size);
 void handles_lock(void);
 void handles_unlock(void);
 /* The listed handle of this segment, or NULL. Under the lock, as those below. */
-struct tarn *handle_find(const struct stat *file, bool readonly, const uint8_t uuid[16]);
+struct tarn *handle_find(const struct facts *f, const struct attaching *how, const uint8_t uuid[16]);
 void handle_list(struct tarn *seg);
 
-/* A handle with its mapping, but unlisted and not attached. Takes the descriptor over if it succeeds. what: kept if it is a URL. */
-int handle_map(const char *what, int fd, const struct geometry *g, bool readonly,
-               const struct backing *backing, struct tarn **ret);
+/* A handle with its mapping, but unlisted and not attached. Takes the object over if it succeeds. what: kept if it is a URL. */
+int handle_map(const char *what, const struct object *o, const struct geometry *g,
+               const struct attaching *how, const struct backing *backing, struct tarn **ret);
 /* The floors' parts: all have attached, or none has. */
 int handle_attach(struct tarn *seg);
 void handle_detach(struct tarn *seg);
 /* Unmap, close, free. */
 void handle_free(struct tarn *seg);
+
+/* ---- users.c ---- */
+
+/* It is attached from now on, for others to see: until its object is closed. */
+void user_enter(struct tarn *seg);
+/* Has anybody else it attached: other processes, other handles of this one? readers: those count, who can only read. */
+bool user_others(const struct tarn *seg, bool readers);
 
 /* How messages call it. */
 const char *handle_name(const struct tarn *seg);

@@ -1,7 +1,7 @@
 /* segment/open.c - tarn_open, tarn_open_fd: from a URL or a descriptor to a handle.
  *
- * Whatever is found is judged before it is mapped: a regular file, of this user or root; then a private copy of its header, and the
- * file's size against that. After mapping, the stamp there must be the same bytes. Racing creators each make a whole segment; the
+ * Whatever is found is judged before it is mapped: something with bytes, of this user or root; then a private copy of its header, and its
+ * size against that. After mapping, the stamp there must be the same bytes. Racing creators each make a whole segment; the
  * backing's publish lets one win, and the others open that one: a round is repeated only because somebody made or removed the
  * name meanwhile. All under the lock of handles, so two threads of a process never map one segment twice.
  *
@@ -12,31 +12,33 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/os.h"
 
 /* ---- what is there ---- */
 
-/* May this file be a segment of ours at all? */
-static int check_file(const char *what, const struct stat *st)
+/* May this be a segment of ours at all? */
+static int check_object(const char *what, const struct facts *f, const struct attaching *how)
 {
-    if (!S_ISREG(st->st_mode))
+    if (!f->bytes)
         return fail(-EPROTO, "%s: no segment: not a regular file", what);
-    if (st->st_uid != geteuid() && st->st_uid != 0)
+    if (f->uid != geteuid() && f->uid != 0 && !how->foreign)
         return fail(-EACCES,
                     "%s: it belongs to user %u (mode %04o), and this process is user %u: only segments of "
-                    "one's own or root's are "
-                    "attached",
-                    what, st->st_uid, st->st_mode & 07777, geteuid());
+                    "one's own or "
+                    "root's are attached, unless TARN_FOREIGN is said",
+                    what, f->uid, f->mode, geteuid());
     return 0;
 }
 
-static int map_checked(const char *what, int fd, const struct segment_header *h, const struct geometry *g,
-                       bool readonly, const struct backing *backing, struct tarn **ret)
+static int map_checked(const char *what, const struct object *o, const struct segment_header *h,
+                       const struct geometry *g, const struct attaching *how, const struct backing *backing,
+                       struct tarn **ret)
 {
     struct tarn *seg;
-    int error = handle_map(what, fd, g, readonly, backing, &seg);
+    int error = handle_map(what, o, g, how, backing, &seg);
     if (error < 0)
         return error;
     if (memcmp(h, seg->base, offsetof(struct segment_header, committed)) != 0)
@@ -44,7 +46,7 @@ static int map_checked(const char *what, int fd, const struct segment_header *h,
     else
         error = handle_attach(seg);
     if (error < 0) {
-        seg->fd = -1;
+        seg->object = (struct object){-1, -1}; /* the caller's still */
         handle_free(seg);
         return error;
     }
@@ -52,34 +54,36 @@ static int map_checked(const char *what, int fd, const struct segment_header *h,
     return 0;
 }
 
-/* A handle, new or counted up, on the file. The descriptor is taken over if it succeeds. */
-static int attach(const char *what, int fd, bool readonly, const struct backing *backing, struct tarn **ret_seg)
+/* A handle, new or counted up, on the object, which is taken over if it succeeds. */
+static int attach(const char *what, struct object *o, const struct attaching *how,
+                  const struct backing *backing, struct tarn **ret_seg)
 {
-    struct stat st;
+    const struct keeping *keeping = backing ? backing->keeping : &descriptor_keeping;
+    struct facts f;
     struct segment_header h = {0};
     struct geometry g;
-    if (fstat(fd, &st) != 0)
-        return fail(-errno, "%s: %s", what, strerror(errno));
-    int error = check_file(what, &st);
+    int error = keeping->facts(o, &f);
     if (error < 0)
+        return fail(error, "%s: %s", what, strerror(-error));
+    if ((error = check_object(what, &f, how)) < 0)
         return error;
-    int64_t got = os_read_at(fd, &h, sizeof h, 0);
+    int64_t got = keeping->read(o, &h, sizeof h, 0);
     if (got < 0)
         return fail((int)got, "%s: its header cannot be read: %s", what, strerror((int)-got));
-    if (fstat(fd, &st) != 0) /* again: it may have grown since, and its size must be no older than its header */
-        return fail(-errno, "%s: %s", what, strerror(errno));
-    if ((error = stamp_check(what, &h, got, (uint64_t)st.st_size, &g)) < 0)
+    if ((error = keeping->facts(o, &f)) < 0) /* again: it may have grown since, and its size must be no older than its header */
+        return fail(error, "%s: %s", what, strerror(-error));
+    if ((error = stamp_check(what, &h, got, f.size, &g)) < 0)
         return error;
-    struct tarn *seg = handle_find(&st, readonly, h.uuid);
+    struct tarn *seg = handle_find(&f, how, h.uuid);
     if (!seg) {
-        if ((error = map_checked(what, fd, &h, &g, readonly, backing, &seg)) < 0)
+        if ((error = map_checked(what, o, &h, &g, how, backing, &seg)) < 0)
             return error;
         handle_list(seg);
     } else {
         if (backing && !seg->url && (seg->url = strdup(what))) /* it was opened by descriptor; now its name is known */
             seg->backing = backing;
         seg->opens++;
-        close(fd);
+        keeping->close(o);
     }
     *ret_seg = seg;
     return 0;
@@ -87,55 +91,69 @@ static int attach(const char *what, int fd, bool readonly, const struct backing 
 
 /* ---- by URL ---- */
 
-static int open_existing(const char *what, const struct url *url, bool readonly, struct tarn **ret_seg)
+/* What tarn_open was asked. Private memory. */
+struct asked {
+    const char *what;
+    struct url url;
+    unsigned flags;
+    struct plan plan;
+    struct attaching how;
+};
+
+static int open_existing(const struct asked *a, struct tarn **ret_seg)
 {
-    int fd, error = url->backing->open(url->name, readonly, &fd);
+    const struct backing *b = a->url.backing;
+    struct object o;
+    int error = b->open(a->url.name, a->how.readonly, &o);
     if (error < 0)
         return error;
-    if ((error = attach(what, fd, readonly, url->backing, ret_seg)) < 0)
-        close(fd);
+    if ((error = attach(a->what, &o, &a->how, b, ret_seg)) < 0)
+        b->keeping->close(&o);
     return error;
 }
 
-static bool there(const struct url *url)
+static bool there(const struct asked *a)
 {
-    struct stat st;
-    return url->backing->named && url->backing->look(url->name, &st) == 0;
+    struct facts f;
+    return a->url.backing->named && a->url.backing->look(a->url.name, &f) == 0;
 }
 
-static int make(const char *what, const struct url *url, const struct plan *plan, struct tarn **ret_seg)
+static int make(const struct asked *a, struct tarn **ret_seg)
 {
-    int error = segment_make(what, url, plan, ret_seg);
+    int error = segment_make(a->what, &a->url, &a->plan, &a->how, ret_seg);
     if (error == 0)
         handle_list(*ret_seg);
     return error;
 }
 
-static int open_or_make(const char *what, const struct url *url, const struct plan *plan, struct tarn **ret_seg)
+static int open_or_make(const struct asked *a, struct tarn **ret_seg)
 {
     for (bool crowded = false;;) {
-        int error = url->backing->named ? open_existing(what, url, false, ret_seg) : -ENOENT;
+        int error = a->url.backing->named ? open_existing(a, ret_seg) : -ENOENT;
         if (error != -ENOENT)
             return error;
-        error = make(what, url, plan, ret_seg);
-        if (error == -EEXIST)
-            continue; /* another maker was quicker */
+        error = make(a, ret_seg);
+        if (error == -EEXIST || error == -EAGAIN)
+            continue; /* another maker was quicker; or gave up */
         /* Many makers at once may fill the last memory with what only one of them will publish. */
-        if ((error != -ENOSPC && error != -ENOMEM) || crowded || !there(url))
+        if ((error != -ENOSPC && error != -ENOMEM) || crowded || !there(a))
             return error;
         crowded = true;
     }
 }
 
-static int make_exclusively(const char *what, const struct url *url, const struct plan *plan, struct tarn **ret_seg)
+static int make_exclusively(const struct asked *a, struct tarn **ret_seg)
 {
-    int error = there(url) ? -EEXIST : make(what, url, plan, ret_seg);
-    return error == -EEXIST ? fail(error, "%s: it is there already, and TARN_EXCL was said", what) : error;
+    int error;
+    do
+        error = there(a) ? -EEXIST : make(a, ret_seg);
+    while (error == -EAGAIN);
+    return error == -EEXIST ? fail(error, "%s: it is there already, and TARN_EXCL was said", a->what) : error;
 }
 
 static int check_flags(const char *what, const struct url *url, unsigned flags)
 {
-    if (flags & ~(TARN_CREATE | TARN_EXCL | TARN_RDONLY))
+    if (flags & ~(TARN_CREATE | TARN_EXCL | TARN_RDONLY | TARN_FOREIGN))
         return fail(-EINVAL, "%s: flags %#x: unknown ones among them", what, flags);
     if ((flags & TARN_EXCL) && !(flags & TARN_CREATE))
         return fail(-EINVAL, "%s: TARN_EXCL goes with TARN_CREATE only", what);
@@ -147,20 +165,24 @@ static int check_flags(const char *what, const struct url *url, unsigned flags)
     return 0;
 }
 
+static struct attaching attaching_of(unsigned flags)
+{
+    return (struct attaching){.readonly = flags & TARN_RDONLY, .foreign = flags & TARN_FOREIGN};
+}
+
 static int open_any(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg)
 {
-    struct url u;
-    struct plan plan;
+    struct asked a = {.what = url, .flags = flags, .how = attaching_of(flags)};
     struct tarn *seg = NULL;
-    int error = url_parse(url, &u);
-    if (error < 0 || (error = check_flags(url, &u, flags)) < 0 || (error = plan_make(options, &plan)) < 0)
+    int error = url_parse(url, &a.url);
+    if (error < 0 || (error = check_flags(url, &a.url, flags)) < 0 || (error = plan_make(options, &a.plan)) < 0)
         return error;
     handles_lock();
     if (flags & TARN_EXCL)
-        error = make_exclusively(url, &u, &plan, &seg);
+        error = make_exclusively(&a, &seg);
     else if (flags & TARN_CREATE)
-        error = open_or_make(url, &u, &plan, &seg);
-    else if ((error = open_existing(url, &u, flags & TARN_RDONLY, &seg)) == -ENOENT)
+        error = open_or_make(&a, &seg);
+    else if ((error = open_existing(&a, &seg)) == -ENOENT)
         fail(error, "%s: there is none; TARN_CREATE would make it", url);
     handles_unlock();
     if (error == 0)
@@ -177,9 +199,9 @@ int tarn_open(const char *url, unsigned flags, const struct tarn_options *option
 
 /* ---- by descriptor ---- */
 
-/* A descriptor of our own. For reading only it is a description of its own too, so that what tarn_fd passes on cannot write; where the
- * kernel will not open the file anew (no /proc, or a file this user could not open), the caller's is shared. */
-static int own_descriptor(const char *what, int fd, bool readonly)
+/* A descriptor of our own, and a description of its own too: byte locks go by description, and by one for reading only what tarn_fd passes on
+ * cannot write. Where the kernel will not open the file anew (no /proc, or a file this user could not open), the caller's is shared. */
+static int own_descriptor(const char *what, int fd, bool readonly, bool *ret_shared)
 {
     int mode = fcntl(fd, F_GETFL), own;
     if (mode < 0)
@@ -190,8 +212,11 @@ static int own_descriptor(const char *what, int fd, bool readonly)
         return fail(-EACCES, "%s: it was opened %s: say %s", what,
                     (mode & O_ACCMODE) == O_WRONLY ? "for writing only" : "read-only",
                     (mode & O_ACCMODE) == O_WRONLY ? "O_RDWR when opening it" : "TARN_RDONLY");
-    if (readonly && (mode & O_ACCMODE) != O_RDONLY && (own = os_reopen(fd, O_RDONLY)) >= 0)
+    *ret_shared = false;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (own = os_reopen(fd, readonly ? O_RDONLY : O_RDWR)) >= 0)
         return own;
+    *ret_shared = true;
     own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return own < 0 ? fail(-errno, "%s: cannot be duplicated: %s", what, strerror(errno)) : own;
 }
@@ -200,17 +225,18 @@ static int open_descriptor(int fd, unsigned flags, tarn **ret_seg)
 {
     char what[40];
     struct tarn *seg;
+    struct attaching how = attaching_of(flags);
     snprintf(what, sizeof what, "descriptor %d", fd);
-    if (flags & ~TARN_RDONLY)
-        return fail(-EINVAL, "%s: flags %#x: only TARN_RDONLY may stand there", what, flags);
-    int own = own_descriptor(what, fd, flags & TARN_RDONLY);
-    if (own < 0)
-        return own;
+    if (flags & ~(TARN_RDONLY | TARN_FOREIGN))
+        return fail(-EINVAL, "%s: flags %#x: only TARN_RDONLY and TARN_FOREIGN may stand there", what, flags);
+    struct object own = {.fd = own_descriptor(what, fd, how.readonly, &how.shared), .shm = -1};
+    if (own.fd < 0)
+        return own.fd;
     handles_lock();
-    int error = attach(what, own, flags & TARN_RDONLY, NULL, &seg);
+    int error = attach(what, &own, &how, NULL, &seg);
     handles_unlock();
     if (error < 0) {
-        close(own);
+        descriptor_keeping.close(&own);
         return error;
     }
     *ret_seg = seg;

@@ -14,5 +14,5 @@ tarn_ref tarn_ref_of(tarn *seg, const void *address)
 
 int tarn_fd(tarn *seg)
 {
-    return seg->fd;
+    return seg->object.fd;
 }

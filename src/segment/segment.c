@@ -67,10 +67,10 @@ void handles_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-struct tarn *handle_find(const struct stat *file, bool readonly, const uint8_t uuid[16])
+struct tarn *handle_find(const struct facts *f, const struct attaching *how, const uint8_t uuid[16])
 {
     for (struct tarn *seg = handles; seg; seg = seg->next)
-        if (seg->device == file->st_dev && seg->inode == file->st_ino && seg->readonly == readonly &&
+        if (seg->device == f->device && seg->inode == f->inode && seg->readonly == how->readonly &&
             memcmp(header_of(seg)->uuid, uuid, 16) == 0)
             return seg;
     return NULL;
@@ -98,7 +98,7 @@ const char *handle_name(const struct tarn *seg)
 
 /* ---- one handle ---- */
 
-static int no_address_space(const char *what, uint64_t size, int error)
+static int not_mapped(const char *what, uint64_t size, const struct facts *f, const struct attaching *how, int error)
 {
     uint64_t most = os_process_limit(RLIMIT_AS);
     if (error == -ENOMEM && most != UINT64_MAX)
@@ -110,16 +110,22 @@ static int no_address_space(const char *what, uint64_t size, int error)
     if (error == -ENOMEM)
         return fail(error, "%s: no %llu bytes of address space (or too many mappings): make it with a smaller limit",
                     what, (unsigned long long)size);
+    if (error == -EACCES) /* of shared memory it is asked only now */
+        return fail(error, "%s: no permission to %s it: owner %u, group %u, mode %04o; this process is user %u",
+                    what, how->readonly ? "read" : "write", f->uid, f->gid, f->mode, geteuid());
     return fail(error == -EPERM ? -EACCES : error, "%s: cannot be mapped: %s", what, strerror(-error));
 }
 
-int handle_map(const char *what, int fd, const struct geometry *g, bool readonly,
-               const struct backing *backing, struct tarn **ret)
+int handle_map(const char *what, const struct object *o, const struct geometry *g,
+               const struct attaching *how, const struct backing *backing, struct tarn **ret)
 {
-    struct stat file;
+    const struct keeping *keeping = backing ? backing->keeping : &descriptor_keeping;
+    const struct os_place place = {.writable = !how->readonly, .dumped = g->options & SEGMENT_DUMPED};
+    struct facts f;
     void *base;
-    if (fstat(fd, &file) != 0)
-        return fail(-errno, "%s: %s", what, strerror(errno));
+    int error = keeping->facts(o, &f);
+    if (error < 0)
+        return fail(error, "%s: %s", what, strerror(-error));
     struct tarn *seg = calloc(1, sizeof *seg);
     char *url = backing ? strdup(what) : NULL;
     if (!seg || (backing && !url)) {
@@ -127,24 +133,28 @@ int handle_map(const char *what, int fd, const struct geometry *g, bool readonly
         free(url);
         return fail(-ENOMEM, "%s: no memory for a handle", what);
     }
-    int error = os_map(fd, g->end, !readonly, &base);
+    error = keeping->map(o, 0, g->end, &place, &base);
     if (error < 0) {
         free(seg);
         free(url);
-        return no_address_space(what, g->end, error);
+        return not_mapped(what, g->end, &f, how, error);
     }
     *seg = (struct tarn){.base = base,
                          .geometry = *g,
-                         .readonly = readonly,
+                         .readonly = how->readonly,
                          .exchange_unlock = g->options & SEGMENT_EXCHANGE_UNLOCK,
                          .uninitialized = g->options & SEGMENT_UNINITIALIZED,
-                         .fd = fd,
+                         .object = *o,
+                         .keeping = keeping,
                          .backing = backing,
                          .url = url,
-                         .device = file.st_dev,
-                         .inode = file.st_ino,
+                         .device = f.device,
+                         .inode = f.inode,
                          .opens = 1,
                          .claim_fd = -1};
+    seg->user = -1;
+    if (!how->shared)
+        user_enter(seg);
     *ret = seg;
     return 0;
 }
@@ -184,9 +194,8 @@ void handle_detach(struct tarn *seg)
 
 void handle_free(struct tarn *seg)
 {
-    os_unmap(seg->base, seg->geometry.end);
-    if (seg->fd >= 0)
-        close(seg->fd);
+    seg->keeping->unmap(seg->base, 0, seg->geometry.end);
+    seg->keeping->close(&seg->object);
     free(seg->url);
     free(seg);
 }

@@ -11,6 +11,7 @@
 
 #include "tarn.h"
 #include "os/error.h" /* fail() */
+#include "os/os.h"
 #include "segment/layout.h"
 
 #define TARN_RARE(c) __builtin_expect(!!(c), 0)
@@ -18,6 +19,7 @@
 #define compiler_barrier() __asm__ volatile("" ::: "memory")
 
 struct backing;
+struct keeping;
 struct self;
 
 /* What the stamp says, checked, in this process. */
@@ -36,13 +38,15 @@ struct tarn {
     char *base;                                    /* where this process has it; fixed */
     struct geometry geometry;                      /* fixed */
     bool readonly, exchange_unlock, uninitialized; /* fixed */
-    int fd;                                        /* of the backing; fixed */
+    struct object object;                          /* a descriptor, or an id; fixed */
+    const struct keeping *keeping;                 /* fixed: what can be done with it */
     const struct backing *backing;                 /* fixed; NULL: opened by descriptor */
     char *url;                                     /* as opened, or NULL */
-    uint64_t device, inode;                        /* of fd: two opens of one segment share one handle */
-    uint64_t backed;   /* bytes of data space that the file was seen to have; only rises */
-    uint32_t opens;    /* counted handles; under the list's lock */
-    struct tarn *next; /* in the process's list; under its lock */
+    uint64_t device, inode; /* of the object: two opens of one segment share one handle */
+    int user;               /* the byte that says it is attached (users.c); -1: none; fixed */
+    uint64_t backed;        /* bytes of data space that the file was seen to have; only rises */
+    uint32_t opens;         /* counted handles; under the list's lock */
+    struct tarn *next;      /* in the process's list; under its lock */
 
     /* the participant floor's */
     pthread_mutex_t claim_lock; /* orders this process's threads in claiming and leaving records */

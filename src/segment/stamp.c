@@ -79,17 +79,18 @@ int geometry_compute(struct geometry *g)
     return 0;
 }
 
+/* FNV-1a. The first word is taken for what it will be. */
 uint64_t stamp_sum(const struct segment_header *h)
 {
-    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    uint64_t sum = UINT64_C(0xcbf29ce484222325), magic = SEGMENT_MAGIC;
     for (size_t i = 0; i < offsetof(struct segment_header, sum); i++)
-        sum = (sum ^ ((const unsigned char *)h)[i]) * UINT64_C(0x100000001b3);
+        sum = (sum ^ (i < 8 ? (unsigned char)(magic >> 8 * i) : ((const unsigned char *)h)[i])) *
+              UINT64_C(0x100000001b3);
     return sum;
 }
 
-void stamp_write(struct segment_header *h, const struct geometry *g, const char *backing)
+void stamp_write(struct segment_header *h, const struct geometry *g, const struct backing *backing)
 {
-    h->magic = SEGMENT_MAGIC;
     h->version = SEGMENT_VERSION;
     h->byte_order = SEGMENT_BYTE_ORDER;
     h->word_size = sizeof(void *);
@@ -103,9 +104,14 @@ void stamp_write(struct segment_header *h, const struct geometry *g, const char 
     h->limit = g->limit;
     memcpy(h->zone, g->zone, sizeof h->zone);
     h->created = (uint64_t)time(NULL);
-    os_boot_id(h->boot);
-    strncpy(h->backing, backing, sizeof h->backing - 1);
+    h->named = backing->named;
+    strncpy(h->backing, backing->name, sizeof h->backing - 1);
     h->sum = stamp_sum(h);
+}
+
+void stamp_publish(struct segment_header *h)
+{
+    __atomic_store_n(&h->magic, SEGMENT_MAGIC, __ATOMIC_RELEASE);
 }
 
 /* ---- judging ---- */

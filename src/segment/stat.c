@@ -16,28 +16,27 @@
 static bool lost_name(const struct tarn *seg)
 {
     const struct segment_header *h = header_of(seg);
-    struct stat st;
+    struct facts f;
     if (__atomic_load_n(&h->unlinked, __ATOMIC_RELAXED))
         return true;
-    return strncmp(h->backing, posix_backing.name, sizeof h->backing) == 0 && fstat(seg->fd, &st) == 0 &&
-           st.st_nlink == 0;
+    return h->named && seg->keeping->facts(&seg->object, &f) == 0 && f.links == 0;
 }
 
 int tarn_current(tarn *seg)
 {
-    struct stat st;
+    struct facts f;
     struct url url;
     handles_lock(); /* a second open may be giving it a URL */
     const char *name = seg->url;
     handles_unlock();
     if (name && url_parse(name, &url) == 0 && url.backing->named) {
-        int error = url.backing->look(url.name, &st);
+        int error = url.backing->look(url.name, &f);
         if (error == -ENOENT)
             return fail(-ESTALE,
                         "%s: its name was removed; this segment is only still there for those who have it", name);
         if (error < 0)
             return error;
-        if (st.st_dev != seg->device || st.st_ino != seg->inode)
+        if (f.device != seg->device || f.inode != seg->inode)
             return fail(-ESTALE,
                         "%s: the name leads to another segment now: close this one, and open it again", name);
         return 0;
@@ -50,16 +49,17 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
     const struct geometry *g = &seg->geometry;
     const struct segment_header *h = header_of(seg);
     struct tarn_stat s = {0};
-    struct stat st;
-    if (fstat(seg->fd, &st) != 0)
-        return fail(-errno, "%s: %s", handle_name(seg), strerror(errno));
+    struct facts f;
+    int error = seg->keeping->facts(&seg->object, &f);
+    if (error < 0)
+        return fail(error, "%s: %s", handle_name(seg), strerror(-error));
     memcpy(s.uuid, h->uuid, sizeof s.uuid);
     memcpy(s.backing, h->backing, sizeof s.backing - 1);
     s.version = SEGMENT_VERSION;
     s.options = g->options;
-    s.mode = st.st_mode & 07777;
-    s.uid = st.st_uid;
-    s.gid = st.st_gid;
+    s.mode = f.mode;
+    s.uid = f.uid;
+    s.gid = f.gid;
     s.unlinked = lost_name(seg);
     s.data = committed_of(seg);
     s.spans = s.data >> g->span_shift;
@@ -71,9 +71,9 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
     s.recovered = __atomic_load_n(&h->recovered, __ATOMIC_RELAXED);
     s.undone = __atomic_load_n(&h->undone, __ATOMIC_RELAXED);
     s.created = h->created;
-    for (const struct floor *const *f = tarn_floors; *f; f++)
-        if ((*f)->stat)
-            (*f)->stat(seg, &s);
+    for (const struct floor *const *floor = tarn_floors; *floor; floor++)
+        if ((*floor)->stat)
+            (*floor)->stat(seg, &s);
     *ret_stat = s;
     return 0;
 }
@@ -81,46 +81,48 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
 /* ---- removing the name ---- */
 
 /* What is under the name is a segment, whatever its state: also a damaged one may be removed. */
-static int check_segment(const char *what, int fd)
+static int check_segment(const char *what, const struct keeping *keeping, const struct object *o)
 {
     struct segment_header h = {0};
-    struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+    struct facts f;
+    if (keeping->facts(o, &f) < 0 || !f.bytes)
         return fail(-EPROTO, "%s: there is something under this name which is no segment; it was left alone", what);
-    int64_t got = os_read_at(fd, &h, sizeof h, 0);
+    int64_t got = keeping->read(o, &h, sizeof h, 0);
     if (got < 0 || !stamp_is_ours(&h, got))
         return fail(-EPROTO,
                     "%s: there is something under this name which is no tarn segment; it was left alone", what);
     return 0;
 }
 
-static void mark_unlinked(int fd)
+/* Shared memory needs no mark: the kernel has one. */
+static void mark_unlinked(const struct object *o)
 {
     static const uint32_t yes = 1;
-    struct stat st;
-    if (fstat(fd, &st) == 0 && st.st_nlink == 0)
-        os_write_at(fd, &yes, sizeof yes, offsetof(struct segment_header, unlinked));
+    struct facts f;
+    if (o->fd >= 0 && descriptor_keeping.facts(o, &f) == 0 && f.links == 0)
+        os_write_at(o->fd, &yes, sizeof yes, offsetof(struct segment_header, unlinked));
 }
 
 static int unlink_url(const char *url)
 {
     struct url u;
-    int fd, error = url_parse(url, &u);
+    struct object o;
+    int error = url_parse(url, &u);
     if (error < 0)
         return error;
     if (!u.backing->named)
         return fail(-EINVAL, "%s: it has no name to remove", url);
-    error = u.backing->open(u.name, false, &fd);
+    error = u.backing->open(u.name, false, &o);
     if (error == -EACCES) /* its mode may keep its owner from writing, not from removing it */
-        error = u.backing->open(u.name, true, &fd);
+        error = u.backing->open(u.name, true, &o);
     if (error < 0)
         return error == -ENOENT ? fail(error, "%s: there is none", url) : error;
-    error = check_segment(url, fd);
+    error = check_segment(url, u.backing->keeping, &o);
     if (error == 0)
         error = u.backing->unlink(u.name);
     if (error == 0)
-        mark_unlinked(fd);
-    close(fd);
+        mark_unlinked(&o);
+    u.backing->keeping->close(&o);
     return error;
 }
 

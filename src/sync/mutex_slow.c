@@ -13,7 +13,6 @@
  * The cap, a time-out of the sleep that doubles from 1 to 50 ms, is the net under this: for readers who swallow wake-ups, and for deaths
  * that no liveness word shows. */
 #include <errno.h>
-#include <linux/futex.h>
 
 #include "os/futex.h"
 #include "sync/sync.h"
@@ -162,7 +161,7 @@ static void sleep_on(struct self *s, struct waiting *w, uint32_t x, uint32_t who
         {&w->m->waiters, MUTEX_SLEEPERS}, {&w->m->owner, x}, {live, l}, {&shared->bell_all, 0}, {&shared->bell, 0}};
     struct timespec cap, *until = NULL;
     int k;
-    if (!(l & FUTEX_TID_MASK) || l & FUTEX_OWNER_DIED || fate_quick(seg, who) != ALIVE)
+    if (fate_quick(seg, who) != ALIVE) /* a doubtful one is waited for, whatever its word */
         return;
     if (!mutex_cap_off) {
         cap = os_deadline(w->cap);

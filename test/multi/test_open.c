@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "backing/backing.h"
+#include "backing/linked.h"
 #include "os/os.h"
 #include "segment/segment.h"
 
@@ -73,7 +73,7 @@ static void of_racing_makers_one_wins(void **state)
     (void)state;
     struct report report[RACERS];
     for (int round = 0; round < 40; round++) {
-        posix_without_tmpfile = round % 2;
+        linked_without_tmpfile = round % 2;
         bool exclusive = round % 4 > 1;
         int won = 0;
         race_once("posix:/race", exclusive ? TARN_CREATE | TARN_EXCL : TARN_CREATE, report);
@@ -88,7 +88,7 @@ static void of_racing_makers_one_wins(void **state)
         assert_int_equal(names_in(own_path, "", false), 1);
         assert_int_equal(tarn_unlink("posix:/race"), 0);
     }
-    posix_without_tmpfile = false;
+    linked_without_tmpfile = false;
 }
 
 /* Makers and unlinkers at once: whoever opens gets a whole one, whatever comes and goes. */
@@ -113,7 +113,7 @@ static void names_may_come_and_go(void **state)
     (void)state;
     for (int hidden = 0; hidden < 2; hidden++) {
         pid_t pid[4];
-        posix_without_tmpfile = hidden;
+        linked_without_tmpfile = hidden;
         for (int i = 0; i < 4; i++)
             if ((pid[i] = fork()) == 0) {
                 alarm(60);
@@ -127,7 +127,7 @@ static void names_may_come_and_go(void **state)
         }
         names_in(own_path, "", true);
     }
-    posix_without_tmpfile = false;
+    linked_without_tmpfile = false;
 }
 
 /* ---- makers who die ---- */
@@ -164,7 +164,7 @@ static void makers_who_die_leave_nothing(void **state)
     int found = 0;
     long spread = 1500000; /* ns: widened until makers come so far, however slow the machine is */
     for (int round = 0; round < 200; round++) {
-        posix_without_tmpfile = round % 2;
+        linked_without_tmpfile = round % 2;
         kill_one_maker(&seed, spread);
         if (found * 8 < round && spread < 100000000)
             spread += spread / 4;
@@ -180,7 +180,7 @@ static void makers_who_die_leave_nothing(void **state)
         } else {
             assert_int_equal(error, -ENOENT);
         }
-        if (posix_without_tmpfile) { /* the next maker cleans */
+        if (linked_without_tmpfile) { /* the next maker cleans */
             assert_true(names_in(own_path, "", false) <= 1);
             assert_int_equal(tarn_open("posix:/next", TARN_CREATE, &small, &seg), 0);
             assert_int_equal(tarn_close(seg), 0);
@@ -189,7 +189,7 @@ static void makers_who_die_leave_nothing(void **state)
         assert_int_equal(names_in(own_path, "", false), 0);
     }
     assert_in_range(found, 1, 199); /* else the kills were not where they should be */
-    posix_without_tmpfile = false;
+    linked_without_tmpfile = false;
 }
 
 /* ---- file systems that fill ---- */
@@ -228,7 +228,7 @@ static void full_at_creation(void *arg)
         _exit(SKIPPED);
     tarn *seg;
     for (int hidden = 0; hidden < 2; hidden++) {
-        posix_without_tmpfile = hidden;
+        linked_without_tmpfile = hidden;
         check(tarn_open("posix:/full", TARN_CREATE, NULL, &seg) == -ENOSPC);
         check(strstr(tarn_error(), "524288 bytes")); /* the limit is named */
         check(names_in(own_path, "", false) == 0);

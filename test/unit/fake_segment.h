@@ -56,7 +56,7 @@ static inline struct fake *fake_make(uint32_t span_size, uint64_t limit)
     *g = (struct geometry){.span_size = span_size, .limit = limit, .record_size = 2048, .records = FAKES};
     if (geometry_compute(g) < 0)
         abort();
-    f->seg.fd = -1;
+    f->seg.object = (struct object){-1, -1};
     f->seg.backed = limit;
     f->seg.exchange_unlock = true; /* a fence will do: it is one process */
     f->seg.base = mmap(NULL, g->end, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "backing/backing.h"
+#include "backing/linked.h"
 #include "os/os.h"
 #include "segment/lifecycle.h"
 
@@ -213,7 +213,8 @@ static void default_segment_is_as_told(void **state)
         assert_int_equal(tarn_stat(seg, &s), 0);
         assert_string_equal(s.backing, names[i]);
         assert_true(s.data == 1 << 20 && s.spans == 16 && s.span_size == 65536 && s.record_size == 8192);
-        assert_true(s.most == 64 && s.mode == 0600 && s.uid == geteuid() && !s.unlinked && s.version == 1);
+        assert_true(s.most == 64 && s.mode == 0600 && s.uid == geteuid() && !s.unlinked &&
+                    s.version == SEGMENT_VERSION);
         assert_true(s.limit > UINT64_C(16) << 30 && s.total < 4 << 20);
         assert_true(s.created > 1600000000);
         struct stat st;
@@ -570,7 +571,7 @@ static void the_umask_does_not_apply(void **state)
     const mode_t masks[] = {0, 022, 077, 0777};
     for (int hidden = 0; hidden < 2; hidden++)
         for (size_t i = 0; i < 4; i++) {
-            posix_without_tmpfile = hidden;
+            linked_without_tmpfile = hidden;
             mode_t before = umask(masks[i]);
             struct tarn_options o = small;
             struct tarn_stat s;
@@ -587,7 +588,7 @@ static void the_umask_does_not_apply(void **state)
             assert_int_equal(tarn_unlink("posix:/mode"), 0);
             umask(before);
         }
-    posix_without_tmpfile = false;
+    linked_without_tmpfile = false;
 }
 
 /* ---- images ---- */
@@ -670,7 +671,7 @@ static void differences_are_named_with_both_values(void **state)
 #define FIELD(f) offsetof(struct segment_header, f), sizeof i.header.f
         {FIELD(magic), 77, -EPROTO, {"magic", "4d"}},
         {FIELD(magic), __builtin_bswap64(SEGMENT_MAGIC), -EPROTO, {"byte order", ""}},
-        {FIELD(version), 99, -EPROTO, {"version is 99", "is 1"}},
+        {FIELD(version), 99, -EPROTO, {"version is 99", "is 2"}},
         {FIELD(byte_order), 0x04030201, -EPROTO, {"byte order", ""}},
         {FIELD(word_size), 4, -EPROTO, {"word size is 4", "is 8"}},
         {FIELD(page_size), 16384, -EPROTO, {"page size is 16384", ""}},
@@ -753,7 +754,7 @@ static void makers_without_tmpfile_leave_nothing(void **state)
 {
     (void)state;
     char path[128];
-    posix_without_tmpfile = true;
+    linked_without_tmpfile = true;
     tarn *seg = open_ok("posix:/old", TARN_CREATE, &small), *other;
     assert_int_equal(names_in(own_path, "", false), 1);
     assert_int_equal(tarn_open("posix:/old", TARN_CREATE | TARN_EXCL, &small, &other), -EEXIST);
@@ -775,7 +776,7 @@ static void makers_without_tmpfile_leave_nothing(void **state)
         close(fds[i]);
     assert_int_equal(tarn_close(seg), 0);
     assert_int_equal(names_in(own_path, "", true), 4);
-    posix_without_tmpfile = false;
+    linked_without_tmpfile = false;
 }
 
 /* ---- the os floor ---- */
