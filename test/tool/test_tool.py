@@ -248,7 +248,7 @@ class Strangers(Case):
         content = bytearray((self.dir / 'a').read_bytes())
         content[8] += 1
         self.put(content)
-        self.tarn('info', 'posix:/a', status=1, says='layout version is 2')
+        self.tarn('info', 'posix:/a', status=1, says='layout version is 3')
         content[8] -= 1
         content[120] ^= 1
         self.put(content)
