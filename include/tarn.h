@@ -275,6 +275,11 @@ TARN_API int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size);
 TARN_API int tarn_free_from(tarn *seg, tarn_ref *place);
 TARN_API int tarn_retire_from(tarn *seg, tarn_ref *place);
 
+/* tarn_grow - commit at least `bytes` more of data space now, for everybody, so that later allocations find it: growth happens by itself, but
+ * takes time then. Any thread, also in a section, which does not undo it. 0; -ENOSPC -ENOMEM: full (the limit is named), with nothing
+ * committed, or less; -EROFS; -EUCLEAN. */
+TARN_API int tarn_grow(tarn *seg, uint64_t bytes);
+
 /* tarn_block_size - bytes usable in the allocated block at ref, or 0 if there is none. */
 TARN_API size_t tarn_block_size(tarn *seg, tarn_ref ref);
 

@@ -448,6 +448,34 @@ static void a_grower_who_was_outrun_takes_nothing_back(void **state)
     assert_int_equal(tarn_close(seg), 0);
 }
 
+/* Committed at once, for everybody, whether asked in a section or not; beyond the limit not at all. */
+static void grown_beforehand(void **state)
+{
+    (void)state;
+    tarn *seg = open_ok("posix:/grown", TARN_CREATE, &small), *reader = open_ok("posix:/grown", TARN_RDONLY, NULL);
+    struct tarn_stat s, seen;
+    assert_int_equal(tarn_stat(seg, &s), 0);
+    uint64_t before = s.data;
+    assert_int_equal(tarn_grow(seg, 0), 0);
+    assert_int_equal(tarn_grow(seg, 1), 0);
+    assert_int_equal(tarn_stat(seg, &s), 0);
+    assert_int_equal(s.data, before + 65536);
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_grow(seg, 65536), 0);
+    assert_int_equal(tarn_abort(seg), 0);
+    assert_int_equal(tarn_stat(reader, &seen), 0);
+    assert_int_equal(seen.data, before + 2 * 65536); /* no section undoes it; others see it */
+    assert_int_equal(tarn_grow(seg, 2 << 20), -ENOSPC);
+    assert_says("limit");
+    assert_int_equal(tarn_grow(seg, UINT64_MAX), -ENOSPC);
+    assert_int_equal(tarn_grow(reader, 1), -EROFS);
+    assert_int_equal(tarn_stat(seg, &s), 0);
+    assert_int_equal(s.data, before + 2 * 65536);
+    assert_int_equal(tarn_close(reader), 0);
+    assert_int_equal(tarn_close(seg), 0);
+    assert_int_equal(tarn_unlink("posix:/grown"), 0);
+}
+
 static void damaged_counts_do_not_grow(void **state)
 {
     (void)state;
@@ -872,6 +900,7 @@ int main(void)
         cmocka_unit_test(a_greater_segment_grows_in_greater_steps),
         cmocka_unit_test(a_committed_word_beyond_the_backing_is_not_believed),
         cmocka_unit_test(a_grower_who_was_outrun_takes_nothing_back),
+        cmocka_unit_test(grown_beforehand),
         cmocka_unit_test(damaged_counts_do_not_grow),
         cmocka_unit_test(limits_of_the_process_are_named),
         cmocka_unit_test(names_tell_when_they_lead_elsewhere),
