@@ -22,6 +22,13 @@
     44 /* keys among 56 slots from which on a bucket is split rather than a key put beside its home line */
 #define DIRECTORY_SHARE 64 /* directory entries a bucket, at most: against keys made to collide */
 
+bool bucket_is_whole(const struct tarn *seg, uint64_t ref, uint64_t lines)
+{
+    uint64_t size;
+    return lines - 1 < 1ull << 36 && heap_state((struct tarn *)seg, ref, &size) != BLOCK_NONE &&
+           64 * (1 + lines) <= size;
+}
+
 /* ---- finding ---- */
 
 /* Along the siblings from the bucket at ref. 0, 1: the hint is stale, ask the directory again; -EUCLEAN. */

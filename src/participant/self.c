@@ -35,7 +35,7 @@ static void unlink_self(struct self *s)
     if (self_last == s)
         self_last = NULL;
     s->seg->selves--;
-    log_forget_freed(s);
+    log_forget(s);
     os_wipe_free(s, self_bytes());
 }
 
@@ -44,11 +44,10 @@ static bool is_busy(const struct self *s)
 {
     if (s->depth || s->read_depth)
         return true;
-    for (uint64_t i = 0; i < s->slots_used; i++) {
-        const uint64_t *slot = slot_at(s->seg, s->record, i);
-        if (slot && *slot)
+    struct slots w = slots_of_record(s->seg, s->record, s->slots_used);
+    for (const uint64_t *slot; (slot = slot_next(&w));)
+        if (*slot)
             return true;
-    }
     return false;
 }
 
@@ -257,7 +256,7 @@ int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, v
     for (uint32_t i = 0; i < seg->geometry.records; i++) {
         struct record *r = record_at(seg, i);
         struct tarn_participant p = {0};
-        uint64_t used = load64(&r->slots_used);
+        struct slots w = slots_of_record(seg, r, load64(&r->slots_used));
         uint32_t id = ID_MAKE(load32(&r->generation), i);
         enum fate fate = fate_of(seg, id);
         int e;
@@ -270,11 +269,8 @@ int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, v
         p.section_open = JOURNAL_STATE(load64(&r->journal)) == JOURNAL_OPEN;
         p.claimless = r->claimless != 0;
         p.waits = load64(&r->waits) & SLOT_OFFSET;
-        for (uint64_t k = 0; k < used; k++) {
-            uint64_t *slot = slot_at(seg, r, k), v;
-            if (!slot)
-                break;
-            v = load64(slot);
+        for (const uint64_t *slot; (slot = slot_next(&w));) {
+            uint64_t v = load64(slot);
             p.locks_held += v && !(v & SLOT_WANT);
         }
         e = each(&p, arg);
