@@ -334,7 +334,8 @@ typedef struct tarn_map tarn_map; /* one process's handle; private memory; any t
 
 #define TARN_MAP_U64 0x100u /* with TARN_CREATE: keys and values are 64-bit numbers */
 
-/* tarn_map_open - find the map of this name, or, with TARN_CREATE, make it. -ENOENT; -EPROTO: the name is no map, or of the other
+/* tarn_map_open - find the map of this name, or, with TARN_CREATE, make it. flags 0 finds a map of either kind: the calls for the other kind then
+ * answer -EPROTO. With TARN_MAP_U64, or with TARN_CREATE, the kind must be the one asked for. -ENOENT; -EPROTO: the name is no map, or of the other
  * kind; others as tarn_find_or_make. */
 TARN_API int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_map);
 TARN_API void tarn_map_close(tarn_map *map);

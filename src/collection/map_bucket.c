@@ -469,7 +469,7 @@ static int map_gone(struct self *s, const tarn_map *m)
     return fail(-ESTALE, "the map was unbound and its memory given back");
 }
 
-int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
+static int take_pinned(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
 {
     for (int i = 0; i < TRIES; i++) {
         int e = map_descend_fast(m, hash, w);
@@ -495,4 +495,14 @@ int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *
         }
     }
     return damaged(m, m->ref);
+}
+
+/* Pinned from the descent until it is known, under the bucket's lock, that the map is not unbound: from there on whoever unbinds it waits for that
+ * lock. Until then the bucket may be retired, and must not become something else. */
+int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
+{
+    epoch_pin(s);
+    int e = take_pinned(s, m, hash, w, ret_fresh);
+    epoch_unpin(s);
+    return e;
 }

@@ -12,7 +12,6 @@
 #include "collection/map.h"
 
 #define SPLITS_MOST 1000
-#define TRIES 64
 
 uint64_t map_after(const struct where *w)
 {
@@ -267,21 +266,32 @@ static int copy_bucket(const tarn_map *m, uint64_t hash, struct snapshot *p, str
     return e;
 }
 
-static int copy_validated(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)
+#define TRIES 64
+
+bool again_look(const struct tarn *seg, struct again *a)
 {
-    for (int i = 0; i < TRIES; i++) {
-        uint64_t before = epoch_now(m->seg);
-        int e = copy_bucket(m, hash, p, c);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (epoch_now(m->seg) - before < 2)
-            return e;
-        if (i > 4) {
-            struct timespec t = {.tv_nsec = i < 16 ? 50 * 1000 : 1000 * 1000};
-            nanosleep(&t, NULL);
-        }
+    if (a->tries > 5) {
+        struct timespec t = {.tv_nsec = a->tries <= 16 ? 50 * 1000 : 1000 * 1000};
+        nanosleep(&t, NULL);
     }
+    a->epoch = epoch_now(seg);
+    return a->tries++ < TRIES;
+}
+
+int again_given_up(void)
+{
     return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again",
                 TRIES);
+}
+
+static int copy_validated(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)
+{
+    for (struct again a = {0}; again_look(m->seg, &a);) {
+        int e = copy_bucket(m, hash, p, c);
+        if (again_is_good(m->seg, &a))
+            return e;
+    }
+    return again_given_up();
 }
 
 static int copy_pinned(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)

@@ -38,6 +38,53 @@ struct self {
                                * NULL in a self lent to a recoverer: it has no caches, and its spans are nobody else's yet */
 };
 
+/* ---- words ---- */
+static inline uint64_t load64(const uint64_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+static inline uint32_t load32(const uint32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+/* A store that is one of an order of stores: release for live readers, and a compiler barrier for the order against a kill. */
+static inline void store64(uint64_t *p, uint64_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
+static inline void store32(uint32_t *p, uint32_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
+static inline void store8(uint8_t *p, uint8_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
+static inline bool swap32(uint32_t *p, uint32_t *expected, uint32_t v)
+{
+    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    kill_point();
+    return ok;
+}
+static inline bool swap64(uint64_t *p, uint64_t *expected, uint64_t v)
+{
+    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    kill_point();
+    return ok;
+}
+static inline void exchange32(uint32_t *p, uint32_t v)
+{
+    __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
+    compiler_barrier();
+    kill_point();
+}
+
 /* The calling thread's self in the segment, taking part if it does not yet. NULL, with *ret_error (-EUSERS, -EROFS, -ENOMEM). */
 extern __thread struct self *self_last __attribute__((tls_model("initial-exec")));
 struct self *self_slow(struct tarn *seg, int *ret_error);
@@ -179,56 +226,26 @@ static inline uint64_t epoch_now(const struct tarn *seg)
 {
     return __atomic_load_n(&participants_of(seg)->epoch, __ATOMIC_ACQUIRE);
 }
+/* What is retired from here on stays as it is until unpin. Nests. */
+static inline void epoch_pin(struct self *s)
+{
+    uint64_t pin;
+    if (s->read_depth++)
+        return;
+    pin = 1 + epoch_now(s->seg);
+    if (TARN_RARE(s->seg->exchange_unlock))
+        __atomic_exchange_n(&s->record->epoch, pin, __ATOMIC_SEQ_CST);
+    else
+        store64(&s->record->epoch, pin); /* pairs with the membarrier of epoch_advance */
+}
+static inline void epoch_unpin(struct self *s)
+{
+    if (--s->read_depth == 0)
+        store64(&s->record->epoch, 0);
+}
 /* Orders the pins and unlocks of all other threads, that used plain stores, before what this thread reads from here on. */
 void all_threads_barrier(struct tarn *seg);
 
 extern const struct floor participant_floor;
-
-/* ---- words ---- */
-static inline uint64_t load64(const uint64_t *p)
-{
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
-}
-static inline uint32_t load32(const uint32_t *p)
-{
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
-}
-/* A store that is one of an order of stores: release for live readers, and a compiler barrier for the order against a kill. */
-static inline void store64(uint64_t *p, uint64_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-    compiler_barrier();
-    kill_point();
-}
-static inline void store32(uint32_t *p, uint32_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-    compiler_barrier();
-    kill_point();
-}
-static inline void store8(uint8_t *p, uint8_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-    compiler_barrier();
-    kill_point();
-}
-static inline bool swap32(uint32_t *p, uint32_t *expected, uint32_t v)
-{
-    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
-    kill_point();
-    return ok;
-}
-static inline bool swap64(uint64_t *p, uint64_t *expected, uint64_t v)
-{
-    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
-    kill_point();
-    return ok;
-}
-static inline void exchange32(uint32_t *p, uint32_t v)
-{
-    __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
-    compiler_barrier();
-    kill_point();
-}
 
 #endif

@@ -215,6 +215,16 @@ static void unmap(struct tarn *seg)
     pthread_mutex_destroy(&seg->claim_lock);
 }
 
+/* Between its opening and its store the claim descriptor would leak into the child, which could not close it: so no thread is claiming now. */
+static void fork_(struct tarn *seg)
+{
+    pthread_mutex_lock(&seg->claim_lock);
+}
+static void parent(struct tarn *seg)
+{
+    pthread_mutex_unlock(&seg->claim_lock);
+}
+
 /* The parent's open file description must not live on here: its byte locks would outlive it. */
 static void child(struct tarn *seg)
 {
@@ -247,6 +257,8 @@ const struct floor participant_floor = {
     .attach = attach,
     .close = close_,
     .unmap = unmap,
+    .fork = fork_,
+    .parent = parent,
     .child = child,
     .stat = stat_,
 };
