@@ -134,10 +134,7 @@ bool tenure_durable(const struct segment_header *h, const struct backing *backin
 static int refused(const char *what)
 {
     return fail(-EUCLEAN,
-                "%s: was in use when the machine stopped or when it was copied: what of it reached the disk "
-                "is not known: run tarn check "
-                "--repair",
-                what);
+                "%s: was in use when the machine stopped or when it was copied: run tarn check --repair", what);
 }
 
 /* Its bytes are whole, though its tenure is another's. */
