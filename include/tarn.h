@@ -17,7 +17,8 @@
  *   The library prints nothing, never exits, installs no signal handler and starts no thread.
  *
  * Open by nature
- * - Whoever may write a POSIX object may truncate it, which is SIGBUS for the rest (memfd and anon segments are sealed).
+ * - Whoever may write a POSIX object or a file may truncate it, which is SIGBUS for the rest (memfd and anon segments are sealed).
+ *   So is a disk that fails, and a file system that writes elsewhere what is written over, once it is full.
  * - A participant's liveness is a robust pthread mutex in the segment, in which glibc keeps raw list pointers: a *hostile*
  *   process with a writable attachment can turn these into a write in another process when that one leaves. Give write
  *   access only to processes that you would let crash you.
@@ -93,7 +94,8 @@ struct tarn_options {
     uint32_t span_size;    /* bytes of a span, power of two, 4096 to 65536; default 65536 */
     uint32_t exchange_unlock; /* 1: unlock by an atomic exchange, for processes that cannot register for membarrier */
     uint32_t uninitialized; /* 1: tarn_alloc and tarn_alloc_into do not clear blocks: they show what was there before. For speed */
-    uint32_t reserved[16]; /* 0 */
+    uint32_t copy_on_write; /* 1: file: also on btrfs, ZFS and the like, where a later write may find no room: that is a SIGBUS */
+    uint32_t reserved[15]; /* 0 */
 };
 
 /* tarn_open - open the segment that a URL names.
@@ -101,6 +103,10 @@ struct tarn_options {
  *   sysv:KEY        System V shared memory, by a key of 32 bits (5678, 0x162e): the same. From another PID namespace deaths are reported
  *                   (tarn_participants), and recovered by somebody of the dead one's own
  *   sysv:private    the same without a key: for children by fork, gone with its last user; needs TARN_CREATE
+ *   file:PATH       a file: survives reboots. A relative path is taken from the working directory at the call. Its last tarn_close brings all to
+ *                   the disk and marks it clean; whoever opens it after a reboot, or as a copy, puts right what the dead left. In use when the
+ *                   machine stopped or when it was copied, it is refused (-EUCLEAN) until tarn_repair. Local file systems that write in
+ *                   place only; on those that copy on write, see copy_on_write
  *   memfd:label     a new memfd, sealed against shrinking; needs TARN_CREATE; others get it by descriptor (tarn_fd)
  *   anon:           the same, for children by fork; needs TARN_CREATE
  * With TARN_CREATE, of many racing callers one makes it, whole before anybody sees it, and the others open it.
@@ -108,8 +114,11 @@ struct tarn_options {
  *   -EINVAL  URL, flags or an option out of range        -ENOENT  not there, no TARN_CREATE    -EEXIST  there, TARN_EXCL
  *   -EACCES  no permission (tarn_error names owner and mode), or owned by another user than this one and root
  *   -EPROTO  not a segment, or made by another version or with another layout (tarn_error names the field)
- *   -EUCLEAN truncated or damaged                        -ENOSPC -ENOMEM  the backing's or the process's limit (named)
- *   -EBUSY   sysv: its maker is stopped                  -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOSYS as the system says. */
+ *   -EUCLEAN truncated or damaged; file: in use when the machine stopped, or when it was copied
+ *   -EROFS   file: mounted read-only: say TARN_RDONLY    -EOPNOTSUPP  file: not on this file system (tarn_error says why)
+ *   -EIO     file: the disk failed                       -ENOSPC -ENOMEM  the backing's or the process's limit (named)
+ *   -EBUSY   sysv: its maker is stopped; file: who puts it right is stopped, or kept from it by a reader's lock
+ *   -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOSYS as the system says. */
 TARN_API int tarn_open(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg);
 
 /* tarn_open_fd - attach the segment behind a descriptor (received over a socket, inherited, or of /proc/PID/fd).
@@ -118,7 +127,8 @@ TARN_API int tarn_open_fd(int fd, unsigned flags, tarn **ret_seg);
 
 /* tarn_close - give the handle up; the last of a process's counted handles unmaps. NULL is nothing, and 0.
  * The calling thread's participation ends. -EBUSY, and nothing done: the calling thread has a section open or a lock held,
- * or other threads of this process still take part. In a forked child, closing affects the child only. */
+ * or other threads of this process still take part. In a forked child, closing affects the child only.
+ * file: -EIO, -ENOSPC: it is closed, but could not be brought to the disk, and is not marked clean. */
 TARN_API int tarn_close(tarn *seg);
 
 /* tarn_unlink - remove the name. The memory goes when its last user has. -ENOENT, -EACCES, -EINVAL (no name to remove:
@@ -133,10 +143,15 @@ TARN_API int tarn_current(tarn *seg);
  * (sysv:). */
 TARN_API int tarn_fd(tarn *seg);
 
+/* tarn_flush - bring it to the disk, with its name if the handle knows one. For who wants to be sure before the last tarn_close, which does the
+ * same. A segment that is in use is refused after a power loss all the same: see file: of tarn_open. Nothing to do, and 0, for what ends
+ * with the machine. Any thread, any time, also on TARN_RDONLY. -EIO, -ENOSPC as the disk says; -EACCES: its directory. */
+TARN_API int tarn_flush(tarn *seg);
+
 /* What tarn_stat tells. Counts are a snapshot, taken without locks. */
 struct tarn_stat {
     uint8_t uuid[16];          /* of this creation */
-    char backing[8];           /* "posix", "sysv", "memfd", "anon" */
+    char backing[8];           /* "posix", "sysv", "file", "memfd", "anon" */
     uint32_t version, options; /* of the layout */
     uint32_t mode, uid, gid;   /* of the backing */
     uint32_t unlinked;         /* its name was removed */
@@ -188,6 +203,16 @@ TARN_API int tarn_check(tarn *seg, int (*each)(const struct tarn_damage *d, void
  * themselves count as reached; what the user's own objects point to is not known, so it counts here, as does what open sections
  * have allocated. Exact while nobody works; takes no lock; also on TARN_RDONLY. 0, -ENOMEM. */
 TARN_API int tarn_leaked(tarn *seg, uint64_t *ret_bytes);
+
+/* tarn_repair - put a file: segment right that tarn_open refuses with -EUCLEAN because it was in use when the machine stopped, or when it was copied.
+ * Nobody may have it attached for writing meanwhile. All participants are taken for dead and recovered; names that lead to no whole object
+ * are unbound, locks of our own that nobody can have are freed; then all is checked as by tarn_check. `each` (NULL: only count) is called for
+ * what was mended ("mended: ..."), and for each damage that is left. Returns how many are left: 0 is a segment whose structure is sound, which opens
+ * again; what the *values* in it are is another matter, for pages may have reached the disk in any order. With damages left it stays refused.
+ * Killed at any point, it can be run again. What the header's sum or the file's length says is wrong cannot be repaired.
+ *   -EUCLEAN -EPROTO -EACCES -ENOENT -EINVAL (not file:) as tarn_open; -EBUSY: it is in use; -EROFS; -EIO; -ENOMEM. A result of `each` other than 0
+ *   ends it, is returned, and leaves the segment refused. */
+TARN_API int tarn_repair(const char *url, int (*each)(const struct tarn_damage *d, void *arg), void *arg);
 
 /* ---- threads -------------------------------------------------------------------------------------------------------- */
 

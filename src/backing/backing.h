@@ -41,7 +41,8 @@ struct facts descriptor_facts_of(const struct stat *st);
 struct demand {
     uint64_t size; /* bytes it may become, whole pages */
     uint32_t mode;
-    uint32_t sum; /* of all that makers must agree on */
+    uint32_t sum;       /* of all that makers must agree on */
+    bool copy_on_write; /* a file system that writes elsewhere will do */
 };
 
 /* An object that is being made. Private memory; nobody else sees it as a segment. */
@@ -55,8 +56,11 @@ struct making {
 struct backing {
     const char *name; /* the URL's scheme; up to 7 bytes: it stands in the header */
     bool named;       /* others can open it by its name. If not: open, look and unlink are NULL */
+    bool durable;     /* it survives the machine: see segment/tenure.c */
     const struct keeping *keeping;
 
+    /* The URL that means the same from any working directory, to be freed. NULL: all do. -ENOMEM, -ENAMETOOLONG, -ENOENT */
+    int (*whole)(const char *name, char **ret_url);
     int (*check)(const char *url, const char *name); /* is this a name? -EINVAL, -ENAMETOOLONG */
     int (*create)(const char *name, const struct demand *demand, struct making *ret);
     /* It is mapped at base; alone in it until publish or discard. NULL: nobody else can be in it. -EEXIST: somebody has made it meanwhile.
@@ -70,9 +74,16 @@ struct backing {
     int (*open)(const char *name, bool readonly, struct object *ret);
     int (*look)(const char *name, struct facts *ret);
     int (*unlink)(const char *name);
+    int (*flush)(const char *name); /* the name, too, survives from now on. NULL: nothing to do */
 };
 
-extern const struct backing posix_backing, memfd_backing, anon_backing, sysv_backing, sysv_private_backing;
+extern const struct backing file_backing, posix_backing, memfd_backing, anon_backing, sysv_backing,
+    sysv_private_backing;
+
+/* ---- file.c ---- */
+
+/* May a segment be kept by the file system that fd is in? copies: one that writes elsewhere will do. 0, or -EOPNOTSUPP, with the reason. */
+int file_judge(const char *what, int fd, bool copies);
 
 /* ---- url.c ---- */
 

@@ -54,6 +54,14 @@ static void sweep_one(int dir, const char *name)
     close(fd);
 }
 
+/* In a directory that is not ours alone somebody's own file may begin so. */
+static bool is_temporary(const char *name)
+{
+    size_t prefix = strlen(LINKED_TEMPORARY);
+    return strncmp(name, LINKED_TEMPORARY, prefix) == 0 && strlen(name) == prefix + 16 &&
+           strspn(name + prefix, "0123456789abcdef") == 16;
+}
+
 /* Remove what makers who died left. Trouble here is not the caller's: what stays is swept next time. */
 static void sweep(const struct linked *at)
 {
@@ -65,7 +73,7 @@ static void sweep(const struct linked *at)
         return;
     }
     for (struct dirent *entry; (entry = readdir(d));)
-        if (strncmp(entry->d_name, LINKED_TEMPORARY, strlen(LINKED_TEMPORARY)) == 0)
+        if (is_temporary(entry->d_name))
             sweep_one(fd, entry->d_name);
     closedir(d);
 }
@@ -132,6 +140,9 @@ int linked_create(const struct linked *at, struct making *ret)
     if (error == -EOPNOTSUPP)
         error = create_temporary(at, dir, ret);
     close(dir);
+    if (error == -EROFS)
+        return fail(error, "%s:%s: no file can be made in %s: its file system is mounted read-only: mount it writable, or take another",
+                    at->scheme, at->url_name, at->directory);
     return error < 0 ? fail(error, "%s:%s: no file can be made in %s: %s", at->scheme, at->url_name,
                             at->directory, strerror(-error))
                      : 0;
@@ -226,6 +237,18 @@ int linked_open(const struct linked *at, bool readonly, struct object *ret)
         return error == -ENOENT ? error : not_opened(at, readonly, error);
     *ret = (struct object){.fd = fd, .shm = -1};
     return 0;
+}
+
+int linked_flush(const struct linked *at)
+{
+    int dir = open_directory(at, O_RDONLY);
+    if (dir < 0)
+        return dir;
+    int error = os_flush(dir, true);
+    close(dir);
+    return error < 0 ? fail(error, "%s:%s: its directory, %s, cannot be brought to the disk: %s", at->scheme,
+                            at->url_name, at->directory, strerror(-error))
+                     : 0;
 }
 
 int linked_unlink(const struct linked *at)

@@ -23,6 +23,8 @@ int linked_publish(const struct linked *at, struct making *m);
 void linked_discard(const struct linked *at, struct making *m);
 int linked_open(const struct linked *at, bool readonly, struct object *ret);
 int linked_look(const struct linked *at, struct facts *ret);
+/* The name, too, is on the disk from now on. */
+int linked_flush(const struct linked *at);
 int linked_unlink(const struct linked *at);
 
 /* For tests: as if the directory could not make files without a name. */

@@ -6,7 +6,8 @@
 
 #define FORMS "posix:/name, sysv:KEY, file:PATH, memfd:label or anon:"
 
-static const struct backing *const backings[] = {&posix_backing, &sysv_backing, &memfd_backing, &anon_backing};
+static const struct backing *const backings[] = {&posix_backing, &sysv_backing, &file_backing, &memfd_backing,
+                                                 &anon_backing};
 
 int url_parse(const char *url, struct url *ret_url)
 {

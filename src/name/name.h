@@ -37,6 +37,12 @@ struct name_checker {
 };
 int name_check(struct tarn *seg, const struct name_checker *c); /* 0, -ENOMEM */
 
+/* By who is alone in the segment: entries that are none, or whose object is no whole block, are taken out of their chains, by one store each; what
+ * they took is lost. `mended` is called for each. Believes nothing. */
+void name_mend(struct tarn *seg, void (*mended)(uint64_t ref, const char *what, void *arg), void *arg);
+/* What is wrong with an entry of a chain, or NULL. */
+const char *name_entry_fault(struct tarn *seg, const struct name_copy *n, uint64_t chain);
+
 static inline struct name_zone *name_zone_of(const struct tarn *seg)
 {
     return (struct name_zone *)(seg->base + seg->geometry.zone[ZONE_NAME]);

@@ -68,7 +68,7 @@ int tarn_names(tarn *seg, int (*each)(const struct tarn_name *n, void *arg), voi
 
 /* ---- check ---- */
 
-static const char *entry_fault(struct tarn *seg, const struct name_copy *n, uint64_t chain)
+const char *name_entry_fault(struct tarn *seg, const struct name_copy *n, uint64_t chain)
 {
     uint64_t hash = XXH3_64bits(n->name, strlen(n->name)), size;
     if (((const struct name_entry *)at_offset(seg, n->entry))->hash != hash)
@@ -91,7 +91,7 @@ static int chain_check(struct tarn *seg, const struct name_checker *k, struct ch
     int e = chain_read(seg, c);
     for (uint64_t i = 0; i < c->count; i++) {
         const struct name_copy *n = &c->copy[i];
-        const char *fault = entry_fault(seg, n, c->index);
+        const char *fault = name_entry_fault(seg, n, c->index);
         if (fault)
             k->damage(n->entry, fault, k->arg);
         for (uint64_t j = 0; j < i && i < DUPLICATES_MOST; j++)

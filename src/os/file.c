@@ -95,6 +95,15 @@ int os_write_at(int fd, const void *from, size_t size, uint64_t offset)
     return 0;
 }
 
+int os_flush(int fd, bool whole)
+{
+    int done;
+    do
+        done = whole ? fsync(fd) : fdatasync(fd);
+    while (done != 0 && errno == EINTR);
+    return done != 0 ? -errno : 0;
+}
+
 int os_room(int fd, uint64_t *ret_free, uint64_t *ret_total)
 {
     struct statvfs v;

@@ -74,8 +74,20 @@ int os_reopen(int fd, int flags);
 /* As many bytes of [offset, offset + size) as the file has. */
 int64_t os_read_at(int fd, void *to, size_t size, uint64_t offset);
 int os_write_at(int fd, const void *from, size_t size, uint64_t offset);
+/* All that is written to the file, also by its mappings, is on the disk, with its size; whole: with its times, owner and mode too. -EIO */
+int os_flush(int fd, bool whole);
 /* Bytes free to this user in the file system, and all. Both 0: it has no limit of its own. */
 int os_room(int fd, uint64_t *ret_free, uint64_t *ret_total);
+
+/* ---- filesystem.c ---- */
+
+/* By whom a file is kept, and how. */
+enum os_kept {
+    OS_KEPT_HERE,   /* by this machine, in place: what was committed can be written as often as one likes */
+    OS_KEPT_REMOTE, /* by another one, or by a program */
+    OS_KEPT_COPIED  /* what is written over is written elsewhere: that may fail to find room */
+};
+int os_kept(int fd, enum os_kept *ret_kept, const char **ret_name); /* name: of the file system, if it is not OS_KEPT_HERE */
 
 /* ---- shm.c: System V ---- */
 

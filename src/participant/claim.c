@@ -33,15 +33,21 @@ bool liveness_locked(uint32_t word)
     return (word & FUTEX_TID_MASK) && !(word & FUTEX_OWNER_DIED);
 }
 
-void records_create(struct tarn *seg)
+void record_fresh_liveness(struct record *r)
 {
     pthread_mutexattr_t a;
     pthread_mutexattr_init(&a);
     pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
     pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
-    for (uint32_t i = 0; i < seg->geometry.records; i++)
-        pthread_mutex_init(liveness_mutex(record_at(seg, i)), &a);
+    memset(r->liveness, 0, sizeof r->liveness);
+    pthread_mutex_init(liveness_mutex(r), &a);
     pthread_mutexattr_destroy(&a);
+}
+
+void records_create(struct tarn *seg)
+{
+    for (uint32_t i = 0; i < seg->geometry.records; i++)
+        record_fresh_liveness(record_at(seg, i));
     participants_of(seg)->epoch = 1;
 }
 

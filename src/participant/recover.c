@@ -124,6 +124,59 @@ uint32_t recover(struct self *me, uint32_t id)
     return living;
 }
 
+/* ---- nobody lives: after a reboot, or in a copy ---- */
+
+/* A chain of extents that leads astray, or round in a circle, ends where it does: else who walks it would walk long. What was behind is lost. */
+static void cut_chain(struct tarn *seg, uint64_t *link)
+{
+    uint64_t most = committed_of(seg) / extent_size(&seg->geometry), mark = 0, turn = 1;
+    for (uint64_t n = 0; *link; n++) {
+        if (*link % 8 || *link == mark || n >= most || !in_data(seg, *link, extent_size(&seg->geometry))) {
+            store64(link, 0);
+            return;
+        }
+        if (n == turn) { /* Brent */
+            mark = *link;
+            turn *= 2;
+        }
+        link = &((struct extent *)at_offset(seg, *link))->next;
+    }
+}
+
+/* Of a record that nobody has: nothing is in it, whatever was read from the disk. */
+static void clear_record(struct tarn *seg, struct record *r)
+{
+    store64(&r->journal, JOURNAL(JOURNAL_IDLE, 0));
+    store64(&r->intent, 0);
+    store64(&r->epoch, 0);
+    store64(&r->waits, 0);
+    for (uint32_t i = 0; i < seg->geometry.slots; i++)
+        if (record_slots(r)[i])
+            store64(&record_slots(r)[i], 0);
+}
+
+/* Each is recovered by itself: put_right asks nobody who is alive, and is repeatable, so the order of dead recoverers and those they were at
+ * makes no difference here. */
+void records_all_dead(struct tarn *seg)
+{
+    struct self me = {.seg = seg};
+    struct participants *shared = participants_of(seg);
+    for (uint32_t i = 0; i < seg->geometry.records; i++) {
+        struct record *r = record_at(seg, i);
+        record_fresh_liveness(r);
+        cut_chain(seg, &r->log_more);
+        cut_chain(seg, &r->held_more);
+        if (load32(&r->state) != RECORD_FREE)
+            put_right(&me, ID_MAKE(load32(&r->generation), i));
+        clear_record(seg, r);
+        store32(&r->recoverer, 0);
+    }
+    store32(&shared->bell, 0);
+    store32(&shared->bell_all, 0);
+    store64(&shared->pid_namespace, 0);
+    store32(&shared->mixed, 0);
+}
+
 /* All that are dead now; *ret_busy: a record whose recovery a living participant is at, or UINT32_MAX. */
 static int recover_those(struct self *me, uint32_t *ret_busy)
 {

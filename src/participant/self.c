@@ -237,6 +237,11 @@ static void child(struct tarn *seg)
     pthread_mutex_init(&seg->claim_lock, NULL);
 }
 
+static int settle(struct tarn *seg)
+{
+    return record_any_dead(seg) ? tarn_recover(seg) : 0;
+}
+
 static void stat_(struct tarn *seg, struct tarn_stat *ret)
 {
     ret->most = seg->geometry.records - 1;
@@ -261,6 +266,8 @@ const struct floor participant_floor = {
     .parent = parent,
     .child = child,
     .stat = stat_,
+    .settle = settle,
+    .all_dead = records_all_dead,
 };
 
 int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, void *arg), void *arg)

@@ -50,6 +50,8 @@ static int check_values(const struct tarn_options *o)
         return fail(-EINVAL, "options.exchange_unlock is %u, and may be 0 or 1", o->exchange_unlock);
     if (o->uninitialized > 1)
         return fail(-EINVAL, "options.uninitialized is %u, and may be 0 or 1", o->uninitialized);
+    if (o->copy_on_write > 1)
+        return fail(-EINVAL, "options.copy_on_write is %u, and may be 0 or 1", o->copy_on_write);
     return 0;
 }
 
@@ -73,6 +75,7 @@ int plan_make(const struct tarn_options *options, struct plan *ret)
     g->limit = whole(o->limit ? o->limit : LIMIT, g->span_size);
     g->options =
         (o->exchange_unlock ? SEGMENT_EXCHANGE_UNLOCK : 0u) | (o->uninitialized ? SEGMENT_UNINITIALIZED : 0u);
+    g->options |= o->copy_on_write ? SEGMENT_COPY_ON_WRITE : 0u;
     if ((error = geometry_compute(g)) < 0)
         return error;
     if (o->initial > g->limit)
@@ -108,7 +111,7 @@ static int fill(const char *what, struct tarn *seg, const struct url *url, const
     for (const struct floor *const *f = tarn_floors; *f; f++)
         if ((*f)->create)
             (*f)->create(seg);
-    return 0;
+    return tenure_create(what, seg);
 }
 
 /* What makers of one segment must agree on, as a number. */
@@ -141,7 +144,10 @@ int segment_make(const char *what, const struct url *url, const struct plan *pla
                  const struct attaching *how, struct tarn **ret_seg)
 {
     const struct backing *b = url->backing;
-    const struct demand demand = {.size = plan->geometry.end, .mode = plan->mode, .sum = sum_of(plan)};
+    const struct demand demand = {.size = plan->geometry.end,
+                                  .mode = plan->mode,
+                                  .sum = sum_of(plan),
+                                  .copy_on_write = plan->geometry.options & SEGMENT_COPY_ON_WRITE};
     struct making making;
     struct tarn *seg = NULL;
     bool attached = false;

@@ -23,11 +23,20 @@ enum segment_option { /* bits of segment_header.options */
                       SEGMENT_SAME_ADDRESS = 4,  /* mapped at `address`, or not at all */
                       SEGMENT_LOCKED = 8,        /* kept in memory by whoever attaches it */
                       SEGMENT_DUMPED = 16,       /* in core dumps, too */
-                      SEGMENT_PREFAULTED = 32    /* mapped page by page when it is attached */
+                      SEGMENT_PREFAULTED = 32,   /* mapped page by page when it is attached */
+                      SEGMENT_COPY_ON_WRITE = 64 /* of a file: may lie where writing over something needs room */
 };
 
 /* When a segment ends by itself */
 enum segment_lifetime { LIFETIME_UNLINKED, LIFETIME_USERS, LIFETIME_CREATOR, LIFETIMES };
+
+/* How a file stands on the disk. A number beyond these is TENURE_CLOSING with the closer's mark above it */
+enum tenure_state {
+    TENURE_IN_USE,  /* and the disk knows it */
+    TENURE_CLEAN,   /* all of it is on the disk, or will be before anything else is */
+    TENURE_CLOSING, /* somebody who saw no other writer brings it to the disk, to call it clean */
+    TENURE_OPENING  /* was clean, and will be changed once the disk knows */
+};
 
 enum segment_zone { ZONE_PARTICIPANT, ZONE_NAME, ZONE_SIDE, ZONE_DATA, ZONES };
 
@@ -72,8 +81,10 @@ struct segment_header {
     /* line 6: the tenure of a file: on which boot, as which file it was last put right; its only opener writes */
     uint8_t boot[16] __attribute__((aligned(64)));
     uint64_t device, inode;
-    uint64_t clean; /* 1: nobody has written since all of it was on the disk */
-    uint64_t reserved_tenure[3];
+    uint64_t clean; /* enum tenure_state: by compare-and-swap, whoever opens or leaves it; TENURE_CLEAN: nobody has written since all was on the disk */
+    uint64_t righting; /* whose putting right began: a sum of boot, device and inode, by who has the door; 0: nobody's */
+    uint64_t uncounted; /* 1: somebody could write in this tenure whom no byte lock shows, so nobody knows who is the last; by him, by exchange */
+    uint64_t reserved_tenure;
     /* line 7: the robust mutex of those who make System V shared memory into a segment: of constant image, see backing/sysv.c */
     uint64_t door[5] __attribute__((aligned(64)));
     uint64_t reserved_door[3];

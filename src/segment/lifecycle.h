@@ -12,6 +12,7 @@ struct attaching {
     bool readonly;
     bool foreign; /* of whatever owner */
     bool shared;  /* its open file description is somebody else's too */
+    bool repair;  /* for tarn_repair: whatever its tenure, and alone */
 };
 
 /* ---- stamp.c ---- */
@@ -75,6 +76,34 @@ void handle_free(struct tarn *seg);
 void user_enter(struct tarn *seg);
 /* Has anybody else it attached: other processes, other handles of this one? readers: those count, who can only read. */
 bool user_others(const struct tarn *seg, bool readers);
+
+/* As if it were not: it writes no more. */
+void user_leave(struct tarn *seg);
+
+/* ---- tenure.c: of segments that survive the machine; of others, nothing is done ---- */
+
+/* Is the segment with this header one, found by this backing (NULL: by descriptor)? */
+bool tenure_durable(const struct segment_header *h, const struct backing *backing);
+/* Before it is mapped: may it lie where it lies, and if it is only read, may it be? */
+int tenure_admit(const char *what, const struct object *o, const struct facts *f,
+                 const struct segment_header *h, const struct attaching *how, const struct backing *backing);
+/* A fresh one, that nobody sees yet. */
+int tenure_create(const char *what, struct tarn *seg);
+/* It is mapped, and its floors have attached: from here on it may be written. -EUCLEAN, -EBUSY; -EIO, -ENOSYS. */
+int tenure_enter(const char *what, struct tarn *seg, const struct attaching *how);
+/* This process is about to close it: what the dead left is put right, if nobody else is there to do it. */
+void tenure_settle(struct tarn *seg);
+/* This process has closed it, and its mapping is still there: if it was the last to write, the file is called clean. -EIO and kin: it could not be
+ * brought to the disk. */
+int tenure_leave(struct tarn *seg);
+/* In a forked child. */
+void tenure_child(struct tarn *seg);
+/* By tarn_repair: it is in order. */
+int tenure_mark(struct tarn *seg);
+
+/* ---- open.c, for repair ---- */
+
+int repair_open(const char *url, struct tarn **ret_seg); /* alone in it, and no participant lives; it is not in the list of handles */
 
 /* How messages call it. */
 const char *handle_name(const struct tarn *seg);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,10 +42,11 @@ static int map_checked(const char *what, const struct object *o, const struct se
     int error = handle_map(what, o, g, how, backing, &seg);
     if (error < 0)
         return error;
+    seg->durable = o->fd >= 0 && tenure_durable(h, backing);
     if (memcmp(h, seg->base, offsetof(struct segment_header, committed)) != 0)
         error = fail(-EUCLEAN, "%s: damaged: its stamp changed while it was opened", what);
-    else
-        error = handle_attach(seg);
+    else if ((error = handle_attach(seg)) == 0 && (error = tenure_enter(what, seg, how)) < 0)
+        handle_detach(seg);
     if (error < 0) {
         seg->object = (struct object){-1, -1}; /* the caller's still */
         handle_free(seg);
@@ -72,13 +74,15 @@ static int attach(const char *what, struct object *o, const struct attaching *ho
         return fail((int)got, "%s: its header cannot be read: %s", what, strerror((int)-got));
     if ((error = keeping->facts(o, &f)) < 0) /* again: it may have grown since, and its size must be no older than its header */
         return fail(error, "%s: %s", what, strerror(-error));
-    if ((error = stamp_check(what, &h, got, f.size, &g)) < 0)
+    if ((error = stamp_check(what, &h, got, f.size, &g)) < 0 ||
+        (error = tenure_admit(what, o, &f, &h, how, backing)) < 0)
         return error;
-    struct tarn *seg = handle_find(&f, how, h.uuid);
+    struct tarn *seg = how->repair ? NULL : handle_find(&f, how, h.uuid);
     if (!seg) {
         if ((error = map_checked(what, o, &h, &g, how, backing, &seg)) < 0)
             return error;
-        handle_list(seg);
+        if (!how->repair)
+            handle_list(seg);
     } else {
         if (backing && !seg->url && (seg->url = strdup(what))) /* it was opened by descriptor; now its name is known */
             seg->backing = backing;
@@ -170,11 +174,24 @@ static struct attaching attaching_of(unsigned flags)
     return (struct attaching){.readonly = flags & TARN_RDONLY, .foreign = flags & TARN_FOREIGN};
 }
 
-static int open_any(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg)
+/* With a name that means the same later: *ret_whole is to be freed. */
+static int parse_whole(const char *url, struct url *ret_url, char **ret_whole)
+{
+    int error = url_parse(url, ret_url);
+    if (error < 0 || !ret_url->backing->whole)
+        return error;
+    error = ret_url->backing->whole(ret_url->name, ret_whole);
+    return error < 0 ? error : url_parse(*ret_whole, ret_url);
+}
+
+static int open_whole(const char *url, unsigned flags, const struct tarn_options *options, char **whole,
+                      tarn **ret_seg)
 {
     struct asked a = {.what = url, .flags = flags, .how = attaching_of(flags)};
     struct tarn *seg = NULL;
-    int error = url_parse(url, &a.url);
+    int error = parse_whole(url, &a.url, whole);
+    if (*whole)
+        a.what = url = *whole;
     if (error < 0 || (error = check_flags(url, &a.url, flags)) < 0 || (error = plan_make(options, &a.plan)) < 0)
         return error;
     handles_lock();
@@ -188,6 +205,29 @@ static int open_any(const char *url, unsigned flags, const struct tarn_options *
     if (error == 0)
         *ret_seg = seg;
     return error;
+}
+
+static int open_any(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg)
+{
+    char *whole = NULL;
+    int error = open_whole(url, flags, options, &whole, ret_seg);
+    free(whole);
+    return error;
+}
+
+int repair_open(const char *url, struct tarn **ret_seg)
+{
+    struct asked a = {.what = url, .how = {.repair = true}};
+    int error = url_parse(url, &a.url);
+    if (error < 0)
+        return error;
+    if (!a.url.backing->durable)
+        return fail(-EINVAL,
+                    "%s: there is nothing to repair in what ends with the machine: only file: survives", url);
+    handles_lock();
+    error = open_existing(&a, ret_seg);
+    handles_unlock();
+    return error == -ENOENT ? fail(error, "%s: there is none", url) : error;
 }
 
 int tarn_open(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg)

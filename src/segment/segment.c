@@ -45,10 +45,12 @@ static void after_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
     atomic_fetch_add(&generation, 1);
-    for (struct tarn *seg = handles; seg; seg = seg->next)
+    for (struct tarn *seg = handles; seg; seg = seg->next) {
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->child)
                 (*f)->child(seg);
+        tenure_child(seg);
+    }
 }
 
 static void watch_forks(void)
@@ -159,7 +161,8 @@ int handle_map(const char *what, const struct object *o, const struct geometry *
                          .device = f.device,
                          .inode = f.inode,
                          .opens = 1,
-                         .claim_fd = -1};
+                         .claim_fd = -1,
+                         .durable = backing && backing->durable};
     seg->user = -1;
     if (!how->shared)
         user_enter(seg);
@@ -212,15 +215,17 @@ void handle_free(struct tarn *seg)
 
 static int close_last(struct tarn *seg)
 {
+    tenure_settle(seg);
     for (int i = count_floors(); i-- > 0;) {
         int error = tarn_floors[i]->close ? tarn_floors[i]->close(seg) : 0;
         if (error < 0)
             return error;
     }
+    int error = tenure_leave(seg);
     handle_unlist(seg);
     handle_detach(seg);
     handle_free(seg);
-    return 0;
+    return error;
 }
 
 static int close_one(tarn *seg)

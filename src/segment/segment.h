@@ -44,6 +44,7 @@ struct tarn {
     char *url;                                     /* as opened, or NULL */
     uint64_t device, inode; /* of the object: two opens of one segment share one handle */
     int user;               /* the byte that says it is attached (users.c); -1: none; fixed */
+    bool durable;           /* it survives the machine: tenure.c; fixed once it is attached */
     uint64_t backed;        /* bytes of data space that the file was seen to have; only rises */
     uint32_t opens;         /* counted handles; under the list's lock */
     struct tarn *next;      /* in the process's list; under its lock */
@@ -102,6 +103,9 @@ struct floor {
     void (*parent)(struct tarn *seg); /* it has forked */
     void (*child)(struct tarn *seg);  /* in a forked child, in the atfork handler, instead of `parent` */
     void (*stat)(struct tarn *seg, struct tarn_stat *ret);
+    /* of what survives the machine: */
+    int (*settle)(struct tarn *seg); /* asked of who seems to be the last to leave: put right what the dead left, if it can be */
+    void (*all_dead)(struct tarn *seg); /* nobody else is in it, and none of those who took part is alive: put right what they left. Repeatable */
 };
 extern const struct floor *const tarn_floors[]; /* ends with NULL; src/floors.c */
 uint32_t tarn_side_size(uint32_t span_size); /* bytes of side table a span, by its size: the heap's; src/floors.c */

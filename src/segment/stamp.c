@@ -12,7 +12,7 @@
 
 #include "os/os.h"
 
-#define KNOWN_OPTIONS (SEGMENT_EXCHANGE_UNLOCK | SEGMENT_UNINITIALIZED)
+#define KNOWN_OPTIONS (SEGMENT_EXCHANGE_UNLOCK | SEGMENT_UNINITIALIZED | SEGMENT_COPY_ON_WRITE)
 #define LIMIT_LEAST (UINT64_C(64) << 10)
 #define LIMIT_MOST (UINT64_C(1) << 46)
 #define SPANS_MOST                                                                                           \

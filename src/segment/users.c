@@ -29,6 +29,13 @@ void user_enter(struct tarn *seg)
     }
 }
 
+void user_leave(struct tarn *seg)
+{
+    if (seg->user >= 0)
+        os_byte_unlock(seg->object.fd, (uint32_t)seg->user);
+    seg->user = -1;
+}
+
 bool user_others(const struct tarn *seg, bool readers)
 {
     struct os_shm s;
