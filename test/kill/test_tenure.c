@@ -165,12 +165,21 @@ static void begin_elsewhere(void)
     uint64_t clean = TENURE_CLEAN;
     begin_used();
     struct segment_header h = header_in(path);
-    uint64_t record = h.zone[ZONE_PARTICIPANT] + sizeof(struct participants) + offsetof(struct record, liveness);
-    uint32_t word = (uint32_t)getpid(); /* on this boot the number is of somebody who lives */
+    uint64_t first = h.zone[ZONE_PARTICIPANT] + sizeof(struct participants);
     int fd = open(path, O_RDWR);
     assert_int_equal(pwrite(fd, &clean, 8, offsetof(struct segment_header, clean)), 8);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(pwrite(fd, &word, 4, (off_t)(record + (uint64_t)i * h.record_size)), 4);
+    for (int i = 0; i < 3; i++) { /* on this boot the numbers are of somebody who lives: of this test */
+        struct record r;
+        off_t at = (off_t)(first + (uint64_t)i * h.record_size);
+        assert_int_equal(pread(fd, &r, sizeof r, at), sizeof r);
+        *(uint32_t *)(void *)r.liveness = (uint32_t)gettid();
+        r.claimless = 1;
+        r.pid = (uint32_t)getpid();
+        r.tid = (uint32_t)gettid();
+        r.pid_namespace = os_pid_namespace();
+        assert_int_equal(os_start_time(r.pid, r.tid, &r.start_time), 0);
+        assert_int_equal(pwrite(fd, &r, sizeof r, at), sizeof r);
+    }
     close(fd);
     note_disk(path);
     world->boot++;

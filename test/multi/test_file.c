@@ -638,6 +638,7 @@ static void a_hostile_reader_stops_nobody(void **state)
     assert_int_equal(header_in(path).clean, TENURE_IN_USE);
     assert_good(url);
     assert_int_equal(header_in(path).clean, TENURE_IN_USE); /* of this tenure no more */
+    assert_int_equal(tarn_repair(url, NULL, NULL), -EBUSY);
     world->boot++;
     assert_refused(url);
     assert_int_equal(tarn_repair(url, NULL, NULL), 0);
