@@ -22,6 +22,14 @@ static const char *const figures[] = {
     "core.churn",
     "core.churn_cleared",
     "core.map_get",
+    "core.attach_us",
+    "core.fork",
+    "core.create_us",
+    "core.grow",
+    "core.mutex.alone.posix",
+    "core.mutex.alone.sysv",
+    "core.mutex.alone.file",
+    "core.mutex.alone.anon",
     NULL,
 };
 
@@ -88,5 +96,6 @@ int main(int argc, char **argv)
         core_churn_cleared();
     if (bench_wanted("core.map_get"))
         core_map();
+    core_lifecycle();
     return 0;
 }

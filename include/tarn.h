@@ -300,6 +300,11 @@ TARN_API int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size);
 TARN_API int tarn_free_from(tarn *seg, tarn_ref *place);
 TARN_API int tarn_retire_from(tarn *seg, tarn_ref *place);
 
+/* tarn_grow - commit at least `bytes` more of data space now, for everybody, so that later allocations find it: growth happens by itself, but
+ * takes time then. Any thread, also in a section, which does not undo it. 0; -ENOSPC -ENOMEM: full (the limit is named), with nothing
+ * committed, or less; -EROFS; -EUCLEAN. */
+TARN_API int tarn_grow(tarn *seg, uint64_t bytes);
+
 /* tarn_block_size - bytes usable in the allocated block at ref, or 0 if there is none. */
 TARN_API size_t tarn_block_size(tarn *seg, tarn_ref ref);
 
@@ -354,7 +359,8 @@ typedef struct tarn_map tarn_map; /* one process's handle; private memory; any t
 
 #define TARN_MAP_U64 0x100u /* with TARN_CREATE: keys and values are 64-bit numbers */
 
-/* tarn_map_open - find the map of this name, or, with TARN_CREATE, make it. -ENOENT; -EPROTO: the name is no map, or of the other
+/* tarn_map_open - find the map of this name, or, with TARN_CREATE, make it. flags 0 finds a map of either kind: the calls for the other kind then
+ * answer -EPROTO. With TARN_MAP_U64, or with TARN_CREATE, the kind must be the one asked for. -ENOENT; -EPROTO: the name is no map, or of the other
  * kind; others as tarn_find_or_make. */
 TARN_API int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_map);
 TARN_API void tarn_map_close(tarn_map *map);

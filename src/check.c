@@ -136,7 +136,7 @@ static void check_extents(struct look *l, uint64_t ref)
     const struct geometry *g = &l->seg->geometry;
     for (uint64_t n = 0; ref; n++) {
         const struct extent *x;
-        if (ref % 8 || !in_data(l->seg, ref, extent_size(g)) || n > g->limit / extent_size(g)) {
+        if (ref % 8 || !in_data(l->seg, ref, extent_size(g)) || n > committed_of(l->seg) / extent_size(g)) {
             damage(ref, "a record's chain of extents leads astray", l);
             return;
         }

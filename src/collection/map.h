@@ -98,6 +98,10 @@ static inline bool map_block(const struct tarn *seg, uint64_t ref, uint64_t size
 {
     return !(ref & 15) && in_data(seg, ref, size);
 }
+bool bucket_is_whole(const struct tarn *seg, uint64_t ref, uint64_t lines);
+#define LINES_FEW                                                                                            \
+    63u /* a bucket of more is looked up in the heap's tables: it must not claim what is not its own */
+
 /* The bucket at ref with all its lines, or NULL. */
 static inline struct bucket *bucket_at(const struct tarn *seg, uint64_t ref, uint64_t *ret_lines)
 {
@@ -107,7 +111,9 @@ static inline struct bucket *bucket_at(const struct tarn *seg, uint64_t ref, uin
         return NULL;
     b = at_offset(seg, ref);
     lines = __atomic_load_n(&b->lines, __ATOMIC_RELAXED);
-    if (TARN_RARE(lines - 1 >= 1ull << 36 || !in_data(seg, ref, 64 * (1 + lines))))
+    if (TARN_RARE(lines - 1 >= LINES_FEW) && !bucket_is_whole(seg, ref, lines))
+        return NULL;
+    if (TARN_RARE(!in_data(seg, ref, 64 * (1 + lines))))
         return NULL;
     *ret_lines = lines;
     return b;
@@ -242,14 +248,35 @@ int map_hash_of(const tarn_map *m, uint64_t word, uint64_t *ret_hash);
 
 /* ---- map_each.c ---- */
 
+/* A read-only attachment looks without a pin, some 50 ms long again and again, until nothing that it read can have been reused:
+ *     for (struct again a = {0}; again_look(seg, &a);) { copy; if (again_is_good(seg, &a)) return ...; } return again_given_up(); */
+struct again {
+    uint64_t epoch;
+    int tries;
+};
+bool again_look(const struct tarn *seg, struct again *a);
+static inline bool again_is_good(const struct tarn *seg, const struct again *a)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* what was copied was read before the epoch is */
+    return epoch_now(seg) - a->epoch < 2;
+}
+int again_given_up(void); /* -EAGAIN */
+
 /* The words of one bucket's chain as they were at one moment. Private memory, reused. */
 struct snapshot {
     uint64_t *word, count, room;
+    uint64_t *set, set_room; /* by open addressing, of what must not be there twice */
+    uint64_t twin;           /* a word of a key that another has too, which was dropped; or 0 */
+    uint64_t steps; /* words looked at since the walk began: hostile bytes must not keep it for ever (see steps_most) */
     struct where where;
 };
+void snapshot_free(struct snapshot *p);
 /* Have two entries the same key? Every length is checked. */
 bool map_same_key(const tarn_map *m, uint64_t a, uint64_t b);
 int map_snapshot(const tarn_map *m, uint64_t hash, struct snapshot *ret);
+/* A key that was removed and put again while the words were read can have been seen in both its slots: it is left there once. 0, -ENOMEM,
+ * -EUCLEAN. */
+int map_drop_twins(const tarn_map *m, struct snapshot *p);
 /* reverse(prefix) + 2^(64 - depth): where the next bucket begins, in the order of reversed hashes. 0: there is none. */
 uint64_t map_after(const struct where *w);
 static inline uint64_t reverse64(uint64_t x)

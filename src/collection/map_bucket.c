@@ -22,6 +22,13 @@
     44 /* keys among 56 slots from which on a bucket is split rather than a key put beside its home line */
 #define DIRECTORY_SHARE 64 /* directory entries a bucket, at most: against keys made to collide */
 
+bool bucket_is_whole(const struct tarn *seg, uint64_t ref, uint64_t lines)
+{
+    uint64_t size;
+    return lines - 1 < 1ull << 36 && heap_state((struct tarn *)seg, ref, &size) != BLOCK_NONE &&
+           64 * (1 + lines) <= size;
+}
+
 /* ---- finding ---- */
 
 /* Along the siblings from the bucket at ref. 0, 1: the hint is stale, ask the directory again; -EUCLEAN. */
@@ -462,7 +469,7 @@ static int map_gone(struct self *s, const tarn_map *m)
     return fail(-ESTALE, "the map was unbound and its memory given back");
 }
 
-int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
+static int take_pinned(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
 {
     for (int i = 0; i < TRIES; i++) {
         int e = map_descend_fast(m, hash, w);
@@ -488,4 +495,14 @@ int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *
         }
     }
     return damaged(m, m->ref);
+}
+
+/* Pinned from the descent until it is known, under the bucket's lock, that the map is not unbound: from there on whoever unbinds it waits for that
+ * lock. Until then the bucket may be retired, and must not become something else. */
+int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
+{
+    epoch_pin(s);
+    int e = take_pinned(s, m, hash, w, ret_fresh);
+    epoch_unpin(s);
+    return e;
 }

@@ -43,6 +43,10 @@ static void check_hints(const tarn_map *m, unsigned depth, const struct map_chec
     struct where w;
     uint64_t lines;
     int astray = 0;
+    if (8ull << depth > committed_of(m->seg)) {
+        k->damage(m->ref, "a map's directory: it is larger than all that is committed", k->arg);
+        return;
+    }
     for (uint64_t i = 0; i < 1ull << depth; i++) {
         const uint64_t *hint = directory_at(m->seg, m->map, i);
         const struct bucket *b;
@@ -97,9 +101,6 @@ static void check_entries(const tarn_map *m, const struct snapshot *p, const str
             k->damage(ref, "a map's entry: its key is not the one its slot was made for", k->arg);
         else if (!is_right(hash, p->where.bucket->prefix, LINK_DEPTH(p->where.link)))
             k->damage(ref, "a map's entry: it is in another key's bucket", k->arg);
-        for (uint64_t j = 0; j < i && i < 4096; j++)
-            if (SLOT_TAG(p->word[j]) == SLOT_TAG(w) && map_same_key(m, p->word[j] & MAP_REF, ref))
-                k->damage(ref, "a map's entry: its key is there twice", k->arg);
     }
 }
 
@@ -129,12 +130,19 @@ int map_check(struct tarn *seg, uint64_t root, const struct map_checker *k)
             break;
         check_chain(&m, &p.where, k);
         check_entries(&m, &p, k);
+        e = map_drop_twins(&m, &p);
+        if (p.twin)
+            k->damage(p.twin & MAP_REF, "a map's entry: its key is there twice", k->arg);
+        if (e == -EUCLEAN)
+            k->damage(root, "a map: it has more words than there is memory", k->arg);
+        if (e)
+            break;
         next = map_after(&p.where);
         if (next && next <= at)
             break; /* changed under our eyes: the next look tells */
         at = next;
     } while (at);
-    free(p.word);
+    snapshot_free(&p);
     return e == -ENOMEM ? e : 0;
 }
 
@@ -185,7 +193,7 @@ int map_retire(struct self *s, uint64_t root)
             e = fail(-EUCLEAN, "the map at ref %#llx is damaged: run tarn check", (unsigned long long)root);
         at = next;
     } while (e >= 0 && at);
-    free(p.word);
+    snapshot_free(&p);
     for (unsigned i = 0; e >= 0 && i < MAP_CHUNKS; i++)
         if (m.map->chunk[i])
             e = map_retire_block(s, m.map->chunk[i]);

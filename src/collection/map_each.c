@@ -12,9 +12,6 @@
 #include "collection/map.h"
 
 #define SPLITS_MOST 1000
-#define TRIES 64
-#define SAME_MOST                                                                                            \
-    4096u /* words looked back upon for one that is there twice: more are only where keys were made to collide, or bytes are hostile */
 
 uint64_t map_after(const struct where *w)
 {
@@ -22,55 +19,112 @@ uint64_t map_after(const struct where *w)
     return depth ? reverse64(w->bucket->prefix) + (1ull << (64 - depth)) : 0;
 }
 
-static bool word_add(struct snapshot *p, uint64_t w, bool chained)
+void snapshot_free(struct snapshot *p)
 {
-    for (uint64_t i = p->count > SAME_MOST ? p->count - SAME_MOST : 0; chained && i < p->count; i++)
-        if (p->word[i] == w)
-            return true; /* just moving, from the overflow chain into the bucket or in it to its home line */
+    free(p->word);
+    free(p->set);
+    *p = (struct snapshot){0};
+}
+
+/* A walk looks at each word of a map some few times, and at all that is committed 64 times at the most. */
+static uint64_t steps_most(const tarn_map *m)
+{
+    return (1u << 20) + 8 * committed_of(m->seg);
+}
+
+/* An empty set for the words of this snapshot. */
+static bool set_clear(struct snapshot *p, uint64_t most)
+{
+    uint64_t room = 128;
+    while (room < 2 * most)
+        room *= 2;
+    if (room > p->set_room) {
+        uint64_t *more = realloc(p->set, room * sizeof *more);
+        if (!more)
+            return false;
+        p->set = more;
+        p->set_room = room;
+    }
+    memset(p->set, 0, p->set_room * sizeof *p->set);
+    return true;
+}
+
+/* The place of key number `key` (not 0) in the set, or an empty one. */
+static uint64_t *set_place(struct snapshot *p, uint64_t key)
+{
+    uint64_t at = key * 0x9e3779b97f4a7c15ull >> 20;
+    while (p->set[at & (p->set_room - 1)] && p->set[at & (p->set_room - 1)] != key) {
+        at++;
+        p->steps++;
+    }
+    return &p->set[at & (p->set_room - 1)];
+}
+
+/* 0, -ENOMEM. once: a word that is there already is just moving, from the overflow chain into the bucket or in it to its home line. */
+static int word_add(struct snapshot *p, uint64_t w, bool once)
+{
+    if (once) {
+        if (p->count * 2 >= p->set_room) { /* greater, with all that is there */
+            if (!set_clear(p, 2 * p->count + 64))
+                return -ENOMEM;
+            for (uint64_t i = 0; i < p->count; i++)
+                *set_place(p, p->word[i]) = p->word[i];
+        }
+        uint64_t *place = set_place(p, w);
+        if (*place == w)
+            return 0;
+        *place = w;
+    }
     if (p->count == p->room) {
         uint64_t room = p->room ? p->room * 2 : 64, *more = realloc(p->word, room * sizeof *more);
         if (!more)
-            return false;
+            return -ENOMEM;
         p->word = more;
         p->room = room;
     }
     p->word[p->count++] = w;
-    return true;
+    return 0;
 }
 
-static int words_add(struct snapshot *p, const struct bucket *b, uint64_t lines, bool chained)
+static int words_add(const tarn_map *m, struct snapshot *p, const struct bucket *b, uint64_t lines, bool once)
 {
     uint64_t skip = p->where.link & LINK_CLEANING ? SLOT_MOVES : 0;
-    for (uint64_t i = 0; i < lines * 8; i++) {
+    int e = 0;
+    p->steps += lines * 8;
+    if (p->steps > steps_most(m))
+        return -EUCLEAN;
+    for (uint64_t i = 0; i < lines * 8 && e == 0; i++) {
         uint64_t w = load64(&slots_of(b)[i]);
-        if (w && !(w & skip) && !word_add(p, w & ~SLOT_MOVES, chained))
-            return -ENOMEM;
+        if (w && !(w & skip))
+            e = word_add(p, w & ~SLOT_MOVES, once);
     }
-    return 0;
+    return e;
 }
 
 /* 0, 1: the bucket split meanwhile; -EUCLEAN, -ENOMEM. */
 static int snapshot_once(const tarn_map *m, uint64_t hash, struct snapshot *p)
 {
     uint64_t ref, lines;
-    bool chained;
+    bool once;
     int e = map_descend(m, hash, &p->where);
     p->count = 0;
     if (e < 0)
         return e;
     ref = load64(&p->where.bucket->overflow);
-    chained = ref != 0 || p->where.link & LINK_CLEANING;
+    once = ref != 0 || p->where.link & LINK_CLEANING;
+    if (once && !set_clear(p, 0))
+        return -ENOMEM;
     for (unsigned n = 0; ref && e == 0; n++) {
         const struct bucket *b = bucket_at(m->seg, ref, &lines);
         if (!b || n > CHAIN_MOST)
             return -EUCLEAN;
         ref = load64(&b->overflow);
-        e = words_add(p, b, lines, false);
+        e = words_add(m, p, b, lines, once);
     }
     if (e == 0)
-        e = words_add(p, p->where.bucket, p->where.lines, chained);
+        e = words_add(m, p, p->where.bucket, p->where.lines, once);
     if (e == 0 && p->where.link & LINK_CLEANING)
-        e = words_add(p, p->where.bucket, p->where.lines, true);
+        e = words_add(m, p, p->where.bucket, p->where.lines, true);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return e ? e : load64(&p->where.bucket->link) != p->where.link;
 }
@@ -102,19 +156,41 @@ bool map_same_key(const tarn_map *m, uint64_t a, uint64_t b)
            !memcmp((const char *)(x + 1) + x_value, (const char *)(y + 1) + y_value, size);
 }
 
-/* A key that was removed and put again while the words were read can have been seen in both its slots: it is shown once. */
-static void drop_twins(const tarn_map *m, struct snapshot *p)
+enum { FEW = 64 }; /* words that are compared each with each */
+
+static bool is_twin(const tarn_map *m, uint64_t a, uint64_t b)
 {
-    uint64_t kept = 0;
+    return SLOT_TAG(a) == SLOT_TAG(b) && map_same_key(m, a & MAP_REF, b & MAP_REF);
+}
+
+/* Of many words those are compared whose keys have one hash; the set then holds their numbers. */
+int map_drop_twins(const tarn_map *m, struct snapshot *p)
+{
+    uint64_t kept = 0, hash;
+    p->twin = 0;
+    if (p->count > FEW && !set_clear(p, p->count))
+        return -ENOMEM;
     for (uint64_t i = 0; i < p->count; i++) {
         bool twin = false;
-        for (uint64_t j = kept > SAME_MOST ? kept - SAME_MOST : 0; j < kept && !twin; j++)
-            twin = SLOT_TAG(p->word[j]) == SLOT_TAG(p->word[i]) &&
-                   map_same_key(m, p->word[j] & MAP_REF, p->word[i] & MAP_REF);
-        if (!twin)
+        if (p->count <= FEW) {
+            for (uint64_t j = 0; j < kept && !twin; j++)
+                twin = is_twin(m, p->word[j], p->word[i]);
+        } else if (map_hash_of(m, p->word[i], &hash) == 0) {
+            uint64_t at = hash >> 20;
+            for (; p->set[at & (p->set_room - 1)] && !twin; at++, p->steps++)
+                twin = is_twin(m, p->word[p->set[at & (p->set_room - 1)] - 1], p->word[i]);
+            if (!twin)
+                p->set[at & (p->set_room - 1)] = kept + 1;
+            if (p->steps > steps_most(m))
+                return -EUCLEAN;
+        }
+        if (twin)
+            p->twin = p->word[i];
+        else
             p->word[kept++] = p->word[i];
     }
     p->count = kept;
+    return 0;
 }
 
 /* {key size, value size}, value, key; each copy begins at a multiple of 8. */
@@ -182,7 +258,7 @@ static int copy_bucket(const tarn_map *m, uint64_t hash, struct snapshot *p, str
 {
     int e = map_snapshot(m, hash, p);
     if (e == 0)
-        drop_twins(m, p);
+        e = map_drop_twins(m, p);
     if (c)
         c->used = 0;
     for (uint64_t i = 0; c && e == 0 && i < p->count; i++)
@@ -190,21 +266,32 @@ static int copy_bucket(const tarn_map *m, uint64_t hash, struct snapshot *p, str
     return e;
 }
 
-static int copy_validated(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)
+#define TRIES 64
+
+bool again_look(const struct tarn *seg, struct again *a)
 {
-    for (int i = 0; i < TRIES; i++) {
-        uint64_t before = epoch_now(m->seg);
-        int e = copy_bucket(m, hash, p, c);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (epoch_now(m->seg) - before < 2)
-            return e;
-        if (i > 4) {
-            struct timespec t = {.tv_nsec = i < 16 ? 50 * 1000 : 1000 * 1000};
-            nanosleep(&t, NULL);
-        }
+    if (a->tries > 5) {
+        struct timespec t = {.tv_nsec = a->tries <= 16 ? 50 * 1000 : 1000 * 1000};
+        nanosleep(&t, NULL);
     }
+    a->epoch = epoch_now(seg);
+    return a->tries++ < TRIES;
+}
+
+int again_given_up(void)
+{
     return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again",
                 TRIES);
+}
+
+static int copy_validated(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)
+{
+    for (struct again a = {0}; again_look(m->seg, &a);) {
+        int e = copy_bucket(m, hash, p, c);
+        if (again_is_good(m->seg, &a))
+            return e;
+    }
+    return again_given_up();
 }
 
 static int copy_pinned(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)
@@ -260,7 +347,7 @@ int tarn_map_count(tarn_map *map, uint64_t *ret_count)
 {
     struct count c = {0};
     int e = walk(map, &c.p, NULL, count_words, &c);
-    free(c.p.word);
+    snapshot_free(&c.p);
     if (e == 0)
         *ret_count = c.entries;
     return e;
@@ -292,7 +379,7 @@ int tarn_map_each(tarn_map *map,
     struct show w = {.each = each, .arg = arg};
     struct snapshot p = {0};
     int e = walk(map, &p, &w.c, show_copies, &w);
-    free(p.word);
+    snapshot_free(&p);
     free(w.c.bytes);
     return e;
 }

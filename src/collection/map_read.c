@@ -9,11 +9,8 @@
  * Not found: the bucket's link is the same as before the slots were read, so none of them had moved to a sibling. Words move within a
  * chain only from overflow buckets to the first one, which is therefore looked at again, last.
  * Readers may see what an open section has stored, never half of it. */
-#include <time.h>
-
 #include "collection/map.h"
 
-#define TRIES 64
 #define SPLITS_MOST 1000
 
 /* What is wanted of a found entry. */
@@ -21,23 +18,6 @@ struct want {
     void *value;
     uint64_t room, size;
 };
-
-static inline void pin(struct self *s)
-{
-    uint64_t epoch;
-    if (s->read_depth++)
-        return;
-    epoch = 1 + epoch_now(s->seg);
-    if (TARN_RARE(s->seg->exchange_unlock))
-        __atomic_exchange_n(&s->record->epoch, epoch, __ATOMIC_SEQ_CST);
-    else
-        store64(&s->record->epoch, epoch); /* pairs with the membarrier of epoch_advance */
-}
-static inline void unpin(struct self *s)
-{
-    if (--s->read_depth == 0)
-        store64(&s->record->epoch, 0);
-}
 
 /* Search a chain, then its first bucket again, to which words may have moved from the chain, or in it to their home line. 1, 0,
  * -EUCLEAN. */
@@ -122,19 +102,13 @@ static inline int search_and_copy(const tarn_map *m, const struct key *k, bool u
 static __attribute__((noinline)) int get_readonly(const tarn_map *m, const struct key *k, bool u64,
                                                   struct want *want)
 {
-    for (int i = 0; i < TRIES; i++) {
-        uint64_t before = epoch_now(m->seg);
-        int e = search_and_copy(m, k, u64, want);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (epoch_now(m->seg) - before < 2)
+    int e;
+    for (struct again a = {0}; again_look(m->seg, &a);) {
+        e = search_and_copy(m, k, u64, want);
+        if (again_is_good(m->seg, &a))
             return e;
-        if (i > 4) {
-            struct timespec t = {.tv_nsec = i < 16 ? 50 * 1000 : 1000 * 1000};
-            nanosleep(&t, NULL);
-        }
     }
-    return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again",
-                TRIES);
+    return again_given_up();
 }
 
 static __attribute__((noinline)) int not_found(const tarn_map *m, int e)
@@ -156,9 +130,9 @@ static inline int get(const tarn_map *m, const struct key *k, bool u64, struct w
         s = self_of(m->seg, &e);
         if (TARN_RARE(!s))
             return e;
-        pin(s);
+        epoch_pin(s);
         e = search_and_copy(m, k, u64, want);
-        unpin(s);
+        epoch_unpin(s);
     }
     return e == 1 ? 0 : not_found(m, e);
 }

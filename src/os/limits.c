@@ -78,16 +78,18 @@ static uint64_t swap_in(const char *directory, const struct naming *n)
     return swap;
 }
 
-static uint64_t room_in(const char *directory, const struct naming *n)
+/* What could be dropped or swapped is asked for only where it matters: the kernel adds it up over all cpus. */
+static uint64_t room_in(const char *directory, const struct naming *n, uint64_t enough)
 {
     uint64_t most = number_in(directory, n->most), now = number_in(directory, n->now);
     if (most == UINT64_MAX || now == UINT64_MAX)
         return UINT64_MAX;
-    return (most > now ? most - now : 0) + cache_in(directory, n) + swap_in(directory, n);
+    uint64_t room = most > now ? most - now : 0;
+    return room >= enough ? room : room + cache_in(directory, n) + swap_in(directory, n);
 }
 
 /* The least room of the group and those it is in. */
-static uint64_t room_along(const char *mount, const char *group, const struct naming *n)
+static uint64_t room_along(const char *mount, const char *group, const struct naming *n, uint64_t enough)
 {
     char directory[1024];
     int length = snprintf(directory, sizeof directory, "%s%s", mount, group);
@@ -95,7 +97,7 @@ static uint64_t room_along(const char *mount, const char *group, const struct na
     if (length < 0 || (size_t)length >= sizeof directory)
         return UINT64_MAX;
     for (;;) {
-        uint64_t room = room_in(directory, n);
+        uint64_t room = room_in(directory, n, enough);
         least = room < least ? room : least;
         char *slash = strrchr(directory, '/');
         if (!slash || (size_t)(slash - directory) < strlen(mount))
@@ -104,7 +106,7 @@ static uint64_t room_along(const char *mount, const char *group, const struct na
     }
 }
 
-uint64_t os_cgroup_room(void)
+uint64_t os_cgroup_room(uint64_t enough)
 {
     char line[1024];
     uint64_t least = UINT64_MAX;
@@ -120,9 +122,9 @@ uint64_t os_cgroup_room(void)
         controllers++;
         uint64_t room = UINT64_MAX;
         if (!*controllers)
-            room = room_along("/sys/fs/cgroup", group, &version2);
+            room = room_along("/sys/fs/cgroup", group, &version2, enough);
         else if (strcmp(controllers, "memory") == 0)
-            room = room_along("/sys/fs/cgroup/memory", group, &version1);
+            room = room_along("/sys/fs/cgroup/memory", group, &version1, enough);
         least = room < least ? room : least;
     }
     fclose(f);

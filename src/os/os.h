@@ -141,9 +141,9 @@ uint64_t os_pid_namespace(void);
 
 /* ---- limits.c ---- */
 
-/* Bytes that this process's control groups would still let it take (page cache that could go counted as free), or UINT64_MAX. A
- * look, not a promise: others take memory meanwhile, and what happens then is the kernel's to say. */
-uint64_t os_cgroup_room(void);
+/* Bytes that this process's control groups would still let it take (page cache that could go counted as free), or UINT64_MAX; or fewer, if
+ * these are enough. A look, not a promise: others take memory meanwhile, and what happens then is the kernel's to say. */
+uint64_t os_cgroup_room(uint64_t enough);
 /* A soft limit of the process (RLIMIT_AS, ...), or UINT64_MAX. */
 uint64_t os_process_limit(int resource);
 

@@ -34,16 +34,9 @@ int tarn_read_begin(tarn *seg)
 {
     int e = 0;
     struct self *s = self_of(seg, &e);
-    uint64_t pin;
     if (TARN_RARE(!s))
         return e;
-    if (s->read_depth++)
-        return 0;
-    pin = 1 + epoch_now(seg);
-    if (TARN_RARE(seg->exchange_unlock))
-        __atomic_exchange_n(&s->record->epoch, pin, __ATOMIC_SEQ_CST);
-    else
-        store64(&s->record->epoch, pin); /* pairs with the membarrier of epoch_advance */
+    epoch_pin(s);
     return 0;
 }
 
@@ -52,7 +45,6 @@ int tarn_read_end(tarn *seg)
     struct self *s = self_if(seg);
     if (TARN_RARE(!s || !s->read_depth))
         return fail(-EPERM, "tarn_read_end: this thread has not called tarn_read_begin here");
-    if (--s->read_depth == 0)
-        store64(&s->record->epoch, 0);
+    epoch_unpin(s);
     return 0;
 }

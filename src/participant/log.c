@@ -8,34 +8,74 @@
 
 #include "participant/log.h"
 
+/* ---- extents ---- */
+
+static struct extent *extent_at(const struct tarn *seg, uint64_t ref)
+{
+    return ref && ref % 8 == 0 && in_data(seg, ref, extent_size(&seg->geometry)) ? at_offset(seg, ref) : NULL;
+}
+
+/* The place of the link behind extent number n - 1 of the chain, or of the first one; NULL: the chain ends before, or goes on for longer than there is
+ * memory, in a circle. What was seen is remembered in private memory, so that the log is read backwards without walking the chain for each extent;
+ * without memory for that it is walked. Links are checked again wherever they are followed. */
+static uint64_t *link_at(struct self *s, uint64_t n)
+{
+    struct tarn *seg = s->seg;
+    uint64_t *link = &s->record->log_more, at = 0;
+    if (n > committed_of(seg) / extent_size(&seg->geometry))
+        return NULL;
+    if (s->log_extents) {
+        at = n < s->log_extents ? n : s->log_extents;
+        if (at) {
+            struct extent *x = extent_at(seg, s->log_extent[at - 1]);
+            if (!x)
+                return NULL;
+            link = &x->next;
+        }
+    }
+    for (; at < n; at++) {
+        uint64_t ref = load64(link);
+        struct extent *x = extent_at(seg, ref);
+        if (!x)
+            return NULL;
+        if (at == s->log_extents) {
+            if (at == s->log_extent_room) {
+                uint32_t room = at ? (uint32_t)at * 2 : 16;
+                uint64_t *more = realloc(s->log_extent, room * sizeof *more);
+                if (more) {
+                    s->log_extent = more;
+                    s->log_extent_room = room;
+                }
+            }
+            if (at < s->log_extent_room)
+                s->log_extent[s->log_extents++] = ref;
+        }
+        link = &x->next;
+    }
+    return link;
+}
+
 /* The window of the log that holds word i, into s. false: the log ends before. */
 static bool seek(struct self *s, uint64_t i)
 {
-    struct tarn *seg = s->seg;
-    const struct geometry *g = &seg->geometry;
-    uint64_t base = g->log_words, ref = load64(&s->record->log_more), words = extent_words(g);
+    const struct geometry *g = &s->seg->geometry;
+    uint64_t base = g->log_words, words = extent_words(g), n, *link;
+    struct extent *x;
     if (i < base) {
-        s->log_at = record_log(seg, s->record);
+        s->log_at = record_log(s->seg, s->record);
         s->log_base = 0;
         s->log_room = base;
         return true;
     }
-    for (; ref; base += words) {
-        struct extent *x;
-        if (!in_data(seg, ref, extent_size(g)) || ref % 8)
-            return false;
-        x = at_offset(seg, ref);
-        if (i < base + words) {
-            s->log_at = (uint64_t *)(x + 1);
-            s->log_base = base;
-            s->log_room = words;
-            return true;
-        }
-        ref = load64(&x->next);
-        if (base > g->limit / 8)
-            return false; /* a hostile circle */
-    }
-    return false;
+    n = (i - base) / words;
+    link = link_at(s, n);
+    x = link ? extent_at(s->seg, load64(link)) : NULL;
+    if (!x)
+        return false;
+    s->log_at = (uint64_t *)(x + 1);
+    s->log_base = base + n * words;
+    s->log_room = words;
+    return true;
 }
 
 static uint64_t *word_at(struct self *s, uint64_t i)
@@ -45,16 +85,13 @@ static uint64_t *word_at(struct self *s, uint64_t i)
     return s->log_at + (i - s->log_base);
 }
 
-/* One extent more at the end: the inner order of stores, while the section is open. */
-static int extend(struct self *s)
+/* One extent more, behind all that word i has before it: the inner order of stores, while the section is open. */
+static int extend(struct self *s, uint64_t i)
 {
-    struct tarn *seg = s->seg;
-    uint64_t *link = &s->record->log_more;
-    for (uint64_t n = 0; *link; n++) {
-        if (!in_data(seg, *link, extent_size(&seg->geometry)) || *link % 8 || n > seg->geometry.limit / 8)
-            return fail(-EUCLEAN, "the log of participant %#x is damaged: run tarn check", s->id);
-        link = &((struct extent *)at_offset(seg, *link))->next;
-    }
+    const struct geometry *g = &s->seg->geometry;
+    uint64_t *link = link_at(s, (i - g->log_words) / extent_words(g));
+    if (!link || load64(link))
+        return fail(-EUCLEAN, "the log of participant %#x is damaged: run tarn check", s->id);
     return tarn_recovery.alloc_extent(s, link);
 }
 
@@ -64,7 +101,7 @@ static uint64_t room(struct self *s, uint64_t least, uint64_t most, uint64_t **r
     for (;;) {
         uint64_t n = JOURNAL_WORDS(s->journal), left, *at;
         if ((n - s->log_base >= s->log_room) && !seek(s, n)) {
-            if (extend(s))
+            if (extend(s, n))
                 return 0;
             continue;
         }
@@ -146,6 +183,14 @@ void log_forget_freed(struct self *s)
     free(s->freed);
     s->freed = NULL;
     s->freed_room = 0;
+}
+
+void log_forget(struct self *s)
+{
+    log_forget_freed(s);
+    free(s->log_extent);
+    s->log_extent = NULL;
+    s->log_extents = s->log_extent_room = 0;
 }
 
 int log_word(struct self *s, uint64_t word)

@@ -18,5 +18,7 @@ void log_apply(struct self *s);
 
 /* Give the private set of freed blocks back: the section, or the self, ends. */
 void log_forget_freed(struct self *s);
+/* ... and all else that this floor has in private memory for it. */
+void log_forget(struct self *s);
 
 #endif

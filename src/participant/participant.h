@@ -29,12 +29,61 @@ struct self {
     uint32_t bell;          /* nested bell_arm */
     uint32_t recovered;     /* how many it has recovered */
     void *robust_head;      /* glibc's robust list head of this thread: see bell_arm */
-    /* the log: words [log_base, log_base + log_room) are at log_at */
+    /* the log: words [log_base, log_base + log_room) are at log_at; log_extent: refs of its extents so far seen, first to last (log.c) */
     uint64_t *log_at, log_base, log_room;
+    uint64_t *log_extent;
+    uint32_t log_extents, log_extent_room;
     struct self *next; /* of the same thread, other segments */
     void *heap;        /* the heap's caches: private memory, in the same mapping (see recovery.cache_size).
                                * NULL in a self lent to a recoverer: it has no caches, and its spans are nobody else's yet */
 };
+
+/* ---- words ---- */
+static inline uint64_t load64(const uint64_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+static inline uint32_t load32(const uint32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+/* A store that is one of an order of stores: release for live readers, and a compiler barrier for the order against a kill. */
+static inline void store64(uint64_t *p, uint64_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
+static inline void store32(uint32_t *p, uint32_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
+static inline void store8(uint8_t *p, uint8_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+    compiler_barrier();
+    kill_point();
+}
+static inline bool swap32(uint32_t *p, uint32_t *expected, uint32_t v)
+{
+    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    kill_point();
+    return ok;
+}
+static inline bool swap64(uint64_t *p, uint64_t *expected, uint64_t v)
+{
+    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    kill_point();
+    return ok;
+}
+static inline void exchange32(uint32_t *p, uint32_t v)
+{
+    __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
+    compiler_barrier();
+    kill_point();
+}
 
 /* The calling thread's self in the segment, taking part if it does not yet. NULL, with *ret_error (-EUSERS, -EROFS, -ENOMEM). */
 extern __thread struct self *self_last __attribute__((tls_model("initial-exec")));
@@ -92,9 +141,8 @@ struct recovery {
     void (*undo_alloc)(struct self *dead, uint64_t block); /* heap: retire an allocation undone */
     void (*free_block)(struct self *dead, uint64_t block, unsigned kind); /* heap: one committed free, if not done yet */
     void (*free_slot)(struct self *dead, uint64_t slot, unsigned journal_state,
-                      uint32_t id); /* sync: release a dead one's lock */
-    void (*end_slot)(struct self *s, uint64_t *slot,
-                     unsigned journal_state); /* sync: what a slot becomes when the section has ended */
+                      uint32_t id);                   /* sync: release a dead one's lock */
+    void (*end_slot)(struct self *s, uint64_t *slot); /* sync: what a slot becomes when the section has ended */
     int (*alloc_extent)(struct self *s, uint64_t *place); /* heap: alloc_into, outside the section, zeroed */
     const size_t *cache_size;      /* heap: bytes of private caches in each self; NULL: none */
     void (*leave)(struct self *s); /* heap: it leaves in good order */
@@ -133,8 +181,36 @@ static inline uint32_t extent_words(const struct geometry *g)
 
 /* ---- held slots ---- */
 
-/* A record's i-th held slot, in it or in an extent; NULL: there is none. */
-uint64_t *slot_at(struct tarn *seg, struct record *r, uint64_t i);
+#define SLOTS_MOST                                                                                           \
+    65536u /* locks that one participant may hold; whatever a record says, no walk looks at more */
+
+/* A walk over a record's held slots, in it and then in its extents: `used` of them, as the record says, or as its own thread knows.
+ *     for (struct slots w = slots_of_record(seg, r, used); (slot = slot_next(&w));)
+ * It ends early where a chain is damaged, or goes in a circle. */
+struct slots {
+    const struct tarn *seg;
+    uint64_t *at;   /* the next one */
+    uint64_t here;  /* left in this array */
+    uint64_t left;  /* left at all */
+    uint64_t *link; /* to the next extent */
+};
+static inline struct slots slots_of_record(const struct tarn *seg, struct record *r, uint64_t used)
+{
+    return (struct slots){.seg = seg,
+                          .at = record_slots(r),
+                          .here = seg->geometry.slots,
+                          .left = used < SLOTS_MOST ? used : SLOTS_MOST,
+                          .link = &r->held_more};
+}
+bool slots_extent(struct slots *w); /* the next extent; false: none */
+static inline uint64_t *slot_next(struct slots *w)
+{
+    if (!w->left || (TARN_RARE(!w->here) && !slots_extent(w)))
+        return NULL;
+    w->left--;
+    w->here--;
+    return w->at++;
+}
 /* A free slot, or the slot of this offset; NULL: none (free: and no memory for an extent). */
 uint64_t *slot_free(struct self *s);
 uint64_t *slot_find(struct self *s, uint64_t offset);
@@ -150,56 +226,26 @@ static inline uint64_t epoch_now(const struct tarn *seg)
 {
     return __atomic_load_n(&participants_of(seg)->epoch, __ATOMIC_ACQUIRE);
 }
+/* What is retired from here on stays as it is until unpin. Nests. */
+static inline void epoch_pin(struct self *s)
+{
+    uint64_t pin;
+    if (s->read_depth++)
+        return;
+    pin = 1 + epoch_now(s->seg);
+    if (TARN_RARE(s->seg->exchange_unlock))
+        __atomic_exchange_n(&s->record->epoch, pin, __ATOMIC_SEQ_CST);
+    else
+        store64(&s->record->epoch, pin); /* pairs with the membarrier of epoch_advance */
+}
+static inline void epoch_unpin(struct self *s)
+{
+    if (--s->read_depth == 0)
+        store64(&s->record->epoch, 0);
+}
 /* Orders the pins and unlocks of all other threads, that used plain stores, before what this thread reads from here on. */
 void all_threads_barrier(struct tarn *seg);
 
 extern const struct floor participant_floor;
-
-/* ---- words ---- */
-static inline uint64_t load64(const uint64_t *p)
-{
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
-}
-static inline uint32_t load32(const uint32_t *p)
-{
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
-}
-/* A store that is one of an order of stores: release for live readers, and a compiler barrier for the order against a kill. */
-static inline void store64(uint64_t *p, uint64_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-    compiler_barrier();
-    kill_point();
-}
-static inline void store32(uint32_t *p, uint32_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-    compiler_barrier();
-    kill_point();
-}
-static inline void store8(uint8_t *p, uint8_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-    compiler_barrier();
-    kill_point();
-}
-static inline bool swap32(uint32_t *p, uint32_t *expected, uint32_t v)
-{
-    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
-    kill_point();
-    return ok;
-}
-static inline bool swap64(uint64_t *p, uint64_t *expected, uint64_t v)
-{
-    bool ok = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
-    kill_point();
-    return ok;
-}
-static inline void exchange32(uint32_t *p, uint32_t v)
-{
-    __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
-    compiler_barrier();
-    kill_point();
-}
 
 #endif

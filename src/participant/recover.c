@@ -28,13 +28,10 @@ static void lend(struct self *dead, struct tarn *seg, uint32_t id)
  * the lock is to come back. */
 static void free_slots(struct self *dead, unsigned state)
 {
-    uint64_t used = load64(&dead->record->slots_used);
+    uint64_t used = load64(&dead->record->slots_used), *slot;
     for (int want = 0; want < 2; want++)
-        for (uint64_t i = 0; i < used; i++) {
-            uint64_t *slot = slot_at(dead->seg, dead->record, i), v;
-            if (!slot)
-                break;
-            v = load64(slot);
+        for (struct slots w = slots_of_record(dead->seg, dead->record, used); (slot = slot_next(&w));) {
+            uint64_t v = load64(slot);
             if (!v || !(v & SLOT_WANT) != !want)
                 continue;
             tarn_recovery.free_slot(dead, v, state, dead->id);
@@ -62,6 +59,7 @@ static void put_right(struct self *me, uint32_t id)
         log_undo(&dead);
     else if (state == JOURNAL_COMMITTED)
         log_apply(&dead);
+    log_forget(&dead);
     free_slots(&dead, state);
     if (state == JOURNAL_OPEN)
         __atomic_fetch_add(&h->undone, 1, __ATOMIC_RELAXED);

@@ -20,14 +20,12 @@ int section_begin(struct self *s)
 /* The journal is idle: slots mean something else now. Locks put off are given up, the others are ordinary ones. */
 static void end_pass(struct self *s)
 {
-    uint64_t highest = 4;
+    uint64_t highest = 4, *slot;
+    struct slots w = slots_of_record(s->seg, s->record, s->slots_used);
     s->section_slots = 0;
-    for (uint64_t i = 0; i < s->slots_used; i++) {
-        uint64_t *slot = slot_at(s->seg, s->record, i);
-        if (!slot)
-            break;
+    for (uint64_t i = 0; (slot = slot_next(&w)); i++) {
         if (*slot & (SLOT_SECTION | SLOT_DEFER | SLOT_MEND))
-            tarn_recovery.end_slot(s, slot, JOURNAL_IDLE);
+            tarn_recovery.end_slot(s, slot);
         if (*slot && i + 1 > highest)
             highest = i + 1;
     }
@@ -46,11 +44,10 @@ static void ended(struct self *s)
 
 static void undo(struct self *s)
 {
-    for (uint64_t i = 0; s->section_slots && i < s->slots_used; i++) {
-        uint64_t *slot = slot_at(s->seg, s->record, i);
-        if (slot && *slot & SLOT_MEND)
+    struct slots w = slots_of_record(s->seg, s->record, s->section_slots ? s->slots_used : 0);
+    for (uint64_t *slot; (slot = slot_next(&w));)
+        if (*slot & SLOT_MEND)
             store64(slot, *slot & ~SLOT_MEND);
-    }
     log_undo(s);
     ended(s);
 }

@@ -35,7 +35,7 @@ static void unlink_self(struct self *s)
     if (self_last == s)
         self_last = NULL;
     s->seg->selves--;
-    log_forget_freed(s);
+    log_forget(s);
     os_wipe_free(s, self_bytes());
 }
 
@@ -44,11 +44,10 @@ static bool is_busy(const struct self *s)
 {
     if (s->depth || s->read_depth)
         return true;
-    for (uint64_t i = 0; i < s->slots_used; i++) {
-        const uint64_t *slot = slot_at(s->seg, s->record, i);
-        if (slot && *slot)
+    struct slots w = slots_of_record(s->seg, s->record, s->slots_used);
+    for (const uint64_t *slot; (slot = slot_next(&w));)
+        if (*slot)
             return true;
-    }
     return false;
 }
 
@@ -216,6 +215,16 @@ static void unmap(struct tarn *seg)
     pthread_mutex_destroy(&seg->claim_lock);
 }
 
+/* Between its opening and its store the claim descriptor would leak into the child, which could not close it: so no thread is claiming now. */
+static void fork_(struct tarn *seg)
+{
+    pthread_mutex_lock(&seg->claim_lock);
+}
+static void parent(struct tarn *seg)
+{
+    pthread_mutex_unlock(&seg->claim_lock);
+}
+
 /* The parent's open file description must not live on here: its byte locks would outlive it. */
 static void child(struct tarn *seg)
 {
@@ -253,6 +262,8 @@ const struct floor participant_floor = {
     .attach = attach,
     .close = close_,
     .unmap = unmap,
+    .fork = fork_,
+    .parent = parent,
     .child = child,
     .stat = stat_,
     .settle = settle,
@@ -264,7 +275,7 @@ int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, v
     for (uint32_t i = 0; i < seg->geometry.records; i++) {
         struct record *r = record_at(seg, i);
         struct tarn_participant p = {0};
-        uint64_t used = load64(&r->slots_used);
+        struct slots w = slots_of_record(seg, r, load64(&r->slots_used));
         uint32_t id = ID_MAKE(load32(&r->generation), i);
         enum fate fate = fate_of(seg, id);
         int e;
@@ -277,11 +288,8 @@ int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, v
         p.section_open = JOURNAL_STATE(load64(&r->journal)) == JOURNAL_OPEN;
         p.claimless = r->claimless != 0;
         p.waits = load64(&r->waits) & SLOT_OFFSET;
-        for (uint64_t k = 0; k < used; k++) {
-            uint64_t *slot = slot_at(seg, r, k), v;
-            if (!slot)
-                break;
-            v = load64(slot);
+        for (const uint64_t *slot; (slot = slot_next(&w));) {
+            uint64_t v = load64(slot);
             p.locks_held += v && !(v & SLOT_WANT);
         }
         e = each(&p, arg);

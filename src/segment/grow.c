@@ -63,7 +63,7 @@ int commit_range(const char *what, const struct tarn *seg, uint64_t offset, uint
 
 int cgroup_allows(const char *what, uint64_t size)
 {
-    uint64_t room = os_cgroup_room();
+    uint64_t room = os_cgroup_room(size);
     return size <= room
                ? 0
                : fail(-ENOMEM, "%s: %llu more bytes are more than this process's control group has left (%llu): raise its memory limit",
@@ -151,4 +151,9 @@ int segment_grow(struct tarn *seg, uint64_t bytes)
     int cancel = os_cancel_off(), e = grow(seg, bytes);
     os_cancel_restore(cancel);
     return e;
+}
+
+int tarn_grow(tarn *seg, uint64_t bytes)
+{
+    return bytes ? segment_grow(seg, bytes) : 0;
 }

@@ -26,10 +26,18 @@ static _Atomic uint32_t generation;
 static void before_fork(void)
 {
     pthread_mutex_lock(&lock);
+    for (struct tarn *seg = handles; seg; seg = seg->next)
+        for (const struct floor *const *f = tarn_floors; *f; f++)
+            if ((*f)->fork)
+                (*f)->fork(seg);
 }
 
 static void after_fork_parent(void)
 {
+    for (struct tarn *seg = handles; seg; seg = seg->next)
+        for (const struct floor *const *f = tarn_floors; *f; f++)
+            if ((*f)->parent)
+                (*f)->parent(seg);
     pthread_mutex_unlock(&lock);
 }
 

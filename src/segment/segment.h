@@ -99,7 +99,9 @@ struct floor {
     int (*attach)(struct tarn *seg);  /* this process has mapped it */
     int (*close)(struct tarn *seg);   /* asked before unmapping: -EBUSY refuses, and nothing is done */
     void (*unmap)(struct tarn *seg);  /* it will be unmapped now */
-    void (*child)(struct tarn *seg);  /* in a forked child, in the atfork handler */
+    void (*fork)(struct tarn *seg); /* this process forks: nothing of the floor's may be half-done meanwhile */
+    void (*parent)(struct tarn *seg); /* it has forked */
+    void (*child)(struct tarn *seg);  /* in a forked child, in the atfork handler, instead of `parent` */
     void (*stat)(struct tarn *seg, struct tarn_stat *ret);
     /* of what survives the machine: */
     int (*settle)(struct tarn *seg); /* asked of who seems to be the last to leave: put right what the dead left, if it can be */

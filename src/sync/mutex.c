@@ -12,8 +12,8 @@
 
 static int no_slot(struct self *s)
 {
-    return fail(-ENOSPC, "participant %#x holds %llu locks, and no memory is left to list more: unlock some",
-                s->id, (unsigned long long)s->slots_used);
+    return fail(-ENOSPC, "participant %#x holds %llu locks, and no memory is left to list more, or it has %u, the most: unlock some",
+                s->id, (unsigned long long)s->slots_used, SLOTS_MOST);
 }
 
 static inline int take(struct self *s, tarn_mutex *m, uint64_t flags, enum mutex_wait how,
@@ -116,12 +116,15 @@ bool mutex_held(struct self *s, const tarn_mutex *m)
 
 /* ---- recovery's part ---- */
 
-void mutex_end_slot(struct self *s, uint64_t *slot, unsigned journal_state)
+void mutex_end_slot(struct self *s, uint64_t *slot)
 {
-    uint64_t v = *slot, off = v & SLOT_OFFSET;
+    uint64_t v = load64(slot), off = v & SLOT_OFFSET;
     tarn_mutex *m = at_offset(s->seg, off);
+    if (TARN_RARE(!in_writable(s->seg, off, sizeof *m))) { /* a hostile writer's */
+        store64(slot, 0);
+        return;
+    }
     uint32_t o = __atomic_load_n(&m->owner, __ATOMIC_RELAXED);
-    (void)journal_state;
     if (v & SLOT_DEFER) {
         if (v & SLOT_MEND) { /* before WANT takes the flag's place: a death must find it clean */
             store32(&m->owner, s->id);

@@ -38,6 +38,6 @@ extern bool mutex_cap_off;
 
 /* recovery's part: see struct recovery */
 void mutex_free_slot(struct self *dead, uint64_t slot, unsigned journal_state, uint32_t id);
-void mutex_end_slot(struct self *s, uint64_t *slot, unsigned journal_state);
+void mutex_end_slot(struct self *s, uint64_t *slot);
 
 #endif

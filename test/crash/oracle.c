@@ -99,11 +99,10 @@ static const char *records_quiet(tarn *seg)
                      (unsigned long long)r->epoch, (unsigned long long)r->waits);
             return text;
         }
-        for (uint64_t k = 0; k < r->slots_used; k++) {
-            const uint64_t *slot = slot_at(seg, r, k);
-            if (slot && *slot)
+        struct slots w = slots_of_record(seg, r, r->slots_used);
+        for (const uint64_t *slot; (slot = slot_next(&w));)
+            if (*slot)
                 return "C4: a free record has a held slot";
-        }
     }
     return NULL;
 }

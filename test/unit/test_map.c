@@ -355,7 +355,7 @@ static void chains(void **state)
         chained += p.where.bucket->overflow != 0;
         at = map_after(&p.where);
     } while (at && ++limit < 100000);
-    free(p.word);
+    snapshot_free(&p);
     assert_int_equal(chained, 0);
     clean_now();
     tarn_map_close(m);
@@ -494,7 +494,7 @@ static void hostile(void **state)
             ref[refs++] = p.word[0] & MAP_REF;
         at = map_after(&p.where);
     }
-    free(p.word);
+    snapshot_free(&p);
     for (uint64_t round = 0; round < rounds; round++) {
         uint64_t r = ref[next_random() % refs], words = r == m->ref ? 64 : tarn_block_size(seg, r) / 8;
         uint64_t *at = (uint64_t *)tarn_ptr(seg, r, words * 8) +
