@@ -84,7 +84,7 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_create = {
     .name = "create",
-    .arguments = "[OPTION...] posix:/NAME",
+    .arguments = "[OPTION...] posix:/NAME | file:PATH",
     .summary = "make a segment; one that is there already is left as it is",
     .help = "  --size BYTES        of data space committed at once (default 1M)\n"
             "  --limit BYTES       of data space that it may grow to, from 64K on (default 16G; address "
