@@ -222,6 +222,8 @@ static void keep_common(struct found_list *all, const struct found_list *newer)
 static int check_all(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg)
 {
     struct found_list all = {0};
+    if (seg->raw)
+        return raw_refused(seg, "tarn_check");
     int found = heap_check(seg, each, arg), e = 0;
     if (found < 0)
         return found;
@@ -276,6 +278,8 @@ int tarn_leaked(tarn *seg, uint64_t *ret_bytes)
 {
     struct look l;
     struct leaked k = {.l = &l};
+    if (seg->raw)
+        return raw_refused(seg, "tarn_leaked");
     int e = look_once(seg, &l);
     if (e == 0)
         e = heap_walk(seg, add_leaked, &k);

@@ -202,6 +202,19 @@ static int sysv_open(const char *name, bool readonly, struct object *ret)
     return 0;
 }
 
+static int open_plain(const char *name, bool readonly, struct object *ret)
+{
+    struct os_shm s;
+    int id, error = os_shm_find(key_of(name), &id);
+    (void)readonly;
+    if (error == 0)
+        error = os_shm_stat(id, &s);
+    if (error < 0)
+        return error == -ENOENT || is_gone(error) ? -ENOENT : no_right(name, id, error, "read");
+    *ret = (struct object){.fd = -1, .shm = id};
+    return 0;
+}
+
 static int sysv_look(const char *name, struct facts *ret)
 {
     struct os_shm s;
@@ -227,6 +240,8 @@ static int sysv_unlink(const char *name)
 /* The same number of pages, and the sum in the last bits. */
 static uint64_t told_size(const struct demand *d)
 {
+    if (d->plain)
+        return d->size;
     return d->size - (1u << PAGE_BITS) + 1 + (d->sum & ((1u << PAGE_BITS) - 1));
 }
 
@@ -272,7 +287,7 @@ static int create_at(const char *name, int32_t key, const struct demand *d, stru
     uint64_t size = told_size(d);
     int id, error = os_shm_create(key, size, d->mode, &id);
     if (error == -EEXIST)
-        return adopt(name, size, ret);
+        return d->plain ? error : adopt(name, size, ret);
     if (error < 0)
         return not_created(name, size, error);
     *ret = (struct making){.object = {.fd = -1, .shm = id}, .fresh = true};
@@ -353,6 +368,7 @@ const struct backing sysv_backing = {
     .publish = sysv_publish,
     .discard = sysv_discard,
     .open = sysv_open,
+    .open_plain = open_plain,
     .look = sysv_look,
     .unlink = sysv_unlink,
 };

@@ -52,6 +52,9 @@ struct os_place {
 /* Map bytes [offset, offset + size) of a file shared, though it may end before that: what lies beyond its end must not be touched until it has
  * grown. -ENOMEM: no address space. -EEXIST: something is at the address already (see os_neighbour). */
 int os_map(int fd, uint64_t offset, uint64_t size, const struct os_place *place, void **ret_base);
+/* Zeroed memory of this process alone, which takes none until it is touched; and bytes [0, size) of a file over the beginning of that, as os_map. */
+int os_map_zero(uint64_t size, const struct os_place *place, void **ret_base);
+int os_map_over(int fd, void *base, uint64_t size, const struct os_place *place);
 void os_unmap(void *base, uint64_t size);
 /* What the process has mapped in [address, address + size): the first line of /proc/self/maps, without its newline; "" if nothing, or no /proc. */
 void os_neighbour(const void *address, uint64_t size, char *ret_text, size_t room);

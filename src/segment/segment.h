@@ -32,6 +32,7 @@ struct geometry {
     uint32_t slots;     /* held slots within a record */
     uint32_t log_words; /* log words within a record */
     uint32_t options;
+    uint64_t address; /* of same-address segments; else 0 */
 };
 
 struct tarn {
@@ -45,9 +46,12 @@ struct tarn {
     uint64_t device, inode; /* of the object: two opens of one segment share one handle */
     int user;               /* the byte that says it is attached (users.c); -1: none; fixed */
     bool durable;           /* it survives the machine: tenure.c; fixed once it is attached */
-    uint64_t backed;        /* bytes of data space that the file was seen to have; only rises */
-    uint32_t opens;         /* counted handles; under the list's lock */
-    struct tarn *next;      /* in the process's list; under its lock */
+    bool private;           /* a copy of this process's own: place.c; fixed */
+    char *raw;              /* TARN_RAW: the bytes, and base is of nothing (raw.c); else NULL; fixed */
+    uint64_t raw_length, raw_offset;
+    uint64_t backed;   /* bytes of data space that the file was seen to have; only rises */
+    uint32_t opens;    /* counted handles; under the list's lock */
+    struct tarn *next; /* in the process's list; under its lock */
 
     /* the participant floor's */
     pthread_mutex_t claim_lock; /* orders this process's threads in claiming and leaving records */
@@ -111,6 +115,9 @@ extern const struct floor *const tarn_floors[]; /* ends with NULL; src/floors.c 
 uint32_t tarn_side_size(uint32_t span_size); /* bytes of side table a span, by its size: the heap's; src/floors.c */
 
 /* ---- segment.c, open.c: lifecycle; grow.c ---- */
+
+/* -EINVAL with a sentence, if it was attached with TARN_RAW; else 0. raw.c */
+int raw_refused(const struct tarn *seg, const char *call);
 
 /* Fill the computed fields from limit, span_size, record_size, records, options. 0, or -EINVAL with tarn_error naming the field. */
 int geometry_compute(struct geometry *g);

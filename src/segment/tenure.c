@@ -412,6 +412,8 @@ static int flush_all(struct tarn *seg)
 
 int tarn_flush(tarn *seg)
 {
+    if (seg->raw)
+        return raw_refused(seg, "tarn_flush");
     int cancel = os_cancel_off(), e = flush_all(seg);
     os_cancel_restore(cancel);
     return e;
