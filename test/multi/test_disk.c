@@ -160,7 +160,7 @@ static void write_for_ever(const char *url)
         tarn_map_close(map);
         check(tarn_close(seg) == 0);
         __atomic_store_n(&world->go, count, __ATOMIC_SEQ_CST);
-        usleep(rand_r(&seed) % 3000);
+        usleep(rand_r(&seed) % 8000);
     }
 }
 
@@ -219,7 +219,8 @@ static void power_lost(void *arg)
     pid_t pid = fork();
     if (pid == 0)
         write_for_ever(url);
-    for (int round = 0; round < (SANITIZED ? 10 : 40); round++) {
+    int rounds = SANITIZED ? 10 : 40;
+    for (int round = 0; round < rounds || (round < 10 * rounds && !(t.opened && t.repaired)); round++) {
         int status;
         usleep(5000 + rand_r(&seed) % 60000);
         uint64_t durable = __atomic_load_n(&world->go, __ATOMIC_SEQ_CST);

@@ -965,7 +965,9 @@ static void a_power_loss_ends_well(void **state)
     close(old);
     close(new);
     assert_int_equal(tarn_close(seg), 0);
-    for (int round = 0; round < (SANITIZED ? 40 : 200); round++) {
+    const char *asked = getenv("TARN_TEST_ROUNDS"); /* for soak */
+    int rounds = asked ? atoi(asked) : SANITIZED ? 40 : 200;
+    for (int round = 0; round < rounds; round++) {
         int many = 1 + rand_r(&seed) % 100, zeros = rand_r(&seed) % 3 ? 0 : 3;
         memcpy(mixed, is, (size_t)new_size);
         for (int64_t at = 4096; at < new_size; at += 4096) /* the header's page was flushed: it says in use */
