@@ -20,6 +20,8 @@
 #define LOOKS 4
 #define FOUND_MOST 65536u
 
+long check_pause_ns = 5 * 1000 * 1000;
+
 struct found {
     uint64_t ref;
     const char *what;
@@ -224,7 +226,7 @@ static int check_all(tarn *seg, int (*each)(const struct tarn_damage *d, void *a
     if (found < 0)
         return found;
     for (int i = 0; i < LOOKS && (i == 0 || all.count) && e == 0; i++) {
-        const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
+        const struct timespec pause = {.tv_nsec = check_pause_ns};
         struct look l;
         if (i)
             nanosleep(&pause, NULL);

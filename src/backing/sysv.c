@@ -2,7 +2,7 @@
  *
  * A key leads to the memory from shmget on, while it is all zero. So a segment is whole when its first word is not 0, and until then nobody
  * opens it; whoever may make it does so, alone: inside a robust mutex in the memory itself, which must not need a maker of its own. Its image is constant:
- * all zero but for the kind, so that anybody may store that at any time (see `enter`). Should the maker die, the next one begins again from the
+ * all zero but for the kind, so that anybody may store that at any time (os_robust_kind). Should the maker die, the next one begins again from the
  * start: all that makers write before the first word is the same, or is seen by nobody.
  *     maker:  shmget; map; kind; lock; look: first word 0, else out; fill; first word (the commit point); unlock
  *
@@ -289,25 +289,6 @@ static int private_create(const char *name, const struct demand *d, struct makin
     return create_at(name, OS_SHM_PRIVATE, d, ret);
 }
 
-/* Every word of a mutex's initial image that is not 0, stored where it is not yet. It is the kind alone, which locking never changes: so
- * this harms nobody who is in it. */
-static void store_image(pthread_mutex_t *door)
-{
-    pthread_mutexattr_t a;
-    pthread_mutex_t image;
-    uint32_t word[sizeof image / 4], *to = (uint32_t *)(void *)door;
-    memset(&image, 0, sizeof image);
-    pthread_mutexattr_init(&a);
-    pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&image, &a);
-    pthread_mutexattr_destroy(&a);
-    memcpy(word, &image, sizeof word);
-    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
-        if (word[i] && __atomic_load_n(&to[i], __ATOMIC_RELAXED) != word[i])
-            __atomic_store_n(&to[i], word[i], __ATOMIC_RELEASE);
-}
-
 static int sysv_enter(const char *name, struct making *m, void *base, pthread_mutex_t *door)
 {
     const uint64_t *first = base;
@@ -316,7 +297,7 @@ static int sysv_enter(const char *name, struct making *m, void *base, pthread_mu
     m->fresh = false; /* from here on others may be making it */
     if (__atomic_load_n(first, __ATOMIC_ACQUIRE))
         return -EEXIST;
-    store_image(door);
+    os_robust_kind(door); /* harms nobody who is in it */
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PATIENCE;
     int error = -pthread_mutex_timedlock(door, &until);

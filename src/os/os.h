@@ -29,6 +29,14 @@ struct object {
     int fd, shm;
 };
 
+/* ---- robust.c ---- */
+
+/* Make a robust process-shared mutex of zeroed memory. */
+void os_robust_init(pthread_mutex_t *mutex);
+/* Store again those words of its initial image that are not 0. It is the kind alone, which locking never changes, so this harms nobody who has it; and
+ * where it is a hostile writer's, glibc no longer takes the mutex for one of another kind, whose assertions would end the process. */
+void os_robust_kind(pthread_mutex_t *mutex);
+
 /* ---- map.c ---- */
 
 size_t os_page_size(void);

@@ -120,6 +120,9 @@ int geometry_compute(struct geometry *g);
  * header.committed, after the backing has committed side tables and data. */
 int segment_grow(struct tarn *seg, uint64_t bytes);
 
+/* For tests: how long tarn_check waits before it looks again at what it found. */
+extern long check_pause_ns;
+
 /* The n-th fork of this process counts up: a private thing that remembers another number belongs to the parent. */
 uint32_t process_generation(void);
 
