@@ -38,7 +38,7 @@ static bool shell(const char *format, ...)
 }
 
 /* In a child: an ext4 of that many MiB where only we see it. */
-static void make_disk(unsigned mib, const char *how)
+static void make_disk_of(const char *kind, unsigned mib, const char *how)
 {
     if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
@@ -46,9 +46,16 @@ static void make_disk(unsigned mib, const char *how)
     int fd = open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     check(fd >= 0 && ftruncate(fd, (off_t)mib << 20) == 0);
     close(fd);
-    if (!shell("PATH=$PATH:/sbin:/usr/sbin mkfs.ext4 -q -F %s %s >/dev/null 2>&1", how, image) ||
+    if (!shell("PATH=$PATH:/sbin:/usr/sbin mkfs.%s %s %s >/dev/null 2>&1", kind, how, image) ||
         !shell("mount -o loop %s %s >/dev/null 2>&1", image, mounted))
         _exit(SKIPPED);
+}
+
+static void make_disk(unsigned mib, const char *how)
+{
+    char options[64];
+    snprintf(options, sizeof options, "-q -F %s", how);
+    make_disk_of("ext4", mib, options);
 }
 
 static void in_namespace(void (*run)(void *arg))
@@ -57,7 +64,7 @@ static void in_namespace(void (*run)(void *arg))
     unlink(image);
     unlink(copy_image);
     if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
-        print_message("skipped: this machine does not let us mount an ext4 image\n");
+        print_message("skipped: this machine does not let us mount such an image, or has no mkfs for it\n");
         skip();
     }
     assert_int_equal(status, 0);
@@ -134,6 +141,80 @@ static void a_full_disk_is_an_error_and_no_signal(void **state)
     in_namespace(full);
 }
 
+/* ---- other file systems, where their mkfs is installed ---- */
+
+/* Makes it, uses it, and carries it to another boot. */
+static void used_there(unsigned copy_on_write)
+{
+    char url[160];
+    struct bank *b;
+    tarn *seg;
+    unsigned seed = 1;
+    struct tarn_options o = little;
+    o.copy_on_write = copy_on_write;
+    snprintf(url, sizeof url, "file:%s/segment", mounted);
+    check(tarn_open(url, TARN_CREATE, &o, &seg) == 0);
+    check(tarn_object(seg, "bank", struct bank, &b) == 0);
+    for (int i = 0; i < 100; i++)
+        check(transfer(seg, b, &seed) == 0);
+    check(segment_grow(seg, 1 << 20) == 0);
+    touch_all(seg);
+    check(tarn_flush(seg) == 0);
+    check(tarn_close(seg) == 0);
+    world->boot++;
+    check(open_bank(url, &seg, &b) == 0 && sum_of_bank(b) == 0 && b->transfers == 100);
+    check(tarn_current(seg) == 0);
+    check(tarn_close(seg) == 0);
+}
+
+static void on_btrfs(void *arg)
+{
+    char url[160];
+    tarn *seg;
+    (void)arg;
+    make_disk_of("btrfs", 128, "-q -f");
+    snprintf(url, sizeof url, "file:%s/segment", mounted);
+    check(tarn_open(url, TARN_CREATE, &little, &seg) == -EOPNOTSUPP && strstr(tarn_error(), "btrfs"));
+    check(names_in(mounted, "", false) == 0);
+    used_there(1);
+}
+
+static void on_xfs(void *arg)
+{
+    (void)arg;
+    make_disk_of("xfs", 320, "-q -f");
+    used_there(0);
+}
+
+static void on_ext2(void *arg)
+{
+    char url[160];
+    tarn *seg;
+    (void)arg;
+    make_disk_of("ext2", 12, "-q -F");
+    snprintf(url, sizeof url, "file:%s/segment", mounted);
+    check(tarn_open(url, TARN_CREATE, &little, &seg) == -EOPNOTSUPP && strstr(tarn_error(), "fallocate"));
+    check(names_in(mounted, "segment", false) == 0);
+}
+
+static void btrfs_must_be_asked_for(void **state)
+{
+    (void)state;
+    in_namespace(on_btrfs);
+}
+
+static void xfs_will_do(void **state)
+{
+    (void)state;
+    in_namespace(on_xfs);
+}
+
+static void who_cannot_commit_is_refused(void **state)
+{
+    (void)state;
+    in_namespace(on_ext2);
+}
+
 /* ---- power ---- */
 
 /* What the writer tells the test. In world->go: transfers that a close, or a flush before it, has brought to the disk. */
@@ -160,7 +241,7 @@ static void write_for_ever(const char *url)
         tarn_map_close(map);
         check(tarn_close(seg) == 0);
         __atomic_store_n(&world->go, count, __ATOMIC_SEQ_CST);
-        usleep(rand_r(&seed) % 3000);
+        usleep(rand_r(&seed) % 8000);
     }
 }
 
@@ -219,7 +300,8 @@ static void power_lost(void *arg)
     pid_t pid = fork();
     if (pid == 0)
         write_for_ever(url);
-    for (int round = 0; round < (SANITIZED ? 10 : 40); round++) {
+    int rounds = SANITIZED ? 10 : 40;
+    for (int round = 0; round < rounds || (round < 10 * rounds && !(t.opened && t.repaired)); round++) {
         int status;
         usleep(5000 + rand_r(&seed) % 60000);
         uint64_t durable = __atomic_load_n(&world->go, __ATOMIC_SEQ_CST);
@@ -257,6 +339,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk_is_an_error_and_no_signal),
+        cmocka_unit_test(btrfs_must_be_asked_for),
+        cmocka_unit_test(xfs_will_do),
+        cmocka_unit_test(who_cannot_commit_is_refused),
         cmocka_unit_test(a_power_loss_is_refused_or_exact),
     };
     return cmocka_run_group_tests(tests, set_up, remove_directory);
