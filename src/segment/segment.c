@@ -26,18 +26,22 @@ static _Atomic uint32_t generation;
 static void before_fork(void)
 {
     pthread_mutex_lock(&lock);
-    for (struct tarn *seg = handles; seg; seg = seg->next)
+    for (struct tarn *seg = handles; seg; seg = seg->next) {
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->fork)
                 (*f)->fork(seg);
+        lifetime_fork(seg);
+    }
 }
 
 static void after_fork_parent(void)
 {
-    for (struct tarn *seg = handles; seg; seg = seg->next)
+    for (struct tarn *seg = handles; seg; seg = seg->next) {
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->parent)
                 (*f)->parent(seg);
+        lifetime_parent(seg);
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -49,6 +53,7 @@ static void after_fork_child(void)
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->child)
                 (*f)->child(seg);
+        lifetime_child(seg);
         tenure_child(seg);
     }
 }
@@ -162,10 +167,12 @@ int handle_map(const char *what, const struct object *o, const struct geometry *
                          .inode = f.inode,
                          .opens = 1,
                          .claim_fd = -1,
+                         .user = -1,
+                         .user_weak = -1,
+                         .heir = -1,
+                         .creator_fd = -1,
+                         .no_growth = how->no_growth,
                          .durable = backing && backing->durable};
-    seg->user = -1;
-    if (!how->shared)
-        user_enter(seg);
     *ret = seg;
     return 0;
 }
@@ -206,6 +213,7 @@ void handle_detach(struct tarn *seg)
 void handle_free(struct tarn *seg)
 {
     seg->keeping->unmap(seg->base, 0, seg->geometry.end);
+    lifetime_unmapped(seg);
     seg->keeping->close(&seg->object);
     free(seg->url);
     free(seg);
@@ -221,6 +229,7 @@ static int close_last(struct tarn *seg)
         if (error < 0)
             return error;
     }
+    lifetime_leave(seg);
     int error = tenure_leave(seg);
     handle_unlist(seg);
     handle_detach(seg);
