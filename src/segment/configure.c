@@ -12,11 +12,22 @@
 #include "os/futex.h"
 #include "os/os.h"
 
+static bool owner_of(const struct tarn *seg, struct facts *ret)
+{
+    struct os_shm s;
+    if (seg->keeping->facts(&seg->object, ret) == 0)
+        return true;
+    if (seg->object.fd >= 0 || os_shm_listed(seg->object.shm, &s) < 0)
+        return false;
+    *ret = (struct facts){.mode = s.mode, .uid = s.uid, .gid = s.gid};
+    return true;
+}
+
 /* Only the owner, or root, may change what the kernel keeps: so say who that is. */
 static int not_set(const struct tarn *seg, const char *of, int error)
 {
     struct facts f;
-    if (error == -EPERM && seg->keeping->facts(&seg->object, &f) == 0)
+    if (error == -EPERM && owner_of(seg, &f))
         return fail(
             error,
             "%s: its %s cannot be set by user %u: it belongs to user %u, group %u (mode %04o), and that "

@@ -361,6 +361,19 @@ static void grow(struct lab *l)
     mark(l);
     MUST(tarn_alloc_into(SEG, REF(1), 30000));
 }
+static void limit(struct lab *l)
+{
+    tarn_ref none;
+    MUST(tarn_set_limit(SEG, 65536));
+    mark(l);
+    MUST(tarn_begin(SEG));
+    if (tarn_alloc(SEG, 90000, &none) == 0)
+        lab_fail("it grew beyond its limit");
+    MUST(tarn_abort(SEG));
+    MUST(tarn_set_limit(SEG, 0));
+    mark(l);
+    MUST(tarn_alloc_into(SEG, REF(0), 50000));
+}
 /* A lock inside the block that is freed and reused: unlock's window must not reach the new owner of the memory. */
 static void lock_in_block(struct lab *l)
 {
@@ -545,6 +558,7 @@ const struct operation operations[] = {
     {"heap lock in a block", 0, some_blocks, NULL, lock_in_block},
     {"heap readers", 0, some_blocks, NULL, readers},
     {"segment grow", OP_FEW | OP_GROWS, NULL, NULL, grow},
+    {"segment limit", OP_FEW | OP_GROWS, NULL, NULL, limit},
     {"thread leave", OP_LEAVES, some_blocks, NULL, leave},
     {"thread leave and come", OP_LEAVES, some_blocks, NULL, leave_and_come},
     {"name find or make", 0, NULL, NULL, find_or_make},
