@@ -168,7 +168,8 @@ static void planted_objects_are_left_alone(void **state)
         assert_ptr_equal(seg, &cases);
         assert_int_equal(open_descriptors(), descriptors);
         assert_int_equal(lstat(path, &after), 0);
-        assert_true(before.st_ino == after.st_ino && before.st_size == after.st_size && before.st_mode == after.st_mode);
+        assert_true(before.st_ino == after.st_ino && before.st_size == after.st_size &&
+                    before.st_mode == after.st_mode);
         assert_int_equal(S_ISDIR(after.st_mode) ? rmdir(path) : unlink(path), 0);
     }
     alarm(0);
@@ -269,7 +270,11 @@ static void exchanged_with(bool (*plant)(const char *path), uint32_t lifetime)
     }
     pid_t pid = exchange_for_ever(path, other);
     for (int i = 0; i < 3000; i++) {
-        int e = tarn_open("posix:/exchanged", i % 3 == 0 ? TARN_RDONLY : i % 3 == 1 ? TARN_CREATE : 0, &o, &seg);
+        int e = tarn_open("posix:/exchanged",
+                          i % 3 == 0   ? TARN_RDONLY
+                          : i % 3 == 1 ? TARN_CREATE
+                                       : 0,
+                          &o, &seg);
         if (e < 0) {
             if (e != -EPROTO && e != -EACCES && e != -EBUSY)
                 fail_msg("%d: %s", e, tarn_error());
@@ -322,8 +327,8 @@ static void names_are_taken_away(void **state)
     if (pid == 0) {
         alarm(60);
         for (;;)
-            if (rename(path, away) != 0 || symlink("away", path) != 0 || unlink(path) != 0 || mkdir(path, 0700) != 0 ||
-                rmdir(path) != 0 || rename(away, path) != 0)
+            if (rename(path, away) != 0 || symlink("away", path) != 0 || unlink(path) != 0 ||
+                mkdir(path, 0700) != 0 || rmdir(path) != 0 || rename(away, path) != 0)
                 _exit(1);
     }
     for (int i = 0; i < 6000; i++) {
@@ -379,7 +384,7 @@ static void what_is_truncated_is_a_signal_or_fails(void **state)
             assert_int_equal(tarn_open("posix:/cut", TARN_CREATE, NULL, &again), -EPROTO); /* nor is it made over */
             assert_int_equal(unlink(path), 0);
             assert_int_equal(tarn_current(seg), -ESTALE); /* which looks at the name alone */
-            seg = NULL; /* closing would touch it */
+            seg = NULL;                                   /* closing would touch it */
         }
         if (seg)
             assert_int_equal(tarn_close(seg), 0);
@@ -764,7 +769,7 @@ static void readers_leave_every_page_clean(void **state)
         skip();
     fill(seg);
     assert_true(look_at_map(seg->base, protection, &dirty));
-    bool counts = dirty > 0; /* else it counts none, or has no smaps */
+    bool counts = dirty > 0;              /* else it counts none, or has no smaps */
     assert_int_equal(tarn_close(seg), 0); /* all of it is on the disk */
     assert_int_equal(tarn_open(url, TARN_RDONLY, NULL, &reader), 0);
     for (int i = 0; i < 3; i++)

@@ -229,13 +229,13 @@ static void send_raw(int socket, const void *bytes, size_t size, const int *fds,
 }
 
 /* A good message, taken from a good sender, and the descriptor with it. */
-static struct wire good_one(tarn *seg, int *ret_fd)
+static struct wire good_one(tarn *seg, unsigned flags, int *ret_fd)
 {
     struct wire w;
     struct os_parcel parcel;
     int s[2];
     pair(SOCK_SEQPACKET, s);
-    assert_int_equal(tarn_send(seg, s[0], 0), 0);
+    assert_int_equal(tarn_send(seg, s[0], flags), 0);
     assert_int_equal(os_socket_receive(s[1], &w, sizeof w, ret_fd, &parcel), 0);
     assert_true(parcel.size == sizeof w && parcel.fds == 1 && !parcel.cut);
     close(s[0]);
@@ -254,12 +254,30 @@ static void expect(int socket, unsigned flags, int error, const char *says)
         assert_says(says);
 }
 
+/* The kernel itself keeps a receiver from writing, whatever he does with what came. */
+static void what_is_sent_cannot_write(void **state)
+{
+    (void)state;
+    tarn *seg = make("memfd:sent");
+    int fd;
+    assert_int_equal(good_one(seg, TARN_RDONLY, &fd).rights, 0);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+    assert_ptr_equal(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+    close(fd);
+    assert_int_equal(good_one(seg, TARN_NO_GROWTH, &fd).rights, 1);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
+    close(fd);
+    assert_int_equal(tarn_close(seg), 0);
+}
+
 static void other_messages_are_refused(void **state)
 {
     (void)state;
     tarn *seg = make("memfd:bad"), *came;
     int fd, fds[253], zero = open("/dev/zero", O_RDWR);
-    struct wire w = good_one(seg, &fd), bad;
+    struct wire w = good_one(seg, 0, &fd), bad;
     for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
         char junk[300];
         int s[2];
@@ -334,7 +352,7 @@ static void other_descriptors_are_refused(void **state)
     char path[128];
     tarn *seg = make("memfd:bad");
     int fd, s[2], pipes[2], other;
-    struct wire w = good_one(seg, &fd);
+    struct wire w = good_one(seg, 0, &fd);
     pair(SOCK_SEQPACKET, s);
     assert_int_equal(pipe(pipes), 0);
     snprintf(path, sizeof path, "%s/fifo", own_path);
@@ -599,11 +617,17 @@ static void who_may_only_read_only_reads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(segments_are_sent),           cmocka_unit_test(rights_only_shrink),
-        cmocka_unit_test(other_messages_are_refused),  cmocka_unit_test(other_descriptors_are_refused),
-        cmocka_unit_test(no_room_for_the_descriptor),  cmocka_unit_test(sockets_are_judged),
-        cmocka_unit_test(streams_are_not_read_beyond), cmocka_unit_test(credentials_do_not_disturb),
-        cmocka_unit_test(strangers_are_refused),       cmocka_unit_test(who_may_only_read_only_reads),
+        cmocka_unit_test(segments_are_sent),
+        cmocka_unit_test(rights_only_shrink),
+        cmocka_unit_test(what_is_sent_cannot_write),
+        cmocka_unit_test(other_messages_are_refused),
+        cmocka_unit_test(other_descriptors_are_refused),
+        cmocka_unit_test(no_room_for_the_descriptor),
+        cmocka_unit_test(sockets_are_judged),
+        cmocka_unit_test(streams_are_not_read_beyond),
+        cmocka_unit_test(credentials_do_not_disturb),
+        cmocka_unit_test(strangers_are_refused),
+        cmocka_unit_test(who_may_only_read_only_reads),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
