@@ -68,7 +68,7 @@ struct board {
 
 /* ---- what the parent knows ------------------------------------------------------------------------------------------ */
 
-enum backing { MEMFD, POSIX, ANON, BACKINGS };
+enum backing { MEMFD, POSIX, ANON, ON_FILE, BACKINGS };
 extern const char *const backings[BACKINGS]; /* their names */
 
 /* Only the parent, and what it forks, has it. */
@@ -84,7 +84,7 @@ struct demo {
     tarn *seg;
     tarn_map *map;
     struct work *work;
-    char url[64];
+    char url[400];
     const struct text *text;
     struct board *board;
     int text_fd, board_fd;

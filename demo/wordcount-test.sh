@@ -33,7 +33,7 @@ status=$?
 for worker in "${workers[@]}"; do
     ! kill -0 "$worker" 2>/dev/null || fail "worker $worker outlived it"
 done
-[[ -z $(find /dev/shm -name "tarn-demo-$demo*") ]] || fail "it left its name"
+[[ -z $(find /dev/shm "${TMPDIR:-/tmp}" -maxdepth 1 -name "tarn-demo-$demo*" 2>/dev/null) ]] || fail "it left its name"
 
 # wrong arguments
 for arguments in "--backing sysv" "--kills" "--kills -1" "--workers 0" "--workers 33" "--nothing" "--text"; do

@@ -41,7 +41,7 @@ enum {
 
 /* ---- ways out ------------------------------------------------------------------------------------------------------- */
 
-const char *const backings[BACKINGS] = {"memfd", "posix", "anon"};
+const char *const backings[BACKINGS] = {"memfd", "posix", "anon", "file"};
 
 static struct demo demo = {.workers = 2, .kills = 200, .text_fd = -1, .board_fd = -1};
 
@@ -60,6 +60,11 @@ static void on_signal(int number)
     caught = number;
 }
 
+static bool has_name(void)
+{
+    return demo.backing == POSIX || demo.backing == ON_FILE;
+}
+
 /* End all children, and remove what was made. Everybody leaves through here. */
 static void clean_up(void)
 {
@@ -72,9 +77,9 @@ static void clean_up(void)
         tarn_map_close(demo.map);
         tarn_close(demo.seg);
         demo.seg = NULL;
-        if (demo.backing == POSIX && demo.keep)
+        if (has_name() && demo.keep)
             printf("kept: %s\n", demo.url);
-        else if (demo.backing == POSIX && tarn_unlink(demo.url) < 0)
+        else if (has_name() && tarn_unlink(demo.url) < 0)
             fprintf(stderr, "wordcount: %s stays: %s\n", demo.url, tarn_error());
     }
 }
@@ -312,7 +317,11 @@ static void open_segment(void)
     struct tarn_options options = {.size = sizeof options, .limit = (uint64_t)4 << 30};
     int result = -EEXIST;
     for (unsigned i = 0; i < 100 && result == -EEXIST; i++) { /* a demo that was SIGKILLed may have left the name */
-        if (demo.backing == POSIX)
+        const char *directory = getenv("TMPDIR");
+        if (demo.backing == ON_FILE)
+            snprintf(demo.url, sizeof demo.url, "file:%.300s/tarn-demo-%d-%u", directory ? directory : "/tmp",
+                     demo.pid, i);
+        else if (demo.backing == POSIX)
             snprintf(demo.url, sizeof demo.url, i ? "posix:/tarn-demo-%d-%u" : "posix:/tarn-demo-%d", demo.pid, i);
         else
             snprintf(demo.url, sizeof demo.url, demo.backing == MEMFD ? "memfd:tarn-demo" : "anon:");
@@ -339,8 +348,8 @@ static const char usage[] = "usage: wordcount [--text PATH...] [--workers N] [--
                             "  --kills N        kills before the end (default 200; 0: none)\n"
                             "  --seconds N      end the killing after N seconds; without --kills: however\n"
                             "                   many kills that gives\n"
-                            "  --backing NAME   memfd (default), posix or anon\n"
-                            "  --keep           with posix: leave the segment, and say where it is\n"
+                            "  --backing NAME   memfd (default), posix, anon or file (in TMPDIR, or /tmp)\n"
+                            "  --keep           with posix or file: leave the segment, and say where it is\n"
                             "\n"
                             "The last line is RESULT and name=value pairs:\n"
                             "  undone           sections found open and undone\n"
@@ -377,7 +386,7 @@ static enum backing backing(const char *name)
     for (enum backing i = 0; i < BACKINGS; i++)
         if (strcmp(name, backings[i]) == 0)
             return i;
-    wrong("--backing is memfd, posix or anon, not '%s'", name);
+    wrong("--backing is memfd, posix, anon or file, not '%s'", name);
 }
 
 static void parse(int argc, char **argv)
@@ -417,8 +426,8 @@ static void parse(int argc, char **argv)
         else
             demo.backing = backing(value);
     }
-    if (demo.keep && demo.backing != POSIX)
-        wrong("--keep needs --backing posix: what has no name ends with its last user");
+    if (demo.keep && !has_name())
+        wrong("--keep needs --backing posix or file: what has no name ends with its last user");
     if (demo.seconds && !kills)
         demo.kills = UINT64_MAX;
 }

@@ -79,6 +79,13 @@ typedef struct tarn_mutex {
 #define TARN_CREATE 0x1u /* make it if it is not there */
 #define TARN_EXCL 0x2u   /* with TARN_CREATE: -EEXIST if it is there */
 #define TARN_RDONLY 0x4u /* map it read-only: no byte of it is written; not with TARN_CREATE */
+#define TARN_PRIVATE                                                                                         \
+    0x10u /* a copy of one's own, as it is now: what is written there nobody sees, and it is put right first. For looking, and for what-if.
+           * -EBUSY while others have it attached for writing (sysv: at all); who comes later may still change pages not written here */
+#define TARN_EXEC 0x20u /* what is in it may be executed */
+#define TARN_RAW                                                                                             \
+    0x40u /* not a segment: an object's bytes as they are, at tarn_base; nothing is promised but the mapping. With TARN_CREATE it makes an object
+           * of raw_length zeros. For tarn_open_fd: all of it. Every call that wants a segment is -EINVAL */
 #define TARN_FOREIGN                                                                                         \
     0x8u /* also if it belongs to another user than this process's and root: that one can crash this process */
 #define TARN_NO_GROWTH 0x800u /* tarn_send, tarn_receive: without the right to grow it */
@@ -89,12 +96,21 @@ typedef struct tarn_mutex {
     1u /* when its last user closes it, or was killed: nobody has it attached any more */
 #define TARN_UNTIL_CREATOR 2u /* when the process that made it ends, or closes it */
 
+/* options.raw_protection */
+#define TARN_PROT_READ 1u
+#define TARN_PROT_WRITE 2u /* and reading, as the machine has it */
+#define TARN_PROT_EXEC 4u
+#define TARN_PROT_NONE 8u /* alone: neither */
+
 /* Options of a creation; a segment that exists keeps its own. Zero the struct, set size to sizeof, and what you want;
  * 0 in a field means the default. */
 struct tarn_options {
     size_t size;      /* sizeof(struct tarn_options) */
     uint64_t initial; /* bytes of data space committed at once; default 1 MiB; rounded up to spans */
     uint64_t limit; /* bytes of data space it may grow to, 64 KiB to 2^46; default 16 GiB (address space, not memory) */
+    void *address; /* also at opening: map it there, a multiple of a page, or nowhere (-EADDRINUSE); default: anywhere */
+    uint64_t raw_offset, raw_length; /* TARN_RAW, also at opening: which bytes; a length of 0: to the object's end */
+    uint32_t raw_protection; /* ... and for what: of TARN_PROT_; default: reading, and writing unless TARN_RDONLY */
     uint32_t mode;         /* permission bits; default 0600 (the umask is not applied to what you ask for) */
     uint32_t participants; /* most threads at one time, 1 to 4096; default 64 */
     uint32_t record_size;  /* bytes of a participant's record, power of two, 2048 to 65536; default 8192 */
@@ -102,8 +118,12 @@ struct tarn_options {
     uint32_t exchange_unlock; /* 1: unlock by an atomic exchange, for processes that cannot register for membarrier */
     uint32_t uninitialized; /* 1: tarn_alloc and tarn_alloc_into do not clear blocks: they show what was there before. For speed */
     uint32_t copy_on_write; /* 1: file: also on btrfs, ZFS and the like, where a later write may find no room: that is a SIGBUS */
+    uint32_t same_address; /* 1: everybody maps it at one address, or fails to: plain pointers into it are good. Up to 2 TiB with its tables */
+    uint32_t locked; /* 1: whoever attaches it keeps it in memory (as mlock, page by page): RLIMIT_MEMLOCK must allow its limit */
+    uint32_t dumped;   /* 1: not left out of core dumps, which delay the notice of a death */
+    uint32_t prefault; /* 1: what is committed is mapped when it is attached, and what is committed later by who commits it, not at first use */
     uint32_t lifetime; /* TARN_UNTIL_UNLINKED (default), TARN_UNTIL_UNUSED, TARN_UNTIL_CREATOR: see below, 'lifetimes' */
-    uint32_t reserved[14]; /* 0 */
+    uint32_t reserved[9]; /* 0 */
 };
 
 /* Lifetimes. TARN_UNTIL_UNUSED: the last tarn_close removes the name; if the last user was killed, the next to come does: tarn_open finds the segment as if
@@ -128,15 +148,16 @@ struct tarn_options {
  *   -EINVAL  URL, flags or an option out of range        -ENOENT  not there, no TARN_CREATE    -EEXIST  there, TARN_EXCL
  *   -EACCES  no permission (tarn_error names owner and mode), or owned by another user than this one and root
  *   -EPROTO  not a segment, or made by another version or with another layout (tarn_error names the field)
+ *   -EADDRINUSE  the address asked for, or recorded, is taken in this process (tarn_error shows by what)
  *   -EUCLEAN truncated or damaged; file: in use when the machine stopped, or when it was copied
  *   -EROFS   file: mounted read-only: say TARN_RDONLY    -EOPNOTSUPP  file: not on this file system (tarn_error says why)
  *   -EIO     file: the disk failed                       -ENOSPC -ENOMEM  the backing's or the process's limit (named)
- *   -EBUSY   sysv: its maker is stopped; file: who puts it right is stopped, or kept from it by a reader's lock
+ *   -EBUSY   TARN_PRIVATE: it is attached for writing; address: this process has it at another; sysv: its maker is stopped; file: who puts it right is stopped, or kept from it by a reader's lock
  *   -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOSYS as the system says. */
 TARN_API int tarn_open(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg);
 
 /* tarn_open_fd - attach the segment behind a descriptor (received over a socket, inherited, or of /proc/PID/fd).
- * flags: of TARN_RDONLY, TARN_FOREIGN. The descriptor stays the caller's, who may close it. Errors as tarn_open, and -EBADF. */
+ * flags: of TARN_RDONLY, TARN_PRIVATE, TARN_EXEC, TARN_RAW, TARN_FOREIGN. The descriptor stays the caller's, who may close it. Errors as tarn_open, and -EBADF. */
 TARN_API int tarn_open_fd(int fd, unsigned flags, tarn **ret_seg);
 
 /* tarn_close - give the handle up; the last of a process's counted handles unmaps. NULL is nothing, and 0.
@@ -156,6 +177,12 @@ TARN_API int tarn_current(tarn *seg);
 /* tarn_fd - the descriptor of the backing, open as long as the handle, to pass on; do not close it, do not write to it. -1: it has none
  * (sysv:). */
 TARN_API int tarn_fd(tarn *seg);
+
+/* tarn_base - where this process has the segment's first byte; of a TARN_RAW attachment, the first byte asked for. */
+TARN_API void *tarn_base(tarn *seg);
+
+/* tarn_unlink_raw - as tarn_unlink, whatever is under the name. */
+TARN_API int tarn_unlink_raw(const char *url);
 
 /* tarn_flush - bring it to the disk, with its name if the handle knows one. For who wants to be sure before the last tarn_close, which does the
  * same. A segment that is in use is refused after a power loss all the same: see file: of tarn_open. Nothing to do, and 0, for what ends
@@ -197,7 +224,8 @@ struct tarn_stat {
     uint32_t version, options; /* of the layout */
     uint32_t mode, uid, gid;   /* of the backing */
     uint32_t unlinked;         /* its name was removed */
-    uint64_t total, limit; /* bytes now committed; bytes it may become; both with the segment's own tables */
+    uint64_t total, limit; /* bytes now committed; bytes it may become; both with the segment's own tables. TARN_RAW: bytes mapped */
+    uint64_t address;                 /* at which everybody maps it (same_address), or 0 */
     uint64_t data, spans, spans_free; /* bytes of data space committed; spans in it; spans nobody owns */
     uint64_t allocated, limbo, free_bytes; /* bytes in blocks: allocated, freed or retired and not yet free, free */
     uint32_t participants, most;           /* records in use; most */

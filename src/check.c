@@ -20,6 +20,8 @@
 #define LOOKS 4
 #define FOUND_MOST 65536u
 
+long check_pause_ns = 5 * 1000 * 1000;
+
 struct found {
     uint64_t ref;
     const char *what;
@@ -223,11 +225,13 @@ static void keep_common(struct found_list *all, const struct found_list *newer)
 static int check_all(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg)
 {
     struct found_list all = {0};
+    if (seg->raw)
+        return raw_refused(seg, "tarn_check");
     int found = heap_check(seg, each, arg), e = 0;
     if (found < 0)
         return found;
     for (int i = 0; i < LOOKS && (i == 0 || all.count) && e == 0; i++) {
-        const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
+        const struct timespec pause = {.tv_nsec = check_pause_ns};
         struct look l;
         if (i)
             nanosleep(&pause, NULL);
@@ -277,6 +281,8 @@ int tarn_leaked(tarn *seg, uint64_t *ret_bytes)
 {
     struct look l;
     struct leaked k = {.l = &l};
+    if (seg->raw)
+        return raw_refused(seg, "tarn_leaked");
     int e = look_once(seg, &l);
     if (e == 0)
         e = heap_walk(seg, add_leaked, &k);

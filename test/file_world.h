@@ -1,6 +1,6 @@
 /* file_world.h - for tests of file: segments: boots that the test counts, flushes that it sees, and a bank in the segment. After helper.h.
  *
- * Link with -Wl,--wrap=os_boot_id,--wrap=os_flush. The bank's accounts add up to 0 wherever no section is open: each transfer is a section. */
+ * Link with -Wl,--wrap=os_boot_id,--wrap=os_flush. The bank's accounts, which lie in many pages, add up to 0 wherever no section is open: each transfer is a section. */
 #ifndef TARN_TEST_FILE_WORLD_H
 #define TARN_TEST_FILE_WORLD_H
 
@@ -21,6 +21,7 @@ struct world {
     uint64_t go;
 };
 static struct world *world;
+static void (*at_flush)(void) __attribute__((unused)); /* called once, when something was flushed */
 
 void __wrap_os_boot_id(uint8_t ret_id[16]);
 void __wrap_os_boot_id(uint8_t ret_id[16])
@@ -45,6 +46,15 @@ int __wrap_os_flush(int fd, bool whole)
     if (pread(fd, &clean, sizeof clean, offsetof(struct segment_header, clean)) == sizeof clean)
         __atomic_store_n(&world->disk_says, clean, __ATOMIC_SEQ_CST);
     int e = __real_os_flush(fd, whole);
+    void (*hook)(void) = at_flush;
+    at_flush = NULL;
+    if (hook) {
+        __atomic_store_n(&world->flushing, 0, __ATOMIC_SEQ_CST);
+        hook();
+        return e;
+    }
+    if (world->flushes % 3 == 0)
+        usleep(300); /* a disk takes its time, and others come meanwhile */
     __atomic_store_n(&world->flushing, 0, __ATOMIC_SEQ_CST);
     return e;
 }
@@ -64,9 +74,13 @@ static const struct tarn_options little = {.size = sizeof little,
                                            .record_size = 2048,
                                            .span_size = 4096};
 
+struct account {
+    int64_t money;
+    char room[1016];
+};
 struct bank {
     tarn_mutex lock;
-    int64_t account[ACCOUNTS];
+    struct account account[ACCOUNTS];
     uint64_t transfers;
 };
 
@@ -79,11 +93,11 @@ static inline int transfer(tarn *seg, struct bank *b, unsigned *seed)
     if (e < 0 || (e = tarn_mutex_lock(seg, &b->lock)) < 0)
         return e;
     uint64_t count = b->transfers + 1;
-    less = b->account[from] - amount;
-    e = tarn_write(seg, &b->account[from], &less, sizeof less);
-    more = b->account[to] + amount;
+    less = b->account[from].money - amount;
+    e = tarn_write(seg, &b->account[from].money, &less, sizeof less);
+    more = b->account[to].money + amount;
     if (e == 0)
-        e = tarn_write(seg, &b->account[to], &more, sizeof more);
+        e = tarn_write(seg, &b->account[to].money, &more, sizeof more);
     if (e == 0)
         e = tarn_write(seg, &b->transfers, &count, sizeof count);
     tarn_mutex_unlock(seg, &b->lock);
@@ -95,7 +109,7 @@ static inline int64_t sum_of_bank(const struct bank *b)
 {
     int64_t sum = 0;
     for (int i = 0; i < ACCOUNTS; i++)
-        sum += b->account[i];
+        sum += b->account[i].money;
     return sum;
 }
 

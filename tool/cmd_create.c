@@ -4,7 +4,7 @@
 
 #include "tool.h"
 
-enum { SIZE = 256, LIMIT, MODE, PARTICIPANTS, EXCL };
+enum { SIZE = 256, LIMIT, MODE, PARTICIPANTS, EXCL, SAME_ADDRESS, LOCKED, DUMP, PREFAULT };
 
 static const struct option names[] = {
     {"size", required_argument, NULL, SIZE},
@@ -12,6 +12,10 @@ static const struct option names[] = {
     {"mode", required_argument, NULL, MODE},
     {"participants", required_argument, NULL, PARTICIPANTS},
     {"excl", no_argument, NULL, EXCL},
+    {"same-address", no_argument, NULL, SAME_ADDRESS},
+    {"locked", no_argument, NULL, LOCKED},
+    {"dump", no_argument, NULL, DUMP},
+    {"prefault", no_argument, NULL, PREFAULT},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -41,6 +45,10 @@ static int take(const struct command *c, int option, const char *value, struct t
             return misused(c, "--participants %s: it is a number from 1 to 4096", value);
         o->participants = (uint32_t)n;
         return DONE;
+    case SAME_ADDRESS: o->same_address = 1; return DONE;
+    case LOCKED: o->locked = 1; return DONE;
+    case DUMP: o->dumped = 1; return DONE;
+    case PREFAULT: o->prefault = 1; return DONE;
     default: *flags |= TARN_EXCL; return DONE;
     }
 }
@@ -84,15 +92,20 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_create = {
     .name = "create",
-    .arguments = "[OPTION...] posix:/NAME",
+    .arguments = "[OPTION...] posix:/NAME | sysv:KEY | file:PATH",
     .summary = "make a segment; one that is there already is left as it is",
-    .help = "  --size BYTES        of data space committed at once (default 1M)\n"
-            "  --limit BYTES       of data space that it may grow to, from 64K on (default 16G; address "
-            "space, not memory)\n"
-            "  --mode OCTAL        permission bits (default 0600; the umask is not applied)\n"
-            "  --participants N    most threads at one time, 1 to 4096 (default 64)\n"
-            "  --excl              fail, with status 1, if it is there already\n"
-            "BYTES may have K, M, G or T behind it. What is there already keeps its own size, limit, mode "
-            "and participants.\n",
+    .help =
+        "  --size BYTES        of data space committed at once (default 1M)\n"
+        "  --limit BYTES       of data space that it may grow to, from 64K on (default 16G; address "
+        "space, not memory)\n"
+        "  --mode OCTAL        permission bits (default 0600; the umask is not applied)\n"
+        "  --participants N    most threads at one time, 1 to 4096 (default 64)\n"
+        "  --same-address      everybody maps it at one address, so that plain pointers into it are good\n"
+        "  --locked            whoever attaches it keeps it in memory\n"
+        "  --dump              it is in core dumps, which delays the notice of a death\n"
+        "  --prefault          what is committed is mapped when it is attached, not at first use\n"
+        "  --excl              fail, with status 1, if it is there already\n"
+        "BYTES may have K, M, G or T behind it. What is there already keeps its own size, limit, mode "
+        "and participants.\n",
     .run = run,
 };

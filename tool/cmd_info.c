@@ -109,7 +109,8 @@ const struct command cmd_info = {
     .arguments = "[-J] URL",
     .summary = "tell what a segment is, what is named in it, and who takes part",
     .help = "  -J, --json          as JSON, sizes and refs in bytes\n"
-            "URL is posix:/NAME, or for a segment without a name /proc/PID/fd/N or fd:N. It is attached "
+            "URL is posix:/NAME, sysv:KEY or file:PATH, or for a segment without a name /proc/PID/fd/N or "
+            "fd:N. It is attached "
             "read-only.\n",
     .run = run,
 };

@@ -14,7 +14,8 @@ static void help(FILE *to)
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n"
-          "A URL is posix:/name. Where a segment is only looked at, it may also be /proc/PID/fd/N or fd:N: "
+          "A URL is posix:/name, sysv:KEY or file:path. Where a segment is only looked at, it may also be "
+          "/proc/PID/fd/N or fd:N: "
           "the descriptor of a\n"
           "memfd: or anon: segment, which has no name.\n\n"
           "tarn COMMAND --help tells a command's options; tarn --version the version.\n"

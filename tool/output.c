@@ -137,8 +137,9 @@ static void print_segment(const struct info *i)
     ADD_LINE(t, "name", name_state(i));
     ADD_LINE(t, "uuid", uuid_text(s));
     ADD_LINE(t, "backing",
-             text("%.7s, layout version %u%s%s", s->backing, s->version,
-                  s->options & 1 ? ", unlocks by exchange" : "", s->options & 2 ? ", blocks not cleared" : ""));
+             text("%.7s, layout version %u%s%s%s%s", s->backing, s->version,
+                  s->options & 1 ? ", unlocks by exchange" : "", s->options & 2 ? ", blocks not cleared" : "",
+                  s->address ? ", at one address for all" : "", s->options & 8 ? ", locked in memory" : ""));
     ADD_LINE(t, "owner", owner_text(s));
     ADD_LINE(t, "created", time_text(s->created));
     ADD_LINE(t, "committed", text("%s, may become %s", bytes(s->total), bytes(s->limit)));
@@ -260,6 +261,7 @@ static void json_segment(const struct info *i)
     json_text("backing", text("%.7s", s->backing));
     printf(", \"version\": %u, \"options\": %u, \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u", s->version,
            s->options, s->mode, s->uid, s->gid);
+    printf(", \"address\": %" PRIu64, s->address);
     printf(", \"current\": %s, \"unlinked\": %s, \"created\": %" PRIu64 "},\n",
            i->current == 0 ? "true" : "false", s->unlinked ? "true" : "false", s->created);
     printf("  \"memory\": {\"committed\": %" PRIu64 ", \"limit\": %" PRIu64 ", \"data\": %" PRIu64

@@ -43,6 +43,7 @@ struct demand {
     uint32_t mode;
     uint32_t sum;       /* of all that makers must agree on */
     bool copy_on_write; /* a file system that writes elsewhere will do */
+    bool plain;         /* not a segment: bytes, for TARN_RAW */
 };
 
 /* An object that is being made. Private memory; nobody else sees it as a segment. */
@@ -72,6 +73,7 @@ struct backing {
     void (*discard)(const char *name, struct making *m); /* of what was not published; closes the object */
 
     int (*open)(const char *name, bool readonly, struct object *ret);
+    int (*open_plain)(const char *name, bool readonly, struct object *ret); /* whatever is in it; NULL: as open */
     int (*look)(const char *name, struct facts *ret);
     int (*unlink)(const char *name);
     int (*flush)(const char *name); /* the name, too, survives from now on. NULL: nothing to do */

@@ -2,7 +2,7 @@
  *
  * A key leads to the memory from shmget on, while it is all zero. So a segment is whole when its first word is not 0, and until then nobody
  * opens it; whoever may make it does so, alone: inside a robust mutex in the memory itself, which must not need a maker of its own. Its image is constant:
- * all zero but for the kind, so that anybody may store that at any time (see `enter`). Should the maker die, the next one begins again from the
+ * all zero but for the kind, so that anybody may store that at any time (os_robust_kind). Should the maker die, the next one begins again from the
  * start: all that makers write before the first word is the same, or is seen by nobody.
  *     maker:  shmget; map; kind; lock; look: first word 0, else out; fill; first word (the commit point); unlock
  *
@@ -202,6 +202,19 @@ static int sysv_open(const char *name, bool readonly, struct object *ret)
     return 0;
 }
 
+static int open_plain(const char *name, bool readonly, struct object *ret)
+{
+    struct os_shm s;
+    int id, error = os_shm_find(key_of(name), &id);
+    (void)readonly;
+    if (error == 0)
+        error = os_shm_stat(id, &s);
+    if (error < 0)
+        return error == -ENOENT || is_gone(error) ? -ENOENT : no_right(name, id, error, "read");
+    *ret = (struct object){.fd = -1, .shm = id};
+    return 0;
+}
+
 static int sysv_look(const char *name, struct facts *ret)
 {
     struct os_shm s;
@@ -227,6 +240,8 @@ static int sysv_unlink(const char *name)
 /* The same number of pages, and the sum in the last bits. */
 static uint64_t told_size(const struct demand *d)
 {
+    if (d->plain)
+        return d->size;
     return d->size - (1u << PAGE_BITS) + 1 + (d->sum & ((1u << PAGE_BITS) - 1));
 }
 
@@ -272,7 +287,7 @@ static int create_at(const char *name, int32_t key, const struct demand *d, stru
     uint64_t size = told_size(d);
     int id, error = os_shm_create(key, size, d->mode, &id);
     if (error == -EEXIST)
-        return adopt(name, size, ret);
+        return d->plain ? error : adopt(name, size, ret);
     if (error < 0)
         return not_created(name, size, error);
     *ret = (struct making){.object = {.fd = -1, .shm = id}, .fresh = true};
@@ -289,25 +304,6 @@ static int private_create(const char *name, const struct demand *d, struct makin
     return create_at(name, OS_SHM_PRIVATE, d, ret);
 }
 
-/* Every word of a mutex's initial image that is not 0, stored where it is not yet. It is the kind alone, which locking never changes: so
- * this harms nobody who is in it. */
-static void store_image(pthread_mutex_t *door)
-{
-    pthread_mutexattr_t a;
-    pthread_mutex_t image;
-    uint32_t word[sizeof image / 4], *to = (uint32_t *)(void *)door;
-    memset(&image, 0, sizeof image);
-    pthread_mutexattr_init(&a);
-    pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&image, &a);
-    pthread_mutexattr_destroy(&a);
-    memcpy(word, &image, sizeof word);
-    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
-        if (word[i] && __atomic_load_n(&to[i], __ATOMIC_RELAXED) != word[i])
-            __atomic_store_n(&to[i], word[i], __ATOMIC_RELEASE);
-}
-
 static int sysv_enter(const char *name, struct making *m, void *base, pthread_mutex_t *door)
 {
     const uint64_t *first = base;
@@ -316,7 +312,7 @@ static int sysv_enter(const char *name, struct making *m, void *base, pthread_mu
     m->fresh = false; /* from here on others may be making it */
     if (__atomic_load_n(first, __ATOMIC_ACQUIRE))
         return -EEXIST;
-    store_image(door);
+    os_robust_kind(door); /* harms nobody who is in it */
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PATIENCE;
     int error = -pthread_mutex_timedlock(door, &until);
@@ -372,6 +368,7 @@ const struct backing sysv_backing = {
     .publish = sysv_publish,
     .discard = sysv_discard,
     .open = sysv_open,
+    .open_plain = open_plain,
     .look = sysv_look,
     .unlink = sysv_unlink,
 };

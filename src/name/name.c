@@ -381,7 +381,7 @@ int tarn_bind(tarn *seg, const char *name, const struct tarn_type *type, tarn_re
 int tarn_find(tarn *seg, const char *name, const struct tarn_type *type, tarn_ref *ret_ref)
 {
     struct find f = {.name = name};
-    int e = name_valid(name);
+    int e = seg->raw ? raw_refused(seg, "tarn_find") : name_valid(name);
     if (e < 0 || (type && (e = type_valid(type)) < 0))
         return e;
     f.hash = XXH3_64bits(name, strlen(name));

@@ -49,7 +49,7 @@ static int chain_read(struct tarn *seg, void *arg)
 int tarn_names(tarn *seg, int (*each)(const struct tarn_name *n, void *arg), void *arg)
 {
     struct chain c = {0};
-    int e = 0;
+    int e = seg->raw ? raw_refused(seg, "tarn_names") : 0;
     for (c.index = 0; c.index < NAME_CHAINS && !e; c.index++) {
         e = name_read_quiet(seg, chain_read, &c);
         if (e == -EUCLEAN)

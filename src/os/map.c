@@ -54,6 +54,32 @@ int os_map(int fd, uint64_t offset, uint64_t size, const struct os_place *place,
     return 0;
 }
 
+int os_map_zero(uint64_t size, const struct os_place *place, void **ret_base)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (place->address ? MAP_FIXED_NOREPLACE : 0);
+    void *base = size == (size_t)size ? mmap(place->address, size, protection(place), flags, -1, 0) : MAP_FAILED;
+    if (base == MAP_FAILED)
+        return size == (size_t)size ? -errno : -ENOMEM;
+    if (place->address && base != place->address) {
+        munmap(base, size);
+        return -EEXIST;
+    }
+    if (!place->dumped)
+        (void)madvise(base, size, MADV_DONTDUMP);
+    *ret_base = base;
+    return 0;
+}
+
+int os_map_over(int fd, void *base, uint64_t size, const struct os_place *place)
+{
+    int flags = (place->private ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE | MAP_FIXED;
+    if (mmap(base, size, protection(place), flags, fd, 0) == MAP_FAILED)
+        return -errno;
+    if (!place->dumped)
+        (void)madvise(base, size, MADV_DONTDUMP);
+    return 0;
+}
+
 void os_unmap(void *base, uint64_t size)
 {
     munmap(base, size);

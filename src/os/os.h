@@ -29,6 +29,14 @@ struct object {
     int fd, shm;
 };
 
+/* ---- robust.c ---- */
+
+/* Make a robust process-shared mutex of zeroed memory. */
+void os_robust_init(pthread_mutex_t *mutex);
+/* Store again those words of its initial image that are not 0. It is the kind alone, which locking never changes, so this harms nobody who has it; and
+ * where it is a hostile writer's, glibc no longer takes the mutex for one of another kind, whose assertions would end the process. */
+void os_robust_kind(pthread_mutex_t *mutex);
+
 /* ---- map.c ---- */
 
 size_t os_page_size(void);
@@ -44,6 +52,9 @@ struct os_place {
 /* Map bytes [offset, offset + size) of a file shared, though it may end before that: what lies beyond its end must not be touched until it has
  * grown. -ENOMEM: no address space. -EEXIST: something is at the address already (see os_neighbour). */
 int os_map(int fd, uint64_t offset, uint64_t size, const struct os_place *place, void **ret_base);
+/* Zeroed memory of this process alone, which takes none until it is touched; and bytes [0, size) of a file over the beginning of that, as os_map. */
+int os_map_zero(uint64_t size, const struct os_place *place, void **ret_base);
+int os_map_over(int fd, void *base, uint64_t size, const struct os_place *place);
 void os_unmap(void *base, uint64_t size);
 /* What the process has mapped in [address, address + size): the first line of /proc/self/maps, without its newline; "" if nothing, or no /proc. */
 void os_neighbour(const void *address, uint64_t size, char *ret_text, size_t room);

@@ -35,13 +35,8 @@ bool liveness_locked(uint32_t word)
 
 void record_fresh_liveness(struct record *r)
 {
-    pthread_mutexattr_t a;
-    pthread_mutexattr_init(&a);
-    pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
     memset(r->liveness, 0, sizeof r->liveness);
-    pthread_mutex_init(liveness_mutex(r), &a);
-    pthread_mutexattr_destroy(&a);
+    os_robust_init(liveness_mutex(r));
 }
 
 void records_create(struct tarn *seg)
@@ -179,6 +174,7 @@ static int claim_one(struct self *s, uint32_t index, bool from_dead)
         note_namespace(seg);
     if ((load32(&r->state) != RECORD_FREE && !from_dead) || liveness_locked(load32(liveness_word(r))))
         goto taken;
+    os_robust_kind(liveness_mutex(r)); /* a hostile writer's may be of another */
     e = pthread_mutex_trylock(liveness_mutex(r));
     if (e == EOWNERDEAD)
         e = pthread_mutex_consistent(liveness_mutex(r));
@@ -311,6 +307,7 @@ void record_leave(struct self *s)
     store32(&r->generation, (r->generation + 1) & 0x7fff);
     store32(&participants_of(s->seg)->orphans, 1); /* now its spans may be adopted; if we die before, our recoverer says so */
     store32(&r->state, RECORD_FREE);
+    os_robust_kind(liveness_mutex(r));
     pthread_mutex_unlock(liveness_mutex(r));
     unlock_byte(s);
     pthread_mutex_unlock(&s->seg->claim_lock);
@@ -322,6 +319,7 @@ void record_leave(struct self *s)
 void record_abandon(struct self *s)
 {
     pthread_mutex_lock(&s->seg->claim_lock);
+    os_robust_kind(liveness_mutex(s->record));
     pthread_mutex_unlock(liveness_mutex(s->record));
     unlock_byte(s);
     pthread_mutex_unlock(&s->seg->claim_lock);

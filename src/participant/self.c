@@ -139,6 +139,10 @@ struct self *self_slow(struct tarn *seg, int *ret_error)
     int e;
     if (s)
         return s;
+    if (seg->raw) {
+        *ret_error = raw_refused(seg, "this call");
+        return NULL;
+    }
     if (seg->readonly) {
         *ret_error =
             fail(-EROFS, "the segment is attached read-only: open it without TARN_RDONLY to take part");
@@ -272,6 +276,8 @@ const struct floor participant_floor = {
 
 int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, void *arg), void *arg)
 {
+    if (seg->raw)
+        return raw_refused(seg, "tarn_participants");
     for (uint32_t i = 0; i < seg->geometry.records; i++) {
         struct record *r = record_at(seg, i);
         struct tarn_participant p = {0};

@@ -61,6 +61,8 @@ uint64_t growth_limit_of(const struct tarn *seg)
 int tarn_set_limit(tarn *seg, uint64_t bytes)
 {
     const struct geometry *g = &seg->geometry;
+    if (seg->raw)
+        return raw_refused(seg, "tarn_set_limit");
     if (seg->readonly)
         return fail(-EROFS, "%s: attached read-only: its limit is not set from here", handle_name(seg));
     if (no_growth(seg))

@@ -53,6 +53,12 @@ static int check_values(const struct tarn_options *o)
     if (o->lifetime >= LIFETIMES)
         return fail(-EINVAL, "options.lifetime is %u, and may be TARN_UNTIL_UNLINKED, TARN_UNTIL_UNUSED or TARN_UNTIL_CREATOR",
                     o->lifetime);
+    if (o->same_address > 1 || o->locked > 1 || o->dumped > 1 || o->prefault > 1)
+        return fail(-EINVAL, "options.same_address, locked, dumped and prefault are %u, %u, %u and %u, and may be 0 or 1",
+                    o->same_address, o->locked, o->dumped, o->prefault);
+    if ((uintptr_t)o->address % os_page_size())
+        return fail(-EINVAL, "options.address is %p, and must be a multiple of a page, %zu bytes", o->address,
+                    os_page_size());
     if (o->copy_on_write > 1)
         return fail(-EINVAL, "options.copy_on_write is %u, and may be 0 or 1", o->copy_on_write);
     return 0;
@@ -79,6 +85,9 @@ int plan_make(const struct tarn_options *options, struct plan *ret)
     g->options =
         (o->exchange_unlock ? SEGMENT_EXCHANGE_UNLOCK : 0u) | (o->uninitialized ? SEGMENT_UNINITIALIZED : 0u);
     g->options |= o->copy_on_write ? SEGMENT_COPY_ON_WRITE : 0u;
+    g->options |= (o->same_address ? SEGMENT_SAME_ADDRESS : 0u) | (o->locked ? SEGMENT_LOCKED : 0u) |
+                  (o->dumped ? SEGMENT_DUMPED : 0u) | (o->prefault ? SEGMENT_PREFAULTED : 0u);
+    g->address = o->same_address ? (uintptr_t)o->address : 0;
     if ((error = geometry_compute(g)) < 0)
         return error;
     if (o->initial > g->limit)
@@ -112,7 +121,7 @@ static int fill(const char *what, struct tarn *seg, const struct url *url, const
     lifetime_stamp(h, plan->lifetime);
     if ((error = lifetime_create(what, seg)) < 0)
         return error;
-    stamp_write(h, &plan->geometry, url->backing);
+    stamp_write(h, &seg->geometry, url->backing);
     __atomic_store_n(&h->committed, plan->initial, __ATOMIC_RELEASE);
     for (const struct floor *const *f = tarn_floors; *f; f++)
         if ((*f)->create)
@@ -140,10 +149,28 @@ static int furnish(const char *what, const struct url *url, const struct plan *p
         return error;
     if ((error = seg->keeping->set_mode(&seg->object, plan->mode)) < 0)
         return fail(error, "%s: its mode cannot be set to %04o: %s", what, plan->mode, strerror(-error));
-    if ((error = fill(what, seg, url, plan)) < 0 || (error = handle_attach(seg)) < 0)
+    if ((error = fill(what, seg, url, plan)) < 0 || (error = place_settle(what, seg)) < 0 ||
+        (error = handle_attach(seg)) < 0)
         return error;
     stamp_publish(header_of(seg));
     return 0;
+}
+
+/* A same-address segment's maker takes any address that is free here, unless it was told one. */
+static int map_fresh(const char *what, const struct object *o, const struct plan *plan,
+                     const struct attaching *how, const struct backing *b, struct tarn **ret)
+{
+    struct geometry g = plan->geometry;
+    bool choose = g.options & SEGMENT_SAME_ADDRESS && !g.address;
+    int error;
+    for (int tries = 0; tries < 64; tries++) {
+        if (choose && (error = place_choose(what, &g)) < 0)
+            return error;
+        error = handle_map(what, o, &g, how, b, ret);
+        if (!choose || error != -EADDRINUSE)
+            break;
+    }
+    return error;
 }
 
 int segment_make(const char *what, const struct url *url, const struct plan *plan,
@@ -160,7 +187,7 @@ int segment_make(const char *what, const struct url *url, const struct plan *pla
     int error = b->create(url->name, &demand, &making);
     if (error < 0)
         return error;
-    error = handle_map(what, &making.object, &plan->geometry, how, b, &seg);
+    error = map_fresh(what, &making.object, plan, how, b, &seg);
     if (error < 0 && lifetime_gone(&making.object)) /* another made it whole meanwhile, and it has ended */
         error = -EAGAIN;
     if (error == 0)

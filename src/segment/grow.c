@@ -139,6 +139,8 @@ static int grow(struct tarn *seg, uint64_t bytes)
     uint64_t *committed = &header_of(seg)->committed, old = __atomic_load_n(committed, __ATOMIC_ACQUIRE),
              goal, limit;
     int error;
+    if (seg->raw)
+        return raw_refused(seg, "tarn_grow");
     if (seg->readonly)
         return fail(-EROFS, "%s: attached read-only: it does not grow from here", handle_name(seg));
     if (old > g->limit || old % g->span_size)
@@ -157,8 +159,11 @@ static int grow(struct tarn *seg, uint64_t bytes)
         if (error < 0)
             return error;
         uint64_t found = old;
-        if (__atomic_compare_exchange_n(committed, &found, old + step, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+        if (__atomic_compare_exchange_n(committed, &found, old + step, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+            if (g->options & SEGMENT_PREFAULTED)
+                (void)place_populate(handle_name(seg), seg, old, step); /* without, it is only slower */
             return 0;
+        }
         if (found < old || found > g->limit || found % g->span_size)
             return fail(-EUCLEAN, "%s: damaged: its committed bytes went from %llu to %llu", handle_name(seg),
                         (unsigned long long)old, (unsigned long long)found);

@@ -15,6 +15,11 @@ struct attaching {
     bool repair;  /* for tarn_repair: whatever its tenure, and alone */
     bool no_growth;
     const uint8_t *uuid; /* it must be this one; NULL: any */
+    bool private, executable;
+    void *address; /* there and nowhere else; NULL: anywhere */
+    bool raw;
+    uint64_t raw_offset, raw_length;
+    uint32_t raw_protection;
 };
 
 /* ---- stamp.c ---- */
@@ -67,11 +72,38 @@ void handle_list(struct tarn *seg);
 /* A handle with its mapping, but unlisted and not attached. Takes the object over if it succeeds. what: kept if it is a URL. */
 int handle_map(const char *what, const struct object *o, const struct geometry *g,
                const struct attaching *how, const struct backing *backing, struct tarn **ret);
+/* One that has nothing yet, with its URL if it has a backing. NULL: no memory. */
+struct tarn *handle_new(const char *what, const struct backing *backing);
+/* Words for what a mapping failed with. */
+int place_failed(const char *what, uint64_t size, const struct facts *f, const struct attaching *how, int error);
 /* The floors' parts: all have attached, or none has. */
 int handle_attach(struct tarn *seg);
 void handle_detach(struct tarn *seg);
 /* Unmap, close, free. */
 void handle_free(struct tarn *seg);
+
+/* ---- place.c ---- */
+
+extern const struct keeping private_keeping;
+/* An address for a same-address segment that is to be made. */
+int place_choose(const char *what, struct geometry *g);
+/* Map it as it is to be: keeping->map, with the address, or a private copy. -EADDRINUSE, -EINVAL, -EBUSY, -EUCLEAN with a sentence; others for
+ * place_failed. */
+int place_map(const char *what, const struct object *o, const struct geometry *g, const struct facts *f,
+              const struct attaching *how, const struct keeping *keeping, void **ret_base);
+/* It has attached: what its options ask for besides. */
+int place_settle(const char *what, struct tarn *seg);
+/* Pages of side tables and data from `from` on, and before the first all that is before them. */
+int place_populate(const char *what, const struct tarn *seg, uint64_t from, uint64_t bytes);
+
+/* ---- raw.c ---- */
+
+/* A handle on an object's bytes, not listed. The object is taken over if it succeeds. */
+int raw_attach(const char *what, struct object *o, const struct attaching *how, const struct backing *backing,
+               struct tarn **ret_seg);
+void raw_unmap(struct tarn *seg);
+int raw_make(const char *what, const struct url *url, uint32_t mode, const struct attaching *how,
+             struct object *ret);
 
 /* ---- users.c ---- */
 

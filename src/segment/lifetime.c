@@ -253,12 +253,12 @@ int lifetime_enter(struct tarn *seg, const struct segment_header *h, const struc
     struct url url;
     int error = 0;
     seg->lifetime = h->lifetime;
-    if (!how->shared)
+    if (!how->shared && !how->private) /* a private copy is no use of it */
         user_enter(seg);
     if (h->lifetime == LIFETIME_UNLINKED || !seg->backing || !seg->backing->named)
         return 0;
     if (seg->object.fd < 0)
-        return check_shm(seg, h);
+        return how->private ? 0 : check_shm(seg, h);
     if (url_parse(seg->url, &url) < 0 || !lifetime_leads(&url, &f))
         error = -EAGAIN;
     lifetime_ungate(&seg->object);
@@ -272,7 +272,7 @@ static bool may_end(const struct tarn *seg, struct url *ret_url)
 {
     if (seg->lifetime == LIFETIME_CREATOR ? !seg->creator : seg->lifetime != LIFETIME_USERS || seg->user_shared)
         return false;
-    return seg->url && url_parse(seg->url, ret_url) == 0 && ret_url->backing->named;
+    return seg->url && !seg->private && url_parse(seg->url, ret_url) == 0 && ret_url->backing->named;
 }
 
 void lifetime_leave(struct tarn *seg)

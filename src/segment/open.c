@@ -45,12 +45,13 @@ static int map_checked(const char *what, const struct object *o, const struct se
     int error = lifetime_admit(what, o, h, how, backing);
     if (error < 0 || (error = handle_map(what, o, g, how, backing, &seg)) < 0)
         return error;
-    seg->durable = o->fd >= 0 && tenure_durable(h, backing);
+    seg->durable = o->fd >= 0 && tenure_durable(h, backing) && !how->private;
     if (memcmp(h, seg->base, offsetof(struct segment_header, committed)) != 0)
         error = fail(-EUCLEAN, "%s: damaged: its stamp changed while it was opened", what);
     else if ((error = lifetime_enter(seg, h, how)) < 0)
         ; /* said, or for the caller to say */
-    else if ((error = handle_attach(seg)) == 0 && (error = tenure_enter(what, seg, how)) < 0)
+    else if ((error = handle_attach(seg)) == 0 &&
+             ((error = tenure_enter(what, seg, how)) < 0 || (error = place_settle(what, seg)) < 0))
         handle_detach(seg);
     if (error < 0) {
         seg->object = (struct object){-1, -1}; /* the caller's still */
@@ -66,10 +67,12 @@ static int attach(const char *what, struct object *o, const struct attaching *ho
                   const struct backing *backing, struct tarn **ret_seg)
 {
     const struct keeping *keeping = backing ? backing->keeping : &descriptor_keeping;
+    struct attaching reading = *how; /* a private copy writes nothing of it */
     struct facts f;
     struct segment_header h = {0};
     struct geometry g;
     int error = keeping->facts(o, &f);
+    reading.readonly |= how->private;
     if (error < 0)
         return fail(error, "%s: %s", what, strerror(-error));
     if ((error = check_object(what, &f, how)) < 0)
@@ -80,18 +83,21 @@ static int attach(const char *what, struct object *o, const struct attaching *ho
     if ((error = keeping->facts(o, &f)) < 0) /* again: it may have grown since, and its size must be no older than its header */
         return fail(error, "%s: %s", what, strerror(-error));
     if ((error = stamp_check(what, &h, got, f.size, &g)) < 0 ||
-        (error = tenure_admit(what, o, &f, &h, how, backing)) < 0)
+        (error = tenure_admit(what, o, &f, &h, &reading, backing)) < 0)
         return error;
     if (how->uuid && memcmp(how->uuid, h.uuid, sizeof h.uuid) != 0)
         return fail(-ESTALE, "%s: it is another segment than the one that was sent", what);
     if (backing && backing->named && lifetime_ended(o, &h))
         return -ENOENT;
-    struct tarn *seg = how->repair ? NULL : handle_find(&f, how, h.uuid);
+    struct tarn *seg = how->repair || how->private ? NULL : handle_find(&f, how, h.uuid);
     if (!seg) {
         if ((error = map_checked(what, o, &h, &g, how, backing, &seg)) < 0)
             return error;
         if (!how->repair)
             handle_list(seg);
+    } else if (how->address && how->address != seg->base) {
+        return fail(-EBUSY, "%s: this process has it attached already, at %p, and asked for %p", what,
+                    (void *)seg->base, how->address);
     } else {
         if (backing && backing->named && !seg->url &&
             (seg->url = strdup(what))) /* it was opened by descriptor; now its name is known */
@@ -120,16 +126,25 @@ struct asked {
 static int open_once(const struct asked *a, struct tarn **ret_seg)
 {
     const struct backing *b = a->url.backing;
-    struct object o;
-    int error = b->open(a->url.name, a->how.readonly, &o);
+    struct object o = {-1, -1};
+    bool readonly = a->how.readonly || a->how.private;
+    int error = a->how.raw && b->open_plain ? b->open_plain(a->url.name, readonly, &o)
+                                            : b->open(a->url.name, readonly, &o);
     if (error < 0)
         return error;
-    if ((error = attach(a->what, &o, &a->how, b, ret_seg)) < 0) {
-        if (lifetime_gone(&o))
-            error = -EAGAIN;
-        b->keeping->close(&o);
+    if (a->how.raw)
+        error = raw_attach(a->what, &o, &a->how, b, ret_seg);
+    else
+        error = attach(a->what, &o, &a->how, b, ret_seg);
+    if (error == 0) {
+        if (a->how.raw)
+            handle_list(*ret_seg);
+        return 0;
     }
-    if (error != -ENOENT)
+    if (lifetime_gone(&o))
+        error = -EAGAIN;
+    b->keeping->close(&o);
+    if (error != -ENOENT || a->how.raw)
         return error;
     error = lifetime_sweep(a->what, &a->url, a->how.foreign); /* it has ended by itself */
     if (error == -EEXIST)
@@ -152,9 +167,23 @@ static bool there(const struct asked *a)
     return a->url.backing->named && a->url.backing->look(a->url.name, &f) == 0;
 }
 
+static int make_raw(const struct asked *a, struct tarn **ret_seg)
+{
+    struct object o;
+    int error = raw_make(a->what, &a->url, a->plan.mode, &a->how, &o);
+    if (error < 0)
+        return error;
+    error = raw_attach(a->what, &o, &a->how, a->url.backing, ret_seg);
+    if (o.shm >= 0 && !a->url.backing->named)
+        (void)os_shm_remove(o.shm); /* nobody finds it: it goes with its last user */
+    if (error < 0)
+        a->url.backing->keeping->close(&o);
+    return error;
+}
+
 static int make(const struct asked *a, struct tarn **ret_seg)
 {
-    int error = segment_make(a->what, &a->url, &a->plan, &a->how, ret_seg);
+    int error = a->how.raw ? make_raw(a, ret_seg) : segment_make(a->what, &a->url, &a->plan, &a->how, ret_seg);
     if (error == 0)
         handle_list(*ret_seg);
     return error;
@@ -180,28 +209,43 @@ static int make_exclusively(const struct asked *a, struct tarn **ret_seg)
 {
     int error;
     do
-        error = there(a) && lifetime_sweep(a->what, &a->url, a->how.foreign) != 0 ? -EEXIST : make(a, ret_seg);
+        error = !a->how.raw && there(a) && lifetime_sweep(a->what, &a->url, a->how.foreign) != 0 ? -EEXIST
+                                                                                              : make(a, ret_seg);
     while (error == -EAGAIN);
     return error == -EEXIST ? fail(error, "%s: it is there already, and TARN_EXCL was said", a->what) : error;
 }
 
 static int check_flags(const char *what, const struct url *url, unsigned flags)
 {
-    if (flags & ~(TARN_CREATE | TARN_EXCL | TARN_RDONLY | TARN_FOREIGN))
+    if (flags & ~(TARN_CREATE | TARN_EXCL | TARN_RDONLY | TARN_FOREIGN | TARN_PRIVATE | TARN_EXEC | TARN_RAW))
         return fail(-EINVAL, "%s: flags %#x: unknown ones among them", what, flags);
     if ((flags & TARN_EXCL) && !(flags & TARN_CREATE))
         return fail(-EINVAL, "%s: TARN_EXCL goes with TARN_CREATE only", what);
-    if ((flags & TARN_RDONLY) && (flags & TARN_CREATE))
-        return fail(-EINVAL, "%s: TARN_RDONLY does not go with TARN_CREATE", what);
+    if ((flags & (TARN_RDONLY | TARN_PRIVATE)) && (flags & TARN_CREATE))
+        return fail(-EINVAL, "%s: TARN_RDONLY and TARN_PRIVATE do not go with TARN_CREATE", what);
+    if ((flags & TARN_RDONLY) && (flags & TARN_PRIVATE))
+        return fail(-EINVAL,
+                    "%s: TARN_PRIVATE is for writing into one's own copy, and TARN_RDONLY for not writing", what);
     if (!url->backing->named && !(flags & TARN_CREATE))
         return fail(-EINVAL, "%s: has no name to be found by: say TARN_CREATE, or attach its descriptor by tarn_open_fd",
                     what);
     return 0;
 }
 
-static struct attaching attaching_of(unsigned flags)
+static struct attaching attaching_of(unsigned flags, const struct tarn_options *o)
 {
-    return (struct attaching){.readonly = flags & TARN_RDONLY, .foreign = flags & TARN_FOREIGN};
+    struct attaching how = {.readonly = flags & TARN_RDONLY,
+                            .foreign = flags & TARN_FOREIGN,
+                            .private = flags & TARN_PRIVATE,
+                            .executable = flags & TARN_EXEC,
+                            .raw = flags & TARN_RAW};
+    if (o) {
+        how.address = o->address;
+        how.raw_offset = o->raw_offset;
+        how.raw_length = o->raw_length;
+        how.raw_protection = o->raw_protection;
+    }
+    return how;
 }
 
 /* With a name that means the same later: *ret_whole is to be freed. */
@@ -217,13 +261,14 @@ static int parse_whole(const char *url, struct url *ret_url, char **ret_whole)
 static int open_whole(const char *url, unsigned flags, const struct tarn_options *options, char **whole,
                       tarn **ret_seg)
 {
-    struct asked a = {.what = url, .flags = flags, .how = attaching_of(flags)};
+    struct asked a = {.what = url, .flags = flags};
     struct tarn *seg = NULL;
     int error = parse_whole(url, &a.url, whole);
     if (*whole)
         a.what = url = *whole;
     if (error < 0 || (error = check_flags(url, &a.url, flags)) < 0 || (error = plan_make(options, &a.plan)) < 0)
         return error;
+    a.how = attaching_of(flags, options); /* which have been checked */
     handles_lock();
     if (flags & TARN_EXCL)
         error = make_exclusively(&a, &seg);
@@ -293,12 +338,14 @@ static int own_descriptor(const char *what, int fd, bool readonly, bool *ret_sha
 
 int attach_descriptor(const char *what, int fd, struct attaching *how, struct tarn **ret_seg)
 {
-    struct object own = {.fd = own_descriptor(what, fd, how->readonly, &how->shared), .shm = -1};
+    struct object own = {.fd = own_descriptor(what, fd, how->readonly || how->private, &how->shared), .shm = -1};
     struct tarn *seg;
     if (own.fd < 0)
         return own.fd;
     handles_lock();
-    int error = attach(what, &own, how, NULL, &seg);
+    int error = how->raw ? raw_attach(what, &own, how, NULL, &seg) : attach(what, &own, how, NULL, &seg);
+    if (error == 0 && how->raw)
+        handle_list(seg);
     handles_unlock();
     if (error < 0) {
         descriptor_keeping.close(&own);
@@ -323,10 +370,12 @@ int attach_shm(const char *what, int id, const struct attaching *how, struct tar
 static int open_descriptor(int fd, unsigned flags, tarn **ret_seg)
 {
     char what[40];
-    struct attaching how = attaching_of(flags);
+    struct attaching how = attaching_of(flags, NULL);
     snprintf(what, sizeof what, "descriptor %d", fd);
-    if (flags & ~(TARN_RDONLY | TARN_FOREIGN))
-        return fail(-EINVAL, "%s: flags %#x: only TARN_RDONLY and TARN_FOREIGN may stand there", what, flags);
+    if (flags & ~(TARN_RDONLY | TARN_FOREIGN | TARN_PRIVATE | TARN_EXEC | TARN_RAW) ||
+        (flags & TARN_RDONLY && flags & TARN_PRIVATE))
+        return fail(-EINVAL, "%s: flags %#x: TARN_RDONLY or TARN_PRIVATE, TARN_EXEC, TARN_FOREIGN and TARN_RAW may stand there",
+                    what, flags);
     return attach_descriptor(what, fd, &how, ret_seg);
 }
 

@@ -97,6 +97,10 @@ static int send_it(tarn *seg, int socket, unsigned flags)
     if (flags & ~(TARN_RDONLY | TARN_NO_GROWTH))
         return fail(-EINVAL, "%s: flags %#x: only TARN_RDONLY and TARN_NO_GROWTH may stand there",
                     handle_name(seg), flags);
+    if (seg->raw)
+        return raw_refused(seg, "tarn_send");
+    if (seg->private)
+        return fail(-EINVAL, "%s: a private copy is this process's alone: it cannot be sent", handle_name(seg));
     int error = os_socket_peer(socket, &uid);
     if (error < 0)
         return not_a_socket(socket, "sent", error);

@@ -12,6 +12,11 @@ tarn_ref tarn_ref_of(tarn *seg, const void *address)
     return in_data(seg, offset, 1) ? offset : 0;
 }
 
+void *tarn_base(tarn *seg)
+{
+    return seg->raw ? seg->raw : seg->base;
+}
+
 int tarn_fd(tarn *seg)
 {
     return seg->object.fd;

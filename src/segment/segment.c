@@ -86,7 +86,7 @@ struct tarn *handle_find(const struct facts *f, const struct attaching *how, con
 {
     for (struct tarn *seg = handles; seg; seg = seg->next)
         if (seg->device == f->device && seg->inode == f->inode && seg->readonly == how->readonly &&
-            memcmp(header_of(seg)->uuid, uuid, 16) == 0)
+            !seg->private && !seg->raw && memcmp(header_of(seg)->uuid, uuid, 16) == 0)
             return seg;
     return NULL;
 }
@@ -113,8 +113,16 @@ const char *handle_name(const struct tarn *seg)
 
 /* ---- one handle ---- */
 
-static int not_mapped(const char *what, uint64_t size, const struct facts *f, const struct attaching *how, int error)
+int place_failed(const char *what, uint64_t size, const struct facts *f, const struct attaching *how, int error)
 {
+    if (error == -EADDRINUSE || error == -EBUSY || error == -EUCLEAN || (error == -EINVAL && !how->raw))
+        return error; /* said */
+    if (error == -EEXIST) {
+        char neighbour[300];
+        os_neighbour(how->address, size, neighbour, sizeof neighbour);
+        return fail(-EADDRINUSE, "%s: %llu bytes at %p are wanted, and this process has something there already: %s",
+                    what, (unsigned long long)size, how->address, neighbour);
+    }
     uint64_t most = os_process_limit(RLIMIT_AS);
     if (error == -ENOMEM && most != UINT64_MAX)
         return fail(error,
@@ -131,48 +139,59 @@ static int not_mapped(const char *what, uint64_t size, const struct facts *f, co
     return fail(error == -EPERM ? -EACCES : error, "%s: cannot be mapped: %s", what, strerror(-error));
 }
 
-int handle_map(const char *what, const struct object *o, const struct geometry *g,
-               const struct attaching *how, const struct backing *backing, struct tarn **ret)
+struct tarn *handle_new(const char *what, const struct backing *backing)
 {
-    const struct keeping *keeping = backing ? backing->keeping : &descriptor_keeping;
-    const struct os_place place = {.writable = !how->readonly, .dumped = g->options & SEGMENT_DUMPED};
-    struct facts f;
-    void *base;
-    int error = keeping->facts(o, &f);
-    if (error < 0)
-        return fail(error, "%s: %s", what, strerror(-error));
     struct tarn *seg = calloc(1, sizeof *seg);
     char *url = backing ? strdup(what) : NULL;
     if (!seg || (backing && !url)) {
         free(seg);
         free(url);
-        return fail(-ENOMEM, "%s: no memory for a handle", what);
+        return NULL;
     }
-    error = keeping->map(o, 0, g->end, &place, &base);
-    if (error < 0) {
-        free(seg);
-        free(url);
-        return not_mapped(what, g->end, &f, how, error);
-    }
-    *seg = (struct tarn){.base = base,
-                         .geometry = *g,
-                         .readonly = how->readonly,
-                         .exchange_unlock = g->options & SEGMENT_EXCHANGE_UNLOCK,
-                         .uninitialized = g->options & SEGMENT_UNINITIALIZED,
-                         .object = *o,
-                         .keeping = keeping,
+    *seg = (struct tarn){.object = {-1, -1},
                          .backing = backing,
                          .url = url,
-                         .device = f.device,
-                         .inode = f.inode,
                          .opens = 1,
                          .claim_fd = -1,
                          .user = -1,
                          .user_weak = -1,
                          .heir = -1,
-                         .creator_fd = -1,
-                         .no_growth = how->no_growth,
-                         .durable = backing && backing->durable};
+                         .creator_fd = -1};
+    return seg;
+}
+
+int handle_map(const char *what, const struct object *o, const struct geometry *g,
+               const struct attaching *how, const struct backing *backing, struct tarn **ret)
+{
+    const struct keeping *keeping = backing ? backing->keeping : &descriptor_keeping;
+    struct facts f;
+    void *base;
+    int error = keeping->facts(o, &f);
+    if (error < 0)
+        return fail(error, "%s: %s", what, strerror(-error));
+    struct tarn *seg = handle_new(what, backing);
+    if (!seg)
+        return fail(-ENOMEM, "%s: no memory for a handle", what);
+    error = place_map(what, o, g, &f, how, keeping, &base);
+    if (error < 0) {
+        free(seg->url);
+        free(seg);
+        return place_failed(what, g->end, &f, how, error);
+    }
+    seg->base = base;
+    seg->geometry = *g;
+    seg->readonly = how->readonly;
+    seg->exchange_unlock = g->options & SEGMENT_EXCHANGE_UNLOCK;
+    seg->uninitialized = g->options & SEGMENT_UNINITIALIZED;
+    seg->object = *o;
+    seg->keeping = how->private ? &private_keeping : keeping;
+    seg->device = f.device;
+    seg->inode = f.inode;
+    seg->durable = backing && backing->durable && !how->private;
+    seg->private = seg->claimless = how->private; /* nobody else is in it: byte locks are for others */
+    seg->no_growth = how->no_growth;
+    if (how->private)
+        seg->backed = g->limit;
     *ret = seg;
     return 0;
 }
@@ -212,7 +231,10 @@ void handle_detach(struct tarn *seg)
 
 void handle_free(struct tarn *seg)
 {
-    seg->keeping->unmap(seg->base, 0, seg->geometry.end);
+    if (seg->raw)
+        raw_unmap(seg);
+    else
+        seg->keeping->unmap(seg->base, 0, seg->geometry.end);
     lifetime_unmapped(seg);
     seg->keeping->close(&seg->object);
     free(seg->url);

@@ -32,6 +32,7 @@ struct geometry {
     uint32_t slots;     /* held slots within a record */
     uint32_t log_words; /* log words within a record */
     uint32_t options;
+    uint64_t address; /* of same-address segments; else 0 */
 };
 
 struct tarn {
@@ -54,6 +55,9 @@ struct tarn {
     bool heir_came;       /* in a child's handlers: it took its heir over */
     bool creator, leaves; /* it ends with this process; it is being closed. lifetime.c; under the list's lock */
     int creator_fd;    /* an open file description of this process alone, with the creator's byte; -1: none */
+    bool private;           /* a copy of this process's own: place.c; fixed */
+    char *raw;              /* TARN_RAW: the bytes, and base is of nothing (raw.c); else NULL; fixed */
+    uint64_t raw_length, raw_offset;
     uint64_t backed;   /* bytes of data space that the file was seen to have; only rises */
     uint32_t opens;    /* counted handles; under the list's lock */
     struct tarn *next; /* in the process's list; under its lock */
@@ -128,6 +132,9 @@ uint32_t tarn_side_size(uint32_t span_size); /* bytes of side table a span, by i
 
 /* ---- segment.c, open.c: lifecycle; grow.c ---- */
 
+/* -EINVAL with a sentence, if it was attached with TARN_RAW; else 0. raw.c */
+int raw_refused(const struct tarn *seg, const char *call);
+
 /* Fill the computed fields from limit, span_size, record_size, records, options. 0, or -EINVAL with tarn_error naming the field. */
 int geometry_compute(struct geometry *g);
 
@@ -135,6 +142,9 @@ int geometry_compute(struct geometry *g);
  * Any participant, any time; no lock: racing callers each commit, one publishes. Commit point: the compare-and-swap of
  * header.committed, after the backing has committed side tables and data. */
 int segment_grow(struct tarn *seg, uint64_t bytes);
+
+/* For tests: how long tarn_check waits before it looks again at what it found. */
+extern long check_pause_ns;
 
 /* The n-th fork of this process counts up: a private thing that remembers another number belongs to the parent. */
 uint32_t process_generation(void);

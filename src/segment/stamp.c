@@ -12,7 +12,9 @@
 
 #include "os/os.h"
 
-#define KNOWN_OPTIONS (SEGMENT_EXCHANGE_UNLOCK | SEGMENT_UNINITIALIZED | SEGMENT_COPY_ON_WRITE)
+#define KNOWN_OPTIONS                                                                                        \
+    (SEGMENT_SAME_ADDRESS | SEGMENT_LOCKED | SEGMENT_DUMPED | SEGMENT_PREFAULTED | SEGMENT_EXCHANGE_UNLOCK | \
+     SEGMENT_UNINITIALIZED | SEGMENT_COPY_ON_WRITE)
 #define LIMIT_LEAST (UINT64_C(64) << 10)
 #define LIMIT_MOST (UINT64_C(1) << 46)
 #define SPANS_MOST                                                                                           \
@@ -104,6 +106,7 @@ void stamp_write(struct segment_header *h, const struct geometry *g, const struc
     h->limit = g->limit;
     memcpy(h->zone, g->zone, sizeof h->zone);
     h->created = (uint64_t)time(NULL);
+    h->address = g->address;
     h->named = backing->named;
     strncpy(h->backing, backing->name, sizeof h->backing - 1);
     h->sum = stamp_sum(h);
@@ -168,6 +171,18 @@ static int check_zones(const char *what, const struct segment_header *h, const s
     return 0;
 }
 
+/* Where everybody is to map it: a place where a process can. */
+static int check_address(const char *what, const struct segment_header *h, const struct geometry *g)
+{
+    uint64_t most = UINT64_C(1) << 47;
+    bool wanted = h->options & SEGMENT_SAME_ADDRESS;
+    if (wanted != (h->address != 0) || h->address % os_page_size() || h->address > most || g->end > most - h->address)
+        return fail(-EUCLEAN, "%s: damaged: it is to be mapped at %#llx, %llu bytes%s", what,
+                    (unsigned long long)h->address, (unsigned long long)g->end,
+                    wanted ? "" : ", and is no same-address segment");
+    return 0;
+}
+
 static int check_committed(const char *what, const struct segment_header *h, uint64_t file_size,
                            const struct geometry *g)
 {
@@ -198,8 +213,9 @@ int stamp_check(const char *what, const struct segment_header *h, int64_t got, u
     if (h->sum != stamp_sum(h))
         return fail(-EUCLEAN, "%s: damaged: the sum of its stamp is %016llx, and it says %016llx", what,
                     (unsigned long long)stamp_sum(h), (unsigned long long)h->sum);
-    if ((error = geometry_compute(&g)) < 0 || (error = check_zones(what, h, &g)) < 0 ||
-        (error = check_committed(what, h, file_size, &g)) < 0)
+    g.address = h->address;
+    if ((error = geometry_compute(&g)) < 0 || (error = check_address(what, h, &g)) < 0 ||
+        (error = check_zones(what, h, &g)) < 0 || (error = check_committed(what, h, file_size, &g)) < 0)
         return error;
     *ret = g;
     return 0;

@@ -34,6 +34,8 @@ int tarn_current(tarn *seg)
 {
     struct facts f;
     struct url url;
+    if (seg->raw)
+        return raw_refused(seg, "tarn_current");
     handles_lock(); /* a second open may be giving it a URL */
     const char *name = seg->url;
     handles_unlock();
@@ -63,6 +65,17 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
     int error = seg->keeping->facts(&seg->object, &f);
     if (error < 0)
         return fail(error, "%s: %s", handle_name(seg), strerror(-error));
+    if (seg->raw) {
+        if (seg->backing)
+            memcpy(s.backing, seg->backing->name, strlen(seg->backing->name));
+        s.mode = f.mode;
+        s.uid = f.uid;
+        s.gid = f.gid;
+        s.total = s.limit = seg->raw_length;
+        *ret_stat = s;
+        return 0;
+    }
+    s.address = g->address;
     memcpy(s.uuid, h->uuid, sizeof s.uuid);
     memcpy(s.backing, h->backing, sizeof s.backing - 1);
     s.version = SEGMENT_VERSION;
@@ -157,6 +170,22 @@ static int unlink_url(const char *url)
     for (int tries = 0; (error = unlink_once(url, &u)) == -EAGAIN && tries < 100; tries++)
         ;
     return error == -EAGAIN ? fail(-EBUSY, "%s: it comes and goes", url) : error;
+}
+
+static int unlink_raw(const char *url)
+{
+    struct url u;
+    int error = url_parse(url, &u);
+    if (error < 0)
+        return error;
+    return u.backing->named ? u.backing->unlink(u.name) : fail(-EINVAL, "%s: it has no name to remove", url);
+}
+
+int tarn_unlink_raw(const char *url)
+{
+    int cancel = os_cancel_off(), e = unlink_raw(url);
+    os_cancel_restore(cancel);
+    return e;
 }
 
 int tarn_unlink(const char *url)

@@ -286,8 +286,12 @@ static int enter_for_repair(const char *what, struct tarn *seg)
     int error = door_open(what, seg);
     if (error < 0)
         return error;
+    struct tenure now = ours(seg->device, seg->inode);
     if (others_stay(seg, 500))
         return busy(what);
+    if (is_ours(h, &now) && get(&h->uncounted))
+        return fail(-EBUSY, "%s: it may be attached for writing by somebody whom no byte lock shows: after the next reboot that is known",
+                    what);
     store_tenure(h, &nobody);
     if (user_others(seg, false)) { /* somebody came meanwhile, and had seen it as his */
         store_tenure(h, &was);
@@ -412,6 +416,8 @@ static int flush_all(struct tarn *seg)
 
 int tarn_flush(tarn *seg)
 {
+    if (seg->raw)
+        return raw_refused(seg, "tarn_flush");
     int cancel = os_cancel_off(), e = flush_all(seg);
     os_cancel_restore(cancel);
     return e;

@@ -80,11 +80,25 @@ void mark(struct lab *l)
 
 /* ---- segments ---- */
 
+static const char *backed_by = "memfd:crashlab"; /* --on */
+
+/* Of backings with names: a fresh one, which loses it at once. */
+static void open_segment(struct lab *l, const struct tarn_options *o)
+{
+    static unsigned count;
+    char url[256];
+    bool named = strncmp(backed_by, "memfd:", 6) != 0 && strncmp(backed_by, "anon:", 5) != 0;
+    snprintf(url, sizeof url, named ? "%s-%d-%u" : "%s", backed_by, (int)getpid(), count++);
+    MUST(tarn_open(url, TARN_CREATE, o, &l->seg));
+    if (named)
+        MUST(tarn_unlink(url));
+}
+
 static void make_segment(struct lab *l, uint64_t initial)
 {
     struct tarn_options o = {
         .size = sizeof o, .initial = initial, .limit = DATA, .participants = 3, .record_size = 2048, .span_size = 4096};
-    MUST(tarn_open("memfd:crashlab", TARN_CREATE, &o, &l->seg));
+    open_segment(l, &o);
     if (ftruncate(tarn_fd(l->seg), (off_t)l->seg->geometry.end)) /* what is not committed is copied and compared too */
         lab_fail("ftruncate: %s", strerror(errno));
     MUST(tarn_thread_attach(l->seg));
@@ -475,11 +489,13 @@ static pid_t drive_in_child(const struct operation *op, int cpu, struct counts *
 
 static void usage(void)
 {
-    printf("usage: crashlab [--all] [--images N] [--kills N] [--list] [OPERATION...]\n"
-           "  single-steps the library through each operation, and kills it at every instruction\n"
-           "  --all       kill the recovery of every image, and many real kills (soak)\n"
-           "  --images N  images of each operation whose recovery is killed too (default 20; 0: all)\n"
-           "  --kills N   real SIGKILLs an operation (default 6)\n");
+    printf(
+        "usage: crashlab [--all] [--images N] [--kills N] [--on URL] [--list] [OPERATION...]\n"
+        "  single-steps the library through each operation, and kills it at every instruction\n"
+        "  --all       kill the recovery of every image, and many real kills (soak)\n"
+        "  --images N  images of each operation whose recovery is killed too (default 20; 0: all)\n"
+        "  --on URL    what holds the segments: memfd:, anon:, or the beginning of a name, as file:/tmp/lab\n"
+        "  --kills N   real SIGKILLs an operation (default 6)\n");
 }
 
 static bool wanted(const struct operation *op, char **names)
@@ -509,6 +525,8 @@ int main(int c, char **v)
             recovery_sample = atoi(*++names);
         else if (!strcmp(*names, "--kills") && names[1])
             kill_sample = atoi(*++names);
+        else if (!strcmp(*names, "--on") && names[1])
+            backed_by = *++names;
         else if (!strcmp(*names, "--list")) {
             for (int i = 0; i < operations_count; i++)
                 printf("%s\n", operations[i].name);

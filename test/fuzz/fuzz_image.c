@@ -1,6 +1,8 @@
-/* fuzz_image.c - hostile bytes: a good segment with some of its words spoiled is opened, checked and read, and written to as far as that takes no
- * lock (a hostile writer may hold a lock for ever, and that is no fault). Nothing may crash, hang, or touch what is not committed.
- * usage: fuzz_image ROUNDS [SEED]. Each round is a forked child with an alarm; the spoiled words are said when one fails. */
+/* fuzz_image.c - hostile bytes: a good segment, of one of several kinds, with some of its words spoiled is opened, checked and read, and written to as
+ * far as that takes no lock (a hostile writer may hold a lock for ever, and that is no fault). Nothing may crash, hang, or touch what is not
+ * committed. In one of two rounds the stamp is spoiled, with its sum made right or not; in the other what is behind it, so that it passes the door.
+ * usage: fuzz_image ROUNDS [SEED [KIND]]. Rounds are done in forked children, many in each, with an alarm for each round; of one that fails the
+ * seed is said. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "segment/segment.h"
+#include "segment/lifecycle.h"
+
+#define BATCH 1000u
 
 static uint64_t seed;
 static uint64_t rnd(uint64_t n)
@@ -35,19 +39,22 @@ static void must(int e, const char *what)
     }
 }
 
-/* Names, maps of both kinds (grown past a split), blocks of many sizes, a run, freed and retired ones, an open section left by nobody. */
-static tarn *make_image(void)
+/* ---- good images, of every kind of segment ---- */
+
+enum kind { MEMFD, POSIX, SYSV, FILE_, EXCHANGE, WIDE, DEAD, KINDS };
+static const char *const kind_name[KINDS] = {
+    "memfd", "posix", "sysv", "file", "exchange unlock", "spans of 64 KiB", "with a participant who died in a section"};
+
+struct image {
+    char *bytes;
+    uint64_t size, zone[ZONES];
+};
+
+/* Names, maps of both kinds (grown past a split), blocks of many sizes, a run, freed and retired ones. */
+static void furnish(tarn *seg)
 {
-    struct tarn_options o = {.size = sizeof o,
-                             .initial = 192 << 10,
-                             .limit = 1 << 20,
-                             .participants = 3,
-                             .record_size = 2048,
-                             .span_size = 4096};
-    tarn *seg;
     tarn_map *map, *numbers;
     struct thing *t;
-    must(tarn_open("memfd:fuzz", TARN_CREATE, &o, &seg), "open");
     must(tarn_object(seg, "thing", struct thing, &t), "object");
     must(tarn_map_open(seg, "map", TARN_CREATE, &map), "map");
     must(tarn_map_open(seg, "numbers", TARN_CREATE | TARN_MAP_U64, &numbers), "map");
@@ -65,7 +72,63 @@ static tarn *make_image(void)
     tarn_map_close(map);
     tarn_map_close(numbers);
     must(tarn_thread_detach(seg), "detach");
-    return seg;
+}
+
+/* Dies with a lock, in a section that changed, allocated and freed. */
+static void die_in(tarn *seg)
+{
+    struct thing *t;
+    tarn_ref block;
+    int status;
+    pid_t p = fork();
+    if (p == 0) {
+        must(tarn_object(seg, "thing", struct thing, &t), "object");
+        must(tarn_begin(seg), "begin");
+        must(tarn_mutex_lock(seg, &t->lock), "lock");
+        must(tarn_save(seg, t->ref, sizeof t->ref), "save");
+        must(tarn_alloc(seg, 500, &block), "alloc");
+        must(tarn_retire(seg, t->ref[4]), "retire");
+        t->ref[4] = block;
+        raise(SIGKILL);
+    }
+    if (p < 0 || waitpid(p, &status, 0) != p || !WIFSIGNALED(status))
+        exit(2);
+}
+
+static void make_image(enum kind kind, struct image *ret)
+{
+    struct tarn_options o = {.size = sizeof o,
+                             .initial = 192 << 10,
+                             .limit = 1 << 20,
+                             .participants = 3,
+                             .record_size = 2048,
+                             .span_size = kind == WIDE ? 65536 : 4096,
+                             .exchange_unlock = kind == EXCHANGE};
+    char url[64];
+    tarn *seg;
+    snprintf(url, sizeof url,
+             kind == POSIX   ? "posix:/tarn-fuzz-%d"
+             : kind == SYSV  ? "sysv:%d"
+             : kind == FILE_ ? "file:/tmp/tarn-fuzz-%d"
+                             : "memfd:fuzz-%d",
+             (int)getpid() + (kind == SYSV ? 0x5a000000 : 0));
+    if (kind == WIDE)
+        o.initial = 640 << 10;
+    must(tarn_open(url, TARN_CREATE, &o, &seg), url);
+    if (kind == POSIX || kind == SYSV || kind == FILE_)
+        must(tarn_unlink(url), "unlink");
+    furnish(seg);
+    if (kind == DEAD)
+        die_in(seg);
+    else if (tarn_check(seg, NULL, NULL) != 0) {
+        printf("the good image of kind %d is not good\n", kind);
+        exit(2);
+    }
+    ret->size = seg->geometry.zone[ZONE_DATA] + committed_of(seg);
+    memcpy(ret->zone, seg->geometry.zone, sizeof ret->zone);
+    ret->bytes = malloc(ret->size);
+    memcpy(ret->bytes, seg->base, ret->size);
+    must(tarn_close(seg), "close");
 }
 
 static int nothing(const struct tarn_name *n, void *arg)
@@ -124,6 +187,8 @@ static void write_some(tarn *seg)
     struct tarn_type type = TARN_TYPE(struct thing);
     struct thing *t;
     tarn_ref ref, block;
+    if (tarn_thread_attach(seg) < 0) /* no record is to be had: each call would try for half a second */
+        return;
     tarn_recover(seg);
     if (tarn_find(seg, "thing", &type, &ref) || !(t = tarn_ptr(seg, ref, sizeof *t)) || ref % 8)
         return;
@@ -148,12 +213,11 @@ static void write_some(tarn *seg)
     tarn_thread_detach(seg);
 }
 
-/* Not the stamp: that is refused as a whole (test_segment). Mostly words that are not zero, changed a little or wholly. */
-static void spoil(uint64_t *words, uint64_t first, uint64_t last, char *said, size_t room)
+/* ---- spoiling ---- */
+
+/* Some words of [first, last): mostly such as are not zero, changed a little or wholly. */
+static void spoil(uint64_t *words, uint64_t first, uint64_t last, uint64_t n)
 {
-    uint64_t n = 1 + rnd(rnd(4) ? 4 : 60);
-    size_t used = 0;
-    said[0] = 0;
     for (uint64_t tries = 0; n && tries < 100000; tries++) {
         uint64_t i = first + rnd(last - first), v = words[i];
         if (!v && rnd(50))
@@ -169,65 +233,130 @@ static void spoil(uint64_t *words, uint64_t first, uint64_t last, char *said, si
         }
         words[i] = v;
         n--;
-        if (used + 60 < room)
-            used += (size_t)snprintf(said + used, room - used, " %#llx=%#llx", (unsigned long long)i * 8,
-                                     (unsigned long long)v);
     }
 }
 
-static int round_of(tarn *good, uint64_t size, char *said, size_t room)
+/* One of the image's zones, or all of it: so that small ones are met as often as large ones. */
+static void spoil_somewhere(uint64_t *words, const struct image *m)
 {
-    int fd = memfd_create("fuzzed", MFD_CLOEXEC), status;
-    uint64_t *words;
-    pid_t p;
-    if (fd < 0 || ftruncate(fd, (off_t)size))
-        return perror("memfd"), 2;
-    words = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    memcpy(words, good->base, size);
-    spoil(words, offsetof(struct segment_header, committed) / 8, size / 8, said, room);
-    munmap(words, size);
-    p = fork();
-    if (p == 0) {
-        struct rlimit no_core = {0, 0};
-        tarn *seg;
-        setrlimit(RLIMIT_CORE, &no_core);
-        alarm(60);
-        if (tarn_open_fd(fd, TARN_RDONLY, &seg) == 0) {
-            read_all(seg);
-            tarn_close(seg);
-        }
-        if (tarn_open_fd(fd, 0, &seg) == 0) {
-            write_some(seg);
-            read_all(seg);
-            tarn_close(seg);
-        }
-        _exit(0);
+    uint64_t stamp = offsetof(struct segment_header, committed) / 8, end = m->size / 8, first = stamp, last = end;
+    switch (rnd(6)) {
+    case 0: last = sizeof(struct segment_header) / 8; break;
+    case 1: first = m->zone[ZONE_PARTICIPANT] / 8, last = m->zone[ZONE_NAME] / 8; break;
+    case 2: first = m->zone[ZONE_NAME] / 8, last = m->zone[ZONE_SIDE] / 8; break;
+    case 3: first = m->zone[ZONE_SIDE] / 8, last = first + (m->zone[ZONE_DATA] / 8 - first) / 4; break;
+    case 4: first = m->zone[ZONE_DATA] / 8; break;
+    default: break;
     }
-    close(fd);
-    waitpid(p, &status, 0);
-    if (status)
-        printf("a child ended with %s %d\n", WIFSIGNALED(status) ? "signal" : "status",
-               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    return status != 0;
+    spoil(words, first, last, 1 + rnd(rnd(4) ? 4 : 60));
+}
+
+/* The stamp itself; its sum made right, or not. */
+static void spoil_stamp(uint64_t *words)
+{
+    struct segment_header *h = (struct segment_header *)(void *)words;
+    spoil(words, 0, offsetof(struct segment_header, sum) / 8, 1 + rnd(3));
+    if (rnd(2))
+        h->sum = stamp_sum(h);
+}
+
+/* ---- rounds ---- */
+
+/* What a child is at, for its parent to tell of. Shared. */
+static struct progress {
+    uint64_t rounds, opened, refused; /* of all children */
+    uint64_t seed;                    /* of the round under way */
+    int kind;
+} * progress;
+
+/* One round. 1: something of it is still there, and this process must not go on. */
+static int round_in(int fd, uint64_t *words, const struct image *m)
+{
+    bool stamp = rnd(2);
+    tarn *seg;
+    int left = 0;
+    memcpy(words, m->bytes, m->size);
+    if (stamp)
+        spoil_stamp(words);
+    else
+        spoil_somewhere(words, m);
+    if (tarn_open_fd(fd, TARN_RDONLY, &seg) == 0) {
+        progress->opened++;
+        read_all(seg);
+        left |= tarn_close(seg) != 0;
+    } else
+        progress->refused++;
+    if (tarn_open_fd(fd, 0, &seg) == 0) {
+        write_some(seg);
+        read_all(seg);
+        left |= tarn_close(seg) != 0;
+    }
+    return left;
+}
+
+static void child(const struct image *m, uint64_t rounds)
+{
+    struct rlimit no_core = {0, 0};
+    int fd = memfd_create("fuzzed", MFD_CLOEXEC);
+    uint64_t *words;
+    setrlimit(RLIMIT_CORE, &no_core);
+    if (fd < 0 || ftruncate(fd, (off_t)m->size))
+        _exit(2);
+    words = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (words == MAP_FAILED)
+        _exit(2);
+    for (uint64_t i = 0; i < rounds; i++) {
+        alarm(60);
+        progress->seed = seed;
+        progress->rounds++;
+        if (round_in(fd, words, m)) /* it holds something that a hostile word says it holds: only its end ends that */
+            _exit(0);
+        if (ftruncate(fd, (off_t)m->size)) /* it may have grown */
+            _exit(2);
+    }
+    _exit(0);
 }
 
 int main(int c, char **v)
 {
-    long rounds = c > 1 ? atol(v[1]) : 1000, failed = 0;
-    tarn *good = make_image();
-    uint64_t size = good->geometry.zone[ZONE_DATA] + committed_of(good);
+    uint64_t rounds = c > 1 ? strtoull(v[1], NULL, 0) : 1000, failed = 0;
+    uint64_t only = c > 3 ? strtoull(v[3], NULL, 0) : UINT64_MAX;
+    static struct image image[KINDS];
     seed = c > 2 ? strtoull(v[2], NULL, 0) : 88172645463325252ull;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (tarn_check(good, NULL, NULL) != 0)
-        return printf("the good image is not good\n"), 2;
-    for (long i = 0; i < rounds && failed < 5; i++) {
-        char said[2000];
-        uint64_t before = seed;
-        if (round_of(good, size, said, sizeof said)) {
+    check_pause_ns = 0; /* nobody changes anything meanwhile */
+    progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (progress == MAP_FAILED)
+        return perror("mmap"), 2;
+    for (int k = 0; k < KINDS; k++)
+        make_image(k, &image[k]);
+    while (progress->rounds < rounds && failed < 5) {
+        uint64_t left = rounds - progress->rounds, told = progress->rounds;
+        int kind = only < KINDS ? (int)only : (int)rnd(KINDS), status;
+        progress->kind = kind;
+        fflush(stdout);
+        pid_t p = fork();
+        if (p == 0)
+            child(&image[kind], left < BATCH ? left : BATCH);
+        if (p < 0 || waitpid(p, &status, 0) != p)
+            return perror("fork"), 2;
+        if (status) {
             failed++;
-            printf("round %ld (seed %#llx) failed; spoiled:%s\n", i, (unsigned long long)before, said);
+            printf("a child ended with %s %d: kind %d (%s); again: fuzz_image 1 %#llx %d\n",
+                   WIFSIGNALED(status) ? "signal" : "status",
+                   WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), kind, kind_name[kind],
+                   (unsigned long long)progress->seed, kind);
         }
+        seed = progress->seed; /* from where the child was: the parent's own stands still */
+        (void)rnd(2);
+        if (progress->rounds / 500000 != told / 500000)
+            printf("%llu of %llu rounds\n", (unsigned long long)progress->rounds, (unsigned long long)rounds);
     }
-    printf("FUZZ rounds=%ld failed=%ld\n", rounds, failed);
+    printf("FUZZ rounds=%llu opened=%llu refused=%llu failed=%llu\n", (unsigned long long)progress->rounds,
+           (unsigned long long)progress->opened, (unsigned long long)progress->refused,
+           (unsigned long long)failed);
+    /* about half are to pass the door: else the fuzzing is of the door alone, or of what is behind it alone */
+    if (rounds >= 1000 && !failed && (progress->opened < rounds / 4 || progress->refused < rounds / 8))
+        return printf("too few passed the door, or too few did not\n"), 1;
     return failed != 0;
 }

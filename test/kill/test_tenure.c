@@ -90,9 +90,22 @@ static int opened_or_repaired(const char *at)
     return 1;
 }
 
-/* The page at each place is the disk's, or the last one. */
-static void stop_the_machine(unsigned *seed)
+/* The page at each place is the disk's, or the last one: all by chance, or the header new and of the zones some. */
+enum mode { BY_CHANCE, ONLY_HEADER_NEW, PARTICIPANTS_NEW, PARTICIPANTS_OLD, MODES };
+static bool is_old(enum mode mode, int64_t at, const struct segment_header *h, bool chance)
 {
+    bool participants = at >= (int64_t)h->zone[ZONE_PARTICIPANT] && at < (int64_t)h->zone[ZONE_NAME];
+    switch (mode) {
+    case ONLY_HEADER_NEW: return at > 0;
+    case PARTICIPANTS_NEW: return at > 0 && !participants;
+    case PARTICIPANTS_OLD: return participants;
+    default: return chance;
+    }
+}
+
+static void stop_the_machine(enum mode mode, unsigned *seed)
+{
+    struct segment_header h = header_in(path);
     char was[4096], is[4096];
     int old = open(disk_path, O_RDONLY), new = open(path, O_RDONLY);
     int out = open(other_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -104,7 +117,7 @@ static void stop_the_machine(unsigned *seed)
         memset(was, 0, sizeof was);
         assert_true(pread(old, was, sizeof was, at) >= 0);
         assert_int_equal(pread(new, is, sizeof is, at), sizeof is);
-        const char *page = rand_r(seed) % 100 < most ? was : is;
+        const char *page = is_old(mode, at, &h, rand_r(seed) % 100 < most) ? was : is;
         if (page[0] || memcmp(page, page + 1, 4095) != 0)
             assert_int_equal(pwrite(out, page, 4096, at), 4096);
     }
@@ -122,7 +135,7 @@ static void die_in_a_section(void *arg)
     int64_t wrong = 12345;
     check(open_bank(arg, &seg, &b) == 0);
     check(tarn_begin(seg) == 0 && tarn_mutex_lock(seg, &b->lock) == 0);
-    check(tarn_write(seg, &b->account[3], &wrong, sizeof wrong) == 0);
+    check(tarn_write(seg, &b->account[3].money, &wrong, sizeof wrong) == 0);
     kill(getpid(), SIGKILL);
 }
 
@@ -151,8 +164,22 @@ static void begin_elsewhere(void)
 {
     uint64_t clean = TENURE_CLEAN;
     begin_used();
+    struct segment_header h = header_in(path);
+    uint64_t first = h.zone[ZONE_PARTICIPANT] + sizeof(struct participants);
     int fd = open(path, O_RDWR);
     assert_int_equal(pwrite(fd, &clean, 8, offsetof(struct segment_header, clean)), 8);
+    for (int i = 0; i < 3; i++) { /* on this boot the numbers are of somebody who lives: of this test */
+        struct record r;
+        off_t at = (off_t)(first + (uint64_t)i * h.record_size);
+        assert_int_equal(pread(fd, &r, sizeof r, at), sizeof r);
+        *(uint32_t *)(void *)r.liveness = (uint32_t)gettid();
+        r.claimless = 1;
+        r.pid = (uint32_t)getpid();
+        r.tid = (uint32_t)gettid();
+        r.pid_namespace = os_pid_namespace();
+        assert_int_equal(os_start_time(r.pid, r.tid, &r.start_time), 0);
+        assert_int_equal(pwrite(fd, &r, sizeof r, at), sizeof r);
+    }
     close(fd);
     note_disk(path);
     world->boot++;
@@ -188,6 +215,7 @@ static const struct {
 } cases[] = {{"closed, then used", begin_closed, use, true},
              {"left by the dead, then used", begin_used, use, true},
              {"of another boot, then used", begin_elsewhere, use, true},
+             {"of another boot, then repaired", begin_elsewhere, mend, false},
              {"refused, then repaired", begin_refused, mend, false}};
 
 static bool killed_at(void (*run)(void), int point)
@@ -223,8 +251,8 @@ static void killed_and_stopped_anywhere(void **state)
             world->go = 0;
             assert_int_equal(copy_file(path, other_path), 0); /* copied as it stands */
             *(opened_or_repaired(other_url) ? &refused : &opened) += 1;
-            for (int i = 0; i < 3; i++) {
-                stop_the_machine(&seed);
+            for (int i = 0; i < 6; i++) {
+                stop_the_machine((enum mode)(i % MODES), &seed);
                 world->boot = boot + 1;
                 *(opened_or_repaired(other_url) ? &refused : &opened) += 1;
                 world->boot = boot;

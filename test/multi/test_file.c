@@ -11,6 +11,8 @@
 #include "segment/segment.h"
 #include "file_world.h"
 
+#define SKIPPED 77
+
 static char path[128], url[160], copy_path[128], copy_url[160];
 
 /* What os_kept says, if the test wants it to say something. */
@@ -25,6 +27,21 @@ int __wrap_os_kept(int fd, enum os_kept *ret_kept, const char **ret_name)
     *ret_kept = kept_is;
     *ret_name = "a fake";
     return 0;
+}
+
+/* Called once, when it was looked who else is there, and before that is told. */
+static void (*at_look)(void);
+int __real_os_byte_range_holder(int fd, uint32_t index, uint32_t count, bool readers);
+int __wrap_os_byte_range_holder(int fd, uint32_t index, uint32_t count, bool readers);
+int __wrap_os_byte_range_holder(int fd, uint32_t index, uint32_t count, bool readers)
+{
+    int kind = __real_os_byte_range_holder(fd, index, count, readers);
+    void (*hook)(void) = index == OS_BYTE_USER ? at_look : NULL;
+    if (hook) {
+        at_look = NULL;
+        hook();
+    }
+    return kind;
 }
 
 static int set_up(void **state)
@@ -81,7 +98,7 @@ static void open_section_and_die(void *arg)
     int64_t wrong = 12345;
     check(open_bank(arg, &seg, &b) == 0);
     check(tarn_begin(seg) == 0 && tarn_mutex_lock(seg, &b->lock) == 0);
-    check(tarn_write(seg, &b->account[3], &wrong, sizeof wrong) == 0);
+    check(tarn_write(seg, &b->account[3].money, &wrong, sizeof wrong) == 0);
     kill(getpid(), SIGKILL);
 }
 
@@ -401,6 +418,126 @@ static void whoever_writes_it_is_not_clean(void **state)
     assert_good(url);
 }
 
+/* ---- the same, one interleaving at a time ---- */
+
+static int orders[2], answers[2];
+
+/* A process that opens it and waits until it may close it: told by a byte each. */
+static pid_t another(bool opens_at_once)
+{
+    assert_int_equal(pipe(orders), 0);
+    assert_int_equal(pipe(answers), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct bank *b;
+        tarn *seg;
+        char c;
+        alarm(60);
+        at_look = at_flush = NULL;
+        if (!opens_at_once)
+            check(read(orders[0], &c, 1) == 1);
+        check(open_bank(url, &seg, &b) == 0);
+        check(write(answers[1], "o", 1) == 1);
+        check(read(orders[0], &c, 1) == 1);
+        check(header_of(seg)->clean != TENURE_CLEAN);
+        check(tarn_close(seg) == 0);
+        check(write(answers[1], "c", 1) == 1);
+        _exit(0);
+    }
+    return pid;
+}
+static void expect(char what)
+{
+    char c = 0;
+    check(read(answers[0], &c, 1) == 1 && c == what);
+}
+static void order(void)
+{
+    check(write(orders[1], "x", 1) == 1);
+}
+static void other_closes(void)
+{
+    order();
+    expect('c');
+}
+static void other_opens(void)
+{
+    order();
+    expect('o');
+}
+static void end_other(pid_t pid)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    for (int i = 0; i < 2; i++) {
+        close(orders[i]);
+        close(answers[i]);
+    }
+}
+
+/* The one has seen the other, who goes before it can say that it will not call it clean. */
+static void close_at_next_look(void)
+{
+    at_look = other_closes;
+}
+static void two_closers_meet(void **state)
+{
+    (void)state;
+    struct bank *b;
+    make_closed();
+    for (int looks = 1; looks <= 2; looks++) { /* the first is whether anybody else is there to recover the dead */
+        pid_t pid = another(true);
+        expect('o');
+        tarn *seg = bank_ok(url, &b);
+        at_look = looks == 1 ? other_closes : close_at_next_look;
+        assert_int_equal(tarn_close(seg), 0);
+        assert_null(at_look);
+        end_other(pid);
+        assert_int_equal(header_in(path).clean, TENURE_CLEAN);
+    }
+}
+
+/* He has seen nobody, and brings it to the disk, when somebody comes. */
+static void an_opener_meets_a_closer(void **state)
+{
+    (void)state;
+    struct bank *b;
+    pid_t pid = another(false);
+    tarn *seg = bank_ok(url, &b);
+    for (int i = 0; i < 50; i++) {
+        unsigned seed = (unsigned)i;
+        assert_int_equal(transfer(seg, b, &seed), 0);
+    }
+    at_flush = other_opens;
+    assert_int_equal(tarn_close(seg), 0);
+    assert_int_equal(header_in(path).clean, TENURE_IN_USE);
+    other_closes();
+    end_other(pid);
+    assert_int_equal(header_in(path).clean, TENURE_CLEAN);
+    assert_good(url);
+}
+
+static int visitor = -1;
+static void somebody_comes(void)
+{
+    visitor = open(path, O_RDWR | O_CLOEXEC);
+    check(os_byte_lock(visitor, OS_BYTE_USER + 99) == 0);
+}
+
+/* Somebody who had seen it as his comes when repair has looked: it is given back as it was. */
+static void repair_meets_an_opener(void **state)
+{
+    (void)state;
+    make_closed();
+    at_look = somebody_comes;
+    assert_int_equal(tarn_repair(url, NULL, NULL), -EBUSY);
+    close(visitor);
+    assert_int_equal(header_in(path).clean, TENURE_CLEAN);
+    assert_int_equal(header_in(path).boot[0], world->boot);
+    assert_good(url);
+}
+
 /* A child by fork is a user of its own, though it never opened it. */
 static void children_count(void **state)
 {
@@ -503,6 +640,43 @@ static void a_hostile_reader_stops_nobody(void **state)
     assert_int_equal(header_in(path).clean, TENURE_IN_USE);
     assert_good(url);
     assert_int_equal(header_in(path).clean, TENURE_IN_USE); /* of this tenure no more */
+    assert_int_equal(tarn_repair(url, NULL, NULL), -EBUSY);
+    world->boot++;
+    assert_refused(url);
+    assert_int_equal(tarn_repair(url, NULL, NULL), 0);
+    assert_good(url);
+    assert_int_equal(header_in(path).clean, TENURE_CLEAN);
+}
+
+/* A descriptor that was handed to somebody who could not have opened the file: he writes, and no byte lock shows him. */
+static void by_descriptor_alone(void *arg)
+{
+    struct bank *b;
+    tarn *seg;
+    unsigned seed = 12;
+    if (geteuid() != 0)
+        _exit(SKIPPED);
+    check(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
+    check(tarn_open_fd(*(int *)arg, 0, &seg) == 0); /* it is root's */
+    check(header_of(seg)->uncounted == 1 && header_of(seg)->clean == TENURE_IN_USE);
+    check(tarn_object(seg, "bank", struct bank, &b) == 0);
+    check(transfer(seg, b, &seed) == 0);
+    check(tarn_close(seg) == 0);
+}
+
+static void who_is_not_counted_is_known_of(void **state)
+{
+    (void)state;
+    make_closed();
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int status = in_child(by_descriptor_alone, &fd);
+    close(fd);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
+        skip();
+    assert_int_equal(status, 0);
+    assert_int_equal(header_in(path).clean, TENURE_IN_USE);
+    assert_good(url);
+    assert_int_equal(header_in(path).clean, TENURE_IN_USE); /* he might be there still, for all that anybody knows */
     world->boot++;
     assert_refused(url);
     assert_int_equal(tarn_repair(url, NULL, NULL), 0);
@@ -590,8 +764,6 @@ static void file_systems_are_judged(void **state)
     o.copy_on_write = 2;
     assert_int_equal(tarn_open(copy_url, TARN_CREATE, &o, &seg), -EINVAL);
 }
-
-#define SKIPPED 77
 
 static bool private_mounts(void)
 {
@@ -829,7 +1001,9 @@ static void a_power_loss_ends_well(void **state)
     close(old);
     close(new);
     assert_int_equal(tarn_close(seg), 0);
-    for (int round = 0; round < (SANITIZED ? 40 : 200); round++) {
+    const char *asked = getenv("TARN_TEST_ROUNDS"); /* for soak */
+    int rounds = asked ? atoi(asked) : SANITIZED ? 40 : 200;
+    for (int round = 0; round < rounds; round++) {
         int many = 1 + rand_r(&seed) % 100, zeros = rand_r(&seed) % 3 ? 0 : 3;
         memcpy(mixed, is, (size_t)new_size);
         for (int64_t at = 4096; at < new_size; at += 4096) /* the header's page was flushed: it says in use */
@@ -889,10 +1063,14 @@ int main(void)
         cmocka_unit_test_teardown(another_boots_participants_are_dead, clean_up),
         cmocka_unit_test_teardown(of_many_openers_one_puts_it_right, clean_up),
         cmocka_unit_test_teardown(whoever_writes_it_is_not_clean, clean_up),
+        cmocka_unit_test_teardown(two_closers_meet, clean_up),
+        cmocka_unit_test_teardown(an_opener_meets_a_closer, clean_up),
+        cmocka_unit_test_teardown(repair_meets_an_opener, clean_up),
         cmocka_unit_test_teardown(children_count, clean_up),
         cmocka_unit_test_teardown(a_child_that_comes_late_takes_it_back, clean_up),
         cmocka_unit_test_teardown(a_door_that_is_held_is_named, clean_up),
         cmocka_unit_test_teardown(a_hostile_reader_stops_nobody, clean_up),
+        cmocka_unit_test_teardown(who_is_not_counted_is_known_of, clean_up),
         cmocka_unit_test_teardown(a_disk_that_fails_is_told_of, clean_up),
         cmocka_unit_test_teardown(only_durable_ones_are_flushed, clean_up),
         cmocka_unit_test_teardown(file_systems_are_judged, clean_up),

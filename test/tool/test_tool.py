@@ -283,6 +283,54 @@ class Strangers(Case):
         self.assertEqual(json.loads(self.tarn('check', '-J', 'posix:/a')), {'url': 'posix:/a', 'damages': [], 'count': 0})
         self.assertIn('0 bytes are allocated', self.tarn('check', '--leaks', 'posix:/a'))
 
+class Files(Case):
+    def url(self, name):
+        return f'file:{self.dir / name}'
+
+    def copy(self, a, b):  # with its holes
+        subprocess.run(['cp', '--sparse=always', self.dir / a, self.dir / b], check=True)
+
+    def test_life(self):
+        self.assertEqual(self.tarn('create', '--size', '128K', '--limit', '1M', self.url('a')), '')
+        self.assertEqual(self.info(self.url('a'))['segment']['backing'], 'file')
+        self.tarn('create', '--excl', self.url('a'), status=1, says='there already')
+        self.assertEqual(self.tarn('check', self.url('a')), f'{self.url("a")}: no damage\n')
+        self.tarn('create', 'file:a', cwd=self.dir)  # it is there
+        self.tarn('rm', self.url('a'))
+        self.tarn('info', self.url('a'), status=1, says='there is none')
+
+    def test_repair(self):
+        p, _ = self.hold(self.url('a'), 'one', 'two')
+        self.tarn('check', '--repair', self.url('a'), status=3, says='attached for writing')
+        self.copy('a', 'b')
+        for command in ('info', 'check', 'create'):
+            self.tarn(command, self.url('b'), status=1, says='run tarn check --repair')
+        self.copy('b', 'c')
+        self.copy('b', 'd')
+        self.assertEqual(self.tarn('check', '--repair', self.url('b')), f'{self.url("b")}: in order: it opens again\n')
+        self.assertEqual(self.tarn('check', '--repair', '-q', self.url('c')), '')
+        self.assertEqual(json.loads(self.tarn('check', '--repair', '-J', self.url('d'))),
+                         {'url': self.url('d'), 'damages': [], 'count': 0})
+        for name in 'bcd':
+            self.assertEqual(self.tarn('check', '-q', self.url(name)), '')
+            self.assertEqual(len(self.info(self.url(name))['names']), 2)
+        with open(self.dir / 'd', 'r+b') as f:  # in use again, and damaged: a span's bits
+            f.seek(384 + 32)
+            f.write(bytes(8))
+            f.seek(384)
+            f.write(bytes(16))
+            f.seek(72)  # zone[ZONE_SIDE]
+            side, = struct.unpack('<Q', f.read(8))
+            f.seek(side)
+            f.write(b'\xff' * 64)
+        text = self.tarn('check', '--repair', self.url('d'), status=1, says=False)
+        self.assertIn('it stays refused', text)
+        self.tarn('check', self.url('d'), status=1, says='--repair')
+        self.tarn('check', '--repair', 'posix:/a', status=2, says='only file: survives')
+        self.tarn('check', '--repair', 'fd:0', status=2, says='found by its name')
+        self.tarn('check', '--repair', '--leaks', self.url('d'), status=2, says='one at a time')
+        self.release(p)
+
 
 class Remove(Case):
     def test_several(self):

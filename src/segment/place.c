@@ -1,0 +1,210 @@
+/* segment/place.c - where and how a segment is mapped: anywhere, at an address, at the one it records, or as a private copy; kept in memory; mapped
+ * page by page beforehand.
+ *
+ * Nothing is ever mapped over something else: an address that is taken is an error that names who is there.
+ *
+ * Same-address segments get an address at random, in a range where on 64-bit Linux nothing else goes by itself: above the heap of a program that is
+ * loaded low, below where position-independent programs are loaded (0x55...), and far below mmap's own range, the stack and the vdso
+ * (0x7f...). AddressSanitizer's shadow and MemorySanitizer's leave that range to programs; ThreadSanitizer's does not, and a process under it is refused.
+ * Random, so that two such segments seldom want the same place.
+ *
+ * A private copy is a private mapping of the file up to what is committed (of System V: a copy), and memory of this process's own behind it. Growth
+ * there is only the process's word for it. It is made while nobody has the segment attached for writing; who comes later writes into pages that this process has not
+ * written yet, and those may be seen here. */
+#include "segment/lifecycle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define SAME_FROM UINT64_C(0x510000000000)
+#define SAME_TO UINT64_C(0x550000000000)
+#define SAME_UNIT (UINT64_C(2) << 20)
+
+/* ---- addresses ---- */
+
+int place_choose(const char *what, struct geometry *g)
+{
+    uint64_t random = 0, room = SAME_TO - SAME_FROM;
+    int error = os_random(&random, sizeof random);
+    if (error < 0)
+        return fail(error, "%s: no random bytes for its address: %s", what, strerror(-error));
+    if (g->end > room / 2)
+        return fail(-EINVAL, "%s: its limit needs %llu bytes, and a same-address segment may have %llu", what,
+                    (unsigned long long)g->end, (unsigned long long)room / 2);
+    g->address = SAME_FROM + random % ((room - g->end) / SAME_UNIT) * SAME_UNIT;
+    return 0;
+}
+
+static int taken(const char *what, const void *address, uint64_t size)
+{
+    char neighbour[300];
+    os_neighbour(address, size, neighbour, sizeof neighbour);
+    return fail(-EADDRINUSE, "%s: %llu bytes at %p are wanted, and this process has something there already: %s",
+                what, (unsigned long long)size, address, *neighbour ? neighbour : "(not to be seen)");
+}
+
+/* ---- private copies ---- */
+
+static int private_facts(const struct object *o, struct facts *ret)
+{
+    return (o->fd >= 0 ? &descriptor_keeping : &sysv_keeping)->facts(o, ret);
+}
+static int64_t private_read(const struct object *o, void *to, size_t size, uint64_t offset)
+{
+    return (o->fd >= 0 ? &descriptor_keeping : &sysv_keeping)->read(o, to, size, offset);
+}
+static void private_unmap(void *at, uint64_t offset, uint64_t size)
+{
+    (void)offset;
+    os_unmap(at, size);
+}
+static int private_commit(const struct object *o, void *base, uint64_t offset, uint64_t size)
+{
+    (void)o;
+    (void)base;
+    (void)offset;
+    (void)size;
+    return 0;
+}
+static int private_set_mode(const struct object *o, uint32_t mode)
+{
+    (void)o;
+    (void)mode;
+    return -EROFS;
+}
+static int private_set_owner(const struct object *o, uint32_t uid, uint32_t gid)
+{
+    (void)o;
+    (void)uid;
+    (void)gid;
+    return -EROFS;
+}
+static void private_close(struct object *o)
+{
+    (o->fd >= 0 ? &descriptor_keeping : &sysv_keeping)->close(o);
+}
+
+const struct keeping private_keeping = {
+    .facts = private_facts,
+    .read = private_read,
+    .unmap = private_unmap,
+    .commit = private_commit,
+    .set_mode = private_set_mode,
+    .set_owner = private_set_owner,
+    .close = private_close,
+};
+
+static bool has_writers(const struct object *o)
+{
+    struct os_shm s;
+    if (o->fd < 0)
+        return os_shm_stat(o->shm, &s) == 0 && s.attached > 0;
+    return os_byte_range_holder(o->fd, OS_BYTE_USER, OS_USERS, false) == F_WRLCK;
+}
+
+/* Bytes of data space that are there to be copied. */
+static int committed_now(const char *what, const struct object *o, const struct geometry *g,
+                         const struct facts *f, uint64_t *ret)
+{
+    uint64_t committed = 0;
+    int64_t got = private_read(o, &committed, sizeof committed, offsetof(struct segment_header, committed));
+    if (got != sizeof committed || committed > g->limit || committed % g->span_size ||
+        f->size < g->zone[ZONE_DATA] + committed)
+        return fail(-EUCLEAN, "%s: damaged: what it says is committed is not there", what);
+    *ret = committed;
+    return 0;
+}
+
+static int copy_zones(const struct object *o, char *base, const struct geometry *g, uint64_t committed)
+{
+    uint64_t side = g->zone[ZONE_SIDE] + (committed >> g->span_shift) * g->side_size, data = g->zone[ZONE_DATA];
+    int64_t got = private_read(o, base, side, 0);
+    if (got == (int64_t)side)
+        got = private_read(o, base + data, committed, data) == (int64_t)committed ? 0 : -EIO;
+    return got < 0 ? (int)got : 0;
+}
+
+static int private_map(const char *what, const struct object *o, const struct geometry *g,
+                       const struct facts *f, const struct os_place *place, void **ret_base)
+{
+    uint64_t committed = 0;
+    void *base;
+    int error;
+    if (has_writers(o))
+        return fail(-EBUSY,
+                    "%s: others have it attached for writing: a private copy would be of many moments", what);
+    if ((error = committed_now(what, o, g, f, &committed)) < 0 || (error = os_map_zero(g->end, place, &base)) < 0)
+        return error;
+    error = o->fd >= 0 ? os_map_over(o->fd, base, g->zone[ZONE_DATA] + committed, place)
+                       : copy_zones(o, base, g, committed);
+    if (error < 0) {
+        os_unmap(base, g->end);
+        return error;
+    }
+    *ret_base = base;
+    return 0;
+}
+
+/* ---- mapping ---- */
+
+int place_map(const char *what, const struct object *o, const struct geometry *g, const struct facts *f,
+              const struct attaching *how, const struct keeping *keeping, void **ret_base)
+{
+    struct os_place place = {.address = how->address,
+                             .writable = !how->readonly,
+                             .executable = how->executable,
+                             .private = how->private,
+                             .dumped = g->options & SEGMENT_DUMPED};
+    if (g->address) {
+        if (how->address && (uintptr_t)how->address != g->address)
+            return fail(-EINVAL, "%s: it is mapped at %#llx by everybody, and address %p was asked for", what,
+                        (unsigned long long)g->address, how->address);
+        place.address = (void *)(uintptr_t)g->address;
+    }
+    int error = how->private ? private_map(what, o, g, f, &place, ret_base)
+                             : keeping->map(o, 0, g->end, &place, ret_base);
+    return error == -EEXIST ? taken(what, place.address, g->end) : error;
+}
+
+/* ---- after that ---- */
+
+static int lock_memory(const char *what, const struct tarn *seg)
+{
+    uint64_t most = os_process_limit(RLIMIT_MEMLOCK);
+    int error = os_lock_memory(seg->base, seg->geometry.end);
+    if (error < 0)
+        return fail(error == -ENOSYS ? error : -ENOMEM, "%s: its memory is to be locked, and this process may not lock %llu bytes (%s; RLIMIT_MEMLOCK is %llu): raise that, or make it with a smaller limit",
+                    what, (unsigned long long)seg->geometry.end, strerror(-error), (unsigned long long)most);
+    return 0;
+}
+
+int place_populate(const char *what, const struct tarn *seg, uint64_t from, uint64_t bytes)
+{
+    const struct geometry *g = &seg->geometry;
+    uint64_t page = os_page_size(), data = g->zone[ZONE_DATA] + from;
+    uint64_t side = from ? g->zone[ZONE_SIDE] + (from >> g->span_shift) * g->side_size
+                         : 0; /* at first with all before it */
+    uint64_t side_end = g->zone[ZONE_SIDE] + ((from + bytes) >> g->span_shift) * g->side_size;
+    side = side / page * page;
+    int error = os_populate(seg->base + side, (side_end - side + page - 1) / page * page, !seg->readonly);
+    if (error == 0 && bytes)
+        error = os_populate(seg->base + data, bytes, !seg->readonly);
+    return error < 0 ? fail(error, "%s: its pages cannot be mapped beforehand: %s", what, strerror(-error)) : 0;
+}
+
+int place_settle(const char *what, struct tarn *seg)
+{
+    uint32_t options = seg->geometry.options;
+    int error = 0;
+    if (seg->private) /* of this process alone: whoever took part is dead to it */
+        for (const struct floor *const *f = tarn_floors; *f; f++)
+            if ((*f)->all_dead)
+                (*f)->all_dead(seg);
+    if (options & SEGMENT_LOCKED && !seg->private)
+        error = lock_memory(what, seg);
+    if (error == 0 && options & SEGMENT_PREFAULTED)
+        error = place_populate(what, seg, 0, committed_of(seg));
+    return error;
+}
