@@ -88,6 +88,13 @@ bool lifetime_over(const struct tarn *seg)
     return seg->lifetime == LIFETIME_CREATOR && !seg->creator && creator_gone(&seg->object, h);
 }
 
+bool lifetime_gone(const struct object *o)
+{
+    struct os_shm s;
+    int error = o->fd < 0 && o->shm >= 0 ? os_shm_stat(o->shm, &s) : 0;
+    return error == -EINVAL || error == -EIDRM;
+}
+
 /* ---- the gate ---- */
 
 int lifetime_gate(const char *what, const struct object *o, bool readonly)
@@ -134,6 +141,8 @@ static int end_it(const struct url *url, const struct object *o, const struct fa
         return -ENOENT;
     kill_point();
     int error = o->fd < 0 ? os_shm_remove(o->shm) : url->backing->unlink(url->name);
+    if (error < 0 && lifetime_gone(o))
+        return 0; /* another was quicker */
     if (o->fd < 0 && error < 0) /* a file's backing has said it */
         error = fail(error == -EPERM ? -EACCES : error, "%s:%s: it has ended, and its id %d cannot be removed: %s",
                      url->backing->name, url->name, o->shm, strerror(-error));
@@ -183,13 +192,6 @@ static int sweep(const char *what, const struct url *url, const struct tarn *onl
 int lifetime_sweep(const char *what, const struct url *url, bool foreign)
 {
     return sweep(what, url, NULL, foreign);
-}
-
-bool lifetime_gone(const struct object *o)
-{
-    struct os_shm s;
-    int error = o->fd < 0 && o->shm >= 0 ? os_shm_stat(o->shm, &s) : 0;
-    return error == -EINVAL || error == -EIDRM;
 }
 
 /* ---- making ---- */

@@ -3,6 +3,7 @@
 #include "helper.h"
 
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -489,6 +490,7 @@ static void make_and_exec(void *arg)
     make_creators(arg);
     if (fork() == 0) { /* says that all is ready, in its parent's place: exec tells nothing */
         struct timespec moment = {0, 50000000};
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         nanosleep(&moment, NULL);
         return;
     }
