@@ -142,7 +142,7 @@ static int end_it(const struct url *url, const struct object *o, const struct fa
     kill_point();
     int error = o->fd < 0 ? os_shm_remove(o->shm) : url->backing->unlink(url->name);
     if (error < 0 && lifetime_gone(o))
-        return 0; /* another was quicker */
+        return 0;               /* another was quicker */
     if (o->fd < 0 && error < 0) /* a file's backing has said it */
         error = fail(error == -EPERM ? -EACCES : error, "%s:%s: it has ended, and its id %d cannot be removed: %s",
                      url->backing->name, url->name, o->shm, strerror(-error));

@@ -209,8 +209,9 @@ static int make_exclusively(const struct asked *a, struct tarn **ret_seg)
 {
     int error;
     do
-        error = !a->how.raw && there(a) && lifetime_sweep(a->what, &a->url, a->how.foreign) != 0 ? -EEXIST
-                                                                                              : make(a, ret_seg);
+        error = !a->how.raw && there(a) && lifetime_sweep(a->what, &a->url, a->how.foreign) != 0
+                    ? -EEXIST
+                    : make(a, ret_seg);
     while (error == -EAGAIN);
     return error == -EEXIST ? fail(error, "%s: it is there already, and TARN_EXCL was said", a->what) : error;
 }

@@ -54,9 +54,9 @@ struct tarn {
     uint32_t lifetime;    /* enum segment_lifetime; fixed once it is attached */
     bool heir_came;       /* in a child's handlers: it took its heir over */
     bool creator, leaves; /* it ends with this process; it is being closed. lifetime.c; under the list's lock */
-    int creator_fd;    /* an open file description of this process alone, with the creator's byte; -1: none */
-    bool private;           /* a copy of this process's own: place.c; fixed */
-    char *raw;              /* TARN_RAW: the bytes, and base is of nothing (raw.c); else NULL; fixed */
+    int creator_fd; /* an open file description of this process alone, with the creator's byte; -1: none */
+    bool private;   /* a copy of this process's own: place.c; fixed */
+    char *raw;      /* TARN_RAW: the bytes, and base is of nothing (raw.c); else NULL; fixed */
     uint64_t raw_length, raw_offset;
     uint64_t backed;   /* bytes of data space that the file was seen to have; only rises */
     uint32_t opens;    /* counted handles; under the list's lock */
