@@ -88,6 +88,13 @@ typedef struct tarn_mutex {
            * of raw_length zeros. For tarn_open_fd: all of it. Every call that wants a segment is -EINVAL */
 #define TARN_FOREIGN                                                                                         \
     0x8u /* also if it belongs to another user than this process's and root: that one can crash this process */
+#define TARN_NO_GROWTH 0x800u /* tarn_send, tarn_receive: without the right to grow it */
+
+/* When a segment ends by itself: its name is removed, and who has it attached goes on. Options of a creation */
+#define TARN_UNTIL_UNLINKED 0u /* it does not: tarn_unlink removes its name */
+#define TARN_UNTIL_UNUSED                                                                                    \
+    1u /* when its last user closes it, or was killed: nobody has it attached any more */
+#define TARN_UNTIL_CREATOR 2u /* when the process that made it ends, or closes it */
 
 /* options.raw_protection */
 #define TARN_PROT_READ 1u
@@ -115,8 +122,15 @@ struct tarn_options {
     uint32_t locked; /* 1: whoever attaches it keeps it in memory (as mlock, page by page): RLIMIT_MEMLOCK must allow its limit */
     uint32_t dumped;   /* 1: not left out of core dumps, which delay the notice of a death */
     uint32_t prefault; /* 1: what is committed is mapped when it is attached, and what is committed later by who commits it, not at first use */
-    uint32_t reserved[10]; /* 0 */
+    uint32_t lifetime; /* TARN_UNTIL_UNLINKED (default), TARN_UNTIL_UNUSED, TARN_UNTIL_CREATOR: see below, 'lifetimes' */
+    uint32_t reserved[9]; /* 0 */
 };
+
+/* Lifetimes. TARN_UNTIL_UNUSED: the last tarn_close removes the name; if the last user was killed, the next to come does: tarn_open finds the segment as if
+ * it were not there (-ENOENT, or makes it anew), and tarn rm removes it. A user is who has it attached, to read it too, a forked child, and a
+ * segment on its way by tarn_send. A child made by raw clone shares its parent's part. TARN_UNTIL_CREATOR: the creator's end, his exec, or his last
+ * tarn_close ends it, in the same manner; of sysv: his exec is not seen, nor from another PID namespace his end. Segments without a name (memfd:, anon:,
+ * sysv:private) are there as long as somebody has them, whatever is said; tarn_current tells of their creator's end. */
 
 /* tarn_open - open the segment that a URL names.
  *   posix:/name     a POSIX shared memory object: lives until unlinked or the machine stops
@@ -175,6 +189,34 @@ TARN_API int tarn_unlink_raw(const char *url);
  * with the machine. Any thread, any time, also on TARN_RDONLY. -EIO, -ENOSPC as the disk says; -EACCES: its directory. */
 TARN_API int tarn_flush(tarn *seg);
 
+/* tarn_set_mode, tarn_set_owner - the permission bits (0 to 0777) and the owner of the backing, as chmod and chown; UINT32_MAX leaves uid or gid as it
+ * is. Who has it attached keeps it. Who begins to take part after he lost the right to open it does so without a byte lock (claimless in
+ * tarn_participants). 0; -EPERM: only its owner or root may (named); -EINVAL; -EROFS as the file system says. Any thread, also on TARN_RDONLY. */
+TARN_API int tarn_set_mode(tarn *seg, uint32_t mode);
+TARN_API int tarn_set_owner(tarn *seg, uint32_t uid, uint32_t gid);
+
+/* tarn_set_limit - from now on nobody grows it beyond `bytes` of data space (rounded up to spans; at most options.limit, which is stamped); 0: the stamped
+ * limit holds again. What is committed already stays, so a limit below that stops growth. May be called again at any time, up and down. A growth
+ * under way may still end. 0; -EINVAL: beyond the stamped limit; -EROFS; -EPERM: received with TARN_NO_GROWTH. */
+TARN_API int tarn_set_limit(tarn *seg, uint64_t bytes);
+
+/* tarn_send - pass the segment over a connected unix socket (stream, seqpacket or datagram), in one message; to be taken from there by tarn_receive.
+ * flags: TARN_RDONLY: to be read only (what is sent is a descriptor that cannot write); TARN_NO_GROWTH: to be written, but not grown. Rights only shrink:
+ * what this handle may not do is not passed on. The owner of a segment can open it anew with all rights, whatever was sent to him; and who may
+ * write it is kept from growing it by the library alone. sysv: has no descriptors: its id is sent, and its mode decides what can be done. 0;
+ *   -EINVAL flags, or no unix socket    -ENOTSOCK -EBADF   -ENOTCONN   -EPIPE the other end is closed (no SIGPIPE is sent)
+ *   -EAGAIN a non-blocking socket is full   -ETOOMANYREFS -ENOBUFS -EMFILE -ENOSYS as the system says */
+TARN_API int tarn_send(tarn *seg, int socket, unsigned flags);
+
+/* tarn_receive - attach the segment that comes next over a unix socket; waits for it, unless the socket is non-blocking. flags: TARN_RDONLY,
+ * TARN_NO_GROWTH: use less than what was sent; TARN_FOREIGN: also from another user's process, and of another's. If this process has it already,
+ * the handle is that one, counted; of the right to grow, it has what any of the opens brought. A segment that has lost its name meanwhile can
+ * be received all the same: tarn_current tells. 0; errors as tarn_open_fd, and
+ *   -EPROTO  not a message of tarn_send (which is consumed; all descriptors that came are closed)
+ *   -EACCES  another user's, without TARN_FOREIGN    -ESTALE another segment than the one sent    -EPIPE the other end is closed
+ *   -EAGAIN  nothing there yet, non-blocking         -EMFILE -ENOTSOCK -EINVAL  no room for its descriptor; no unix socket */
+TARN_API int tarn_receive(int socket, unsigned flags, tarn **ret_seg);
+
 /* What tarn_stat tells. Counts are a snapshot, taken without locks. */
 struct tarn_stat {
     uint8_t uuid[16];          /* of this creation */
@@ -191,6 +233,9 @@ struct tarn_stat {
     uint32_t span_size, record_size;       /* bytes */
     uint64_t recovered, undone; /* participants recovered since creation; open sections found and undone */
     uint64_t created;           /* seconds since 1970 */
+    uint64_t growth;            /* bytes that it may become now: as `limit`, or less, by tarn_set_limit */
+    uint32_t lifetime;          /* TARN_UNTIL_UNLINKED, ... */
+    uint32_t creator;           /* process id of who made it, in its PID namespace */
 };
 TARN_API int tarn_stat(tarn *seg, struct tarn_stat *ret_stat);
 

@@ -181,6 +181,9 @@ static int look_once(struct tarn *seg, struct look *l)
     l->reached = calloc(l->bits / 64 + 1, 8);
     if (!l->reached)
         return fail(-ENOMEM, "no memory to check %llu bytes of data space", (unsigned long long)l->bits * 16);
+    if (growth_limit_of(seg) != header_of(seg)->growth_limit && header_of(seg)->growth_limit)
+        damage(offsetof(struct segment_header, growth_limit),
+               "the limit of growth is no number of spans, or beyond the stamp's", l);
     check_owner(&name_zone_of(seg)->lock, l);
     e = name_check(seg, &names);
     for (uint32_t i = 0; i < seg->geometry.records; i++)

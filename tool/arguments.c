@@ -168,7 +168,7 @@ bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_s
         return false;
     }
     if (!is_descriptor(url)) {
-        error = tarn_open(url, TARN_RDONLY, NULL, ret_seg);
+        error = tarn_open(url, TARN_RDONLY | TARN_FOREIGN, NULL, ret_seg); /* what its mode lets us read, we read */
         if (error == -ENOENT) { /* the library's cure is a flag, ours a command */
             complain(c->name, "%s: there is none; tarn create would make it", url);
             *ret_status = WRONG;
@@ -179,7 +179,7 @@ bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_s
     int fd = open_descriptor(c, url, ret_status);
     if (fd < 0)
         return false;
-    error = tarn_open_fd(fd, TARN_RDONLY, ret_seg);
+    error = tarn_open_fd(fd, TARN_RDONLY | TARN_FOREIGN, ret_seg);
     if (url[0] == '/')
         close(fd);
     if (error < 0)

@@ -123,8 +123,26 @@ static const char *time_text(uint64_t seconds)
 static const char *name_state(const struct info *i)
 {
     if (i->current < 0)
-        return "no longer leads here: removed, or made again";
+        return "no longer leads here: removed, made again, or ended with its creator";
     return is_descriptor(i->url) ? "opened by descriptor" : "leads here";
+}
+
+/* What cannot be told from here is not called either. */
+static const char *state_text(char state)
+{
+    return state == 'd' ? "dead" : state == 'u' ? "unknown" : "live";
+}
+
+static const char *lifetime_text(const struct info *i)
+{
+    const struct tarn_stat *s = &i->stat;
+    switch (s->lifetime) {
+    case TARN_UNTIL_UNUSED: return "until its last user leaves";
+    case TARN_UNTIL_CREATOR:
+        return text("until its creator's end: process %u%s", s->creator,
+                    i->current < 0 ? "" : ", which lives, as far as is known here");
+    default: return "until its name is removed";
+    }
 }
 
 static void print_segment(const struct info *i)
@@ -142,7 +160,11 @@ static void print_segment(const struct info *i)
                   s->address ? ", at one address for all" : "", s->options & 8 ? ", locked in memory" : ""));
     ADD_LINE(t, "owner", owner_text(s));
     ADD_LINE(t, "created", time_text(s->created));
-    ADD_LINE(t, "committed", text("%s, may become %s", bytes(s->total), bytes(s->limit)));
+    ADD_LINE(t, "lifetime", lifetime_text(i));
+    ADD_LINE(t, "committed",
+             s->growth < s->limit ? text("%s, may become %s, and %s if its limit is set anew",
+                                         bytes(s->total), bytes(s->growth), bytes(s->limit))
+                                  : text("%s, may become %s", bytes(s->total), bytes(s->limit)));
     ADD_LINE(t, "data",
              text("%s in %" PRIu64 " spans of %s, %" PRIu64 " of them nobody's", bytes(s->data), s->spans,
                   bytes(s->span_size), s->spans_free));
@@ -184,8 +206,8 @@ static void print_participants(const struct info *i)
     add_column(t, "WAITS-FOR", true);
     for (size_t k = 0; k < i->participants_count; k++) {
         const struct tarn_participant *p = &i->participants[k];
-        ADD_LINE(t, text("%#x", p->id), text("%u", p->pid), text("%u", p->tid),
-                 p->state == 'd' ? "dead" : "live", p->section_open ? "open" : "-", text("%u", p->locks_held),
+        ADD_LINE(t, text("%#x", p->id), text("%u", p->pid), text("%u", p->tid), state_text(p->state),
+                 p->section_open ? "open" : "-", text("%u", p->locks_held),
                  p->waits ? text("%#" PRIx64, p->waits) : "-");
     }
     putchar('\n');
@@ -250,6 +272,14 @@ static void json_text(const char *key, const char *value)
     json_string(value);
 }
 
+static void json_lifetime(const struct tarn_stat *s)
+{
+    static const char *const name[] = {"unlinked", "unused", "creator"};
+    fputs(", ", stdout);
+    json_text("until", s->lifetime < sizeof name / sizeof *name ? name[s->lifetime] : "?");
+    printf(", \"creator\": %u", s->creator);
+}
+
 static void json_segment(const struct info *i)
 {
     const struct tarn_stat *s = &i->stat;
@@ -262,11 +292,12 @@ static void json_segment(const struct info *i)
     printf(", \"version\": %u, \"options\": %u, \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u", s->version,
            s->options, s->mode, s->uid, s->gid);
     printf(", \"address\": %" PRIu64, s->address);
+    json_lifetime(s);
     printf(", \"current\": %s, \"unlinked\": %s, \"created\": %" PRIu64 "},\n",
            i->current == 0 ? "true" : "false", s->unlinked ? "true" : "false", s->created);
-    printf("  \"memory\": {\"committed\": %" PRIu64 ", \"limit\": %" PRIu64 ", \"data\": %" PRIu64
-           ", \"span_size\": %u",
-           s->total, s->limit, s->data, s->span_size);
+    printf("  \"memory\": {\"committed\": %" PRIu64 ", \"limit\": %" PRIu64 ", \"growth\": %" PRIu64
+           ", \"data\": %" PRIu64 ", \"span_size\": %u",
+           s->total, s->limit, s->growth, s->data, s->span_size);
     printf(", \"spans\": %" PRIu64 ", \"spans_free\": %" PRIu64 ", \"allocated\": %" PRIu64
            ", \"limbo\": %" PRIu64 ", \"free\": %" PRIu64 "},\n",
            s->spans, s->spans_free, s->allocated, s->limbo, s->free_bytes);
@@ -297,8 +328,8 @@ static void json_participants(const struct info *i)
         const struct tarn_participant *p = &i->participants[k];
         printf("%s\n    {\"id\": %u, \"pid\": %u, \"tid\": %u, \"state\": \"%s\", \"section_open\": %s, "
                "\"claimless\": %s",
-               k ? "," : "", p->id, p->pid, p->tid, p->state == 'd' ? "dead" : "live",
-               p->section_open ? "true" : "false", p->claimless ? "true" : "false");
+               k ? "," : "", p->id, p->pid, p->tid, state_text(p->state), p->section_open ? "true" : "false",
+               p->claimless ? "true" : "false");
         printf(", \"locks_held\": %u, \"waits\": %" PRIu64 "}", p->locks_held, p->waits);
     }
     fputs("]}\n}\n", stdout);

@@ -131,6 +131,7 @@ uint64_t os_shm_limit(const char *name);
 #define OS_BYTE_MAKER 0x40000000u   /* index: of a file that is being made; participants' are below */
 #define OS_BYTE_CREATOR 0x40000001u /* its creator has it as long as it lives */
 #define OS_BYTE_DOOR 0x40000002u    /* who puts a file right after a reboot or a copy */
+#define OS_BYTE_END 0x40000003u     /* who opens, or ends, a segment that ends by itself */
 #define OS_BYTE_USER 0x50000000u    /* this, and as many as OS_USERS from it on: one an attachment */
 #define OS_USERS 0x10000u
 int os_byte_lock(int fd, uint32_t index); /* for writing, not waiting. -EAGAIN: another description holds it */
@@ -140,6 +141,20 @@ int os_byte_holder(int fd, uint32_t index); /* what another description holds: F
 /* What other descriptions hold on any of `count` bytes from index on; readers: locks for reading count, too. */
 int os_byte_range_holder(int fd, uint32_t index, uint32_t count, bool readers);
 
+/* ---- socket.c: unix sockets ---- */
+
+/* Who is at the other end, as far as the kernel knows: UINT32_MAX if it does not. -ENOTSOCK; -EINVAL: no unix socket. */
+int os_socket_peer(int socket, uint32_t *ret_uid);
+/* One message, whole, with a descriptor (or -1). No SIGPIPE. -EPIPE, -EAGAIN, ... */
+int os_socket_send(int socket, const void *message, size_t size, int fd);
+/* One message: at most `size` bytes of it, and the first descriptor, close-on-exec (or -1); any others are closed. */
+struct os_parcel {
+    size_t size; /* bytes of the message that came */
+    int fds;     /* descriptors that came, the closed ones too */
+    bool cut;    /* it was longer, or the kernel let descriptors fall */
+};
+int os_socket_receive(int socket, void *message, size_t size, int *ret_fd, struct os_parcel *ret);
+
 /* ---- proc.c ---- */
 
 int os_random(void *to, size_t size);
@@ -147,6 +162,8 @@ int os_random(void *to, size_t size);
 void os_boot_id(uint8_t ret_id[16]);
 /* When the thread began, in clock ticks since boot. -ENOENT (or -ESRCH): there is none that runs, or no /proc. */
 int os_start_time(uint32_t pid, uint32_t tid, uint64_t *ret_ticks);
+/* The process of this id that began then is no more, or is a zombie. False also if that cannot be known. */
+bool os_process_gone(uint32_t pid, uint64_t start);
 /* Inode of this process's PID namespace, or 0. */
 uint64_t os_pid_namespace(void);
 

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,22 @@ int os_start_time(uint32_t pid, uint32_t tid, uint64_t *ret_ticks)
         return -EIO;
     *ret_ticks = strtoull(at, NULL, 10);
     return 0;
+}
+
+/* The process's own file has its leader's state: Z also if the leader has ended, and other threads go on. Field 20 is their number. */
+bool os_process_gone(uint32_t pid, uint64_t start)
+{
+    char path[64], text[1024], state = 0;
+    unsigned long threads = 0;
+    unsigned long long began = 0;
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    if (read_text(path, text, sizeof text) < 0)
+        return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+    const char *at = strrchr(text, ')');
+    if (!at || sscanf(at + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %*s %llu",
+                      &state, &threads, &began) != 3)
+        return false;
+    return began != start || ((state == 'Z' || state == 'X') && threads <= 1);
 }
 
 uint64_t os_pid_namespace(void)

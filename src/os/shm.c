@@ -77,9 +77,16 @@ int os_shm_listed(int id, struct os_shm *ret)
 
 int os_shm_set(int id, const uint32_t *mode, const uint32_t *uid, const uint32_t *gid)
 {
-    struct shmid_ds ds;
-    if (shmctl(id, IPC_STAT, &ds) != 0)
-        return -errno;
+    struct shmid_ds ds = {0};
+    struct os_shm listed;
+    if (shmctl(id, IPC_STAT, &ds) != 0) {
+        int error = -errno; /* -EACCES: a mode that keeps its owner from reading it, not from setting it */
+        if (error != -EACCES || os_shm_listed(id, &listed) < 0)
+            return error;
+        ds.shm_perm.mode = (unsigned short)listed.mode;
+        ds.shm_perm.uid = listed.uid;
+        ds.shm_perm.gid = listed.gid;
+    }
     if (mode)
         ds.shm_perm.mode = (unsigned short)*mode;
     if (uid)

@@ -50,6 +50,9 @@ static int check_values(const struct tarn_options *o)
         return fail(-EINVAL, "options.exchange_unlock is %u, and may be 0 or 1", o->exchange_unlock);
     if (o->uninitialized > 1)
         return fail(-EINVAL, "options.uninitialized is %u, and may be 0 or 1", o->uninitialized);
+    if (o->lifetime >= LIFETIMES)
+        return fail(-EINVAL, "options.lifetime is %u, and may be TARN_UNTIL_UNLINKED, TARN_UNTIL_UNUSED or TARN_UNTIL_CREATOR",
+                    o->lifetime);
     if (o->same_address > 1 || o->locked > 1 || o->dumped > 1 || o->prefault > 1)
         return fail(-EINVAL, "options.same_address, locked, dumped and prefault are %u, %u, %u and %u, and may be 0 or 1",
                     o->same_address, o->locked, o->dumped, o->prefault);
@@ -73,7 +76,7 @@ int plan_make(const struct tarn_options *options, struct plan *ret)
     int error = check_size(o);
     if (error < 0 || (error = check_values(o)) < 0)
         return error;
-    struct plan p = {.mode = o->mode ? o->mode : MODE};
+    struct plan p = {.mode = o->mode ? o->mode : MODE, .lifetime = o->lifetime};
     struct geometry *g = &p.geometry;
     g->span_size = o->span_size ? o->span_size : SPAN_SIZE;
     g->record_size = o->record_size ? o->record_size : RECORD_SIZE;
@@ -115,6 +118,9 @@ static int fill(const char *what, struct tarn *seg, const struct url *url, const
     int error = os_random(h->uuid, sizeof h->uuid);
     if (error < 0)
         return fail(error, "%s: no random bytes for its uuid: %s", what, strerror(-error));
+    lifetime_stamp(h, plan->lifetime);
+    if ((error = lifetime_create(what, seg)) < 0)
+        return error;
     stamp_write(h, &seg->geometry, url->backing);
     __atomic_store_n(&h->committed, plan->initial, __ATOMIC_RELEASE);
     for (const struct floor *const *f = tarn_floors; *f; f++)
@@ -129,7 +135,7 @@ static uint32_t sum_of(const struct plan *plan)
     const struct geometry *g = &plan->geometry;
     uint64_t sum = SEGMENT_VERSION;
     const uint64_t all[] = {g->span_size, g->record_size, g->records, g->limit,
-                            g->options,   plan->initial,  plan->mode};
+                            g->options,   plan->initial,  plan->mode, plan->lifetime};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         sum = (sum ^ all[i]) * UINT64_C(0x9e3779b97f4a7c15) ^ sum >> 29;
     return (uint32_t)(sum >> 32);
@@ -182,6 +188,10 @@ int segment_make(const char *what, const struct url *url, const struct plan *pla
     if (error < 0)
         return error;
     error = map_fresh(what, &making.object, plan, how, b, &seg);
+    if (error < 0 && lifetime_gone(&making.object)) /* another made it whole meanwhile, and it has ended */
+        error = -EAGAIN;
+    if (error == 0)
+        user_enter(seg);
     if (error == 0 && b->enter)
         error = b->enter(url->name, &making, seg->base, (pthread_mutex_t *)(void *)header_of(seg)->door);
     if (error == 0) {

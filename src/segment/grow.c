@@ -107,17 +107,38 @@ static int commit_spans(struct tarn *seg, uint64_t from, uint64_t bytes)
 }
 
 /* Some more than asked, so that a growing segment asks seldom. */
-static uint64_t generous(const struct tarn *seg, uint64_t from, uint64_t need)
+static uint64_t generous(const struct tarn *seg, uint64_t from, uint64_t need, uint64_t limit)
 {
-    uint64_t step = from / 8 < STEP_MOST ? from / 8 : STEP_MOST, left = seg->geometry.limit - from;
+    uint64_t step = from / 8 < STEP_MOST ? from / 8 : STEP_MOST, left = limit - from;
     step = whole_spans(seg, step > need ? step : need);
     return step < left ? step : left;
+}
+
+/* Is there a limit before `goal`? *ret_limit: what it may become now. */
+static int check_limits(const struct tarn *seg, uint64_t old, uint64_t bytes, uint64_t *ret_limit)
+{
+    uint64_t most = seg->geometry.limit, set = growth_limit_of(seg);
+    if (bytes > most - old)
+        return fail(
+            -ENOSPC, "%s: its limit: %llu bytes of data space, of which %llu are in use, and %llu more were asked: make it anew with a greater limit",
+            handle_name(seg), (unsigned long long)most, (unsigned long long)old, (unsigned long long)bytes);
+    if (no_growth(seg))
+        return fail(-ENOSPC, "%s: %llu bytes of data space are in use, and it was received without the right to grow: another process must, that has it",
+                    handle_name(seg), (unsigned long long)old);
+    if (old > set || bytes > set - old)
+        return fail(-ENOSPC, "%s: tarn_set_limit has stopped its growth at %llu bytes of data space, of which %llu are in use, and %llu more were asked: it may be set anew, up to %llu",
+                    handle_name(seg), (unsigned long long)set, (unsigned long long)old,
+                    (unsigned long long)bytes, (unsigned long long)most);
+    *ret_limit = set;
+    return 0;
 }
 
 static int grow(struct tarn *seg, uint64_t bytes)
 {
     const struct geometry *g = &seg->geometry;
-    uint64_t *committed = &header_of(seg)->committed, old = __atomic_load_n(committed, __ATOMIC_ACQUIRE), goal;
+    uint64_t *committed = &header_of(seg)->committed, old = __atomic_load_n(committed, __ATOMIC_ACQUIRE),
+             goal, limit;
+    int error;
     if (seg->raw)
         return raw_refused(seg, "tarn_grow");
     if (seg->readonly)
@@ -125,14 +146,14 @@ static int grow(struct tarn *seg, uint64_t bytes)
     if (old > g->limit || old % g->span_size)
         return fail(-EUCLEAN, "%s: damaged: it says that %llu bytes are committed", handle_name(seg),
                     (unsigned long long)old);
-    if (bytes > g->limit - old)
-        return fail(
-            -ENOSPC, "%s: its limit: %llu bytes of data space, of which %llu are in use, and %llu more were asked: make it anew with a greater limit",
-            handle_name(seg), (unsigned long long)g->limit, (unsigned long long)old, (unsigned long long)bytes);
+    if ((error = check_limits(seg, old, bytes, &limit)) < 0)
+        return error;
     goal = old + whole_spans(seg, bytes);
     while (old < goal) {
-        uint64_t need = goal - old, step = generous(seg, old, need);
-        int error = commit_spans(seg, old, step);
+        if ((error = check_limits(seg, old, goal - old, &limit)) < 0) /* it may have been set meanwhile */
+            return error;
+        uint64_t need = goal - old, step = generous(seg, old, need, limit);
+        error = commit_spans(seg, old, step);
         if (error < 0 && step > need)
             error = commit_spans(seg, old, step = need);
         if (error < 0)

@@ -13,6 +13,8 @@ struct attaching {
     bool foreign; /* of whatever owner */
     bool shared;  /* its open file description is somebody else's too */
     bool repair;  /* for tarn_repair: whatever its tenure, and alone */
+    bool no_growth;
+    const uint8_t *uuid; /* it must be this one; NULL: any */
     bool private, executable;
     void *address; /* there and nowhere else; NULL: anywhere */
     bool raw;
@@ -43,6 +45,7 @@ struct plan { /* options, checked, with the defaults filled in */
     struct geometry geometry;
     uint64_t initial; /* bytes, whole spans */
     uint32_t mode;
+    uint32_t lifetime; /* enum segment_lifetime */
 };
 int plan_make(const struct tarn_options *options, struct plan *ret);
 
@@ -111,6 +114,46 @@ bool user_others(const struct tarn *seg, bool readers);
 
 /* As if it were not: it writes no more. */
 void user_leave(struct tarn *seg);
+/* As if it were not: nor does it read. */
+void user_end(struct tarn *seg);
+/* Have a description be a user's, as user_enter does; either byte may be -1. */
+int user_hold(int fd, bool readonly, int *ret_user, int *ret_weak);
+
+/* ---- lifetime.c: of segments that end by themselves; of others, next to nothing is done ---- */
+
+/* Into a stamp that is being made. */
+void lifetime_stamp(struct segment_header *h, uint32_t lifetime);
+/* A fresh one, that nobody sees yet: what its creator has as long as it lives. */
+int lifetime_create(const char *what, struct tarn *seg);
+/* Has it ended with its creator? A private copy of its header. */
+bool lifetime_ended(const struct object *o, const struct segment_header *h);
+/* The same of one that is attached. */
+bool lifetime_over(const struct tarn *seg);
+/* Before it is mapped, and after: it becomes a user. -ENOENT, without a sentence: it has ended, and is to be swept. -EAGAIN: to be opened again.
+ * -EBUSY. What the first has locked is given up by the second, or with the object. */
+int lifetime_admit(const char *what, const struct object *o, const struct segment_header *h,
+                   const struct attaching *how, const struct backing *backing);
+int lifetime_enter(struct tarn *seg, const struct segment_header *h, const struct attaching *how);
+/* If what the name leads to has ended, remove it. -EEXIST: it has not; -ENOENT: there is none; -EACCES, -EBUSY, -EPERM. */
+int lifetime_sweep(const char *what, const struct url *url, bool foreign);
+/* Shared memory whose id is no more. */
+bool lifetime_gone(const struct object *o);
+/* This process is about to unmap it; has unmapped it. */
+void lifetime_leave(struct tarn *seg);
+void lifetime_unmapped(struct tarn *seg);
+void lifetime_fork(struct tarn *seg);
+void lifetime_parent(struct tarn *seg);
+void lifetime_child(struct tarn *seg);
+/* Alone with what removes or makes users of it (readonly: with other openers), or -EBUSY. */
+int lifetime_gate(const char *what, const struct object *o, bool readonly);
+void lifetime_ungate(const struct object *o);
+/* Does the name lead to this device and inode? */
+bool lifetime_leads(const struct url *url, const struct facts *f);
+
+/* ---- stat.c ---- */
+
+/* After a removal of its name: for who has it by descriptor. */
+void mark_unlinked(const struct object *o);
 
 /* ---- tenure.c: of segments that survive the machine; of others, nothing is done ---- */
 
@@ -132,6 +175,13 @@ int tenure_leave(struct tarn *seg);
 void tenure_child(struct tarn *seg);
 /* By tarn_repair: it is in order. */
 int tenure_mark(struct tarn *seg);
+
+/* ---- open.c, for pass.c ---- */
+
+/* As tarn_open_fd. */
+int attach_descriptor(const char *what, int fd, struct attaching *how, struct tarn **ret_seg);
+/* System V shared memory by its id. */
+int attach_shm(const char *what, int id, const struct attaching *how, struct tarn **ret_seg);
 
 /* ---- open.c, for repair ---- */
 

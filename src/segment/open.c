@@ -16,7 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/futex.h"
 #include "os/os.h"
+
+#define PATIENCE 2000u /* ms for a name under which segments end and begin */
 
 /* ---- what is there ---- */
 
@@ -39,12 +42,14 @@ static int map_checked(const char *what, const struct object *o, const struct se
                        struct tarn **ret)
 {
     struct tarn *seg;
-    int error = handle_map(what, o, g, how, backing, &seg);
-    if (error < 0)
+    int error = lifetime_admit(what, o, h, how, backing);
+    if (error < 0 || (error = handle_map(what, o, g, how, backing, &seg)) < 0)
         return error;
     seg->durable = o->fd >= 0 && tenure_durable(h, backing) && !how->private;
     if (memcmp(h, seg->base, offsetof(struct segment_header, committed)) != 0)
         error = fail(-EUCLEAN, "%s: damaged: its stamp changed while it was opened", what);
+    else if ((error = lifetime_enter(seg, h, how)) < 0)
+        ; /* said, or for the caller to say */
     else if ((error = handle_attach(seg)) == 0 &&
              ((error = tenure_enter(what, seg, how)) < 0 || (error = place_settle(what, seg)) < 0))
         handle_detach(seg);
@@ -80,6 +85,10 @@ static int attach(const char *what, struct object *o, const struct attaching *ho
     if ((error = stamp_check(what, &h, got, f.size, &g)) < 0 ||
         (error = tenure_admit(what, o, &f, &h, &reading, backing)) < 0)
         return error;
+    if (how->uuid && memcmp(how->uuid, h.uuid, sizeof h.uuid) != 0)
+        return fail(-ESTALE, "%s: it is another segment than the one that was sent", what);
+    if (backing && backing->named && lifetime_ended(o, &h))
+        return -ENOENT;
     struct tarn *seg = how->repair || how->private ? NULL : handle_find(&f, how, h.uuid);
     if (!seg) {
         if ((error = map_checked(what, o, &h, &g, how, backing, &seg)) < 0)
@@ -90,8 +99,11 @@ static int attach(const char *what, struct object *o, const struct attaching *ho
         return fail(-EBUSY, "%s: this process has it attached already, at %p, and asked for %p", what,
                     (void *)seg->base, how->address);
     } else {
-        if (backing && !seg->url && (seg->url = strdup(what))) /* it was opened by descriptor; now its name is known */
+        if (backing && backing->named && !seg->url &&
+            (seg->url = strdup(what))) /* it was opened by descriptor; now its name is known */
             seg->backing = backing;
+        if (!how->no_growth)
+            __atomic_store_n(&seg->no_growth, false, __ATOMIC_RELAXED);
         seg->opens++;
         keeping->close(o);
     }
@@ -110,7 +122,8 @@ struct asked {
     struct attaching how;
 };
 
-static int open_existing(const struct asked *a, struct tarn **ret_seg)
+/* -ENOENT: there is none. -EAGAIN: it changes under our hands. */
+static int open_once(const struct asked *a, struct tarn **ret_seg)
 {
     const struct backing *b = a->url.backing;
     struct object o = {-1, -1};
@@ -123,11 +136,29 @@ static int open_existing(const struct asked *a, struct tarn **ret_seg)
         error = raw_attach(a->what, &o, &a->how, b, ret_seg);
     else
         error = attach(a->what, &o, &a->how, b, ret_seg);
-    if (error < 0)
-        b->keeping->close(&o);
-    else if (a->how.raw)
-        handle_list(*ret_seg);
-    return error;
+    if (error == 0) {
+        if (a->how.raw)
+            handle_list(*ret_seg);
+        return 0;
+    }
+    if (lifetime_gone(&o))
+        error = -EAGAIN;
+    b->keeping->close(&o);
+    if (error != -ENOENT || a->how.raw)
+        return error;
+    error = lifetime_sweep(a->what, &a->url, a->how.foreign); /* it has ended by itself */
+    if (error == -EEXIST)
+        return -EAGAIN;
+    return error < 0 && a->flags & TARN_CREATE ? error : -ENOENT;
+}
+
+static int open_existing(const struct asked *a, struct tarn **ret_seg)
+{
+    struct timespec end = os_deadline(PATIENCE);
+    int error;
+    while ((error = open_once(a, ret_seg)) == -EAGAIN && !os_passed(&end))
+        usleep(500);
+    return error == -EAGAIN ? fail(-EBUSY, "%s: it comes and goes", a->what) : error;
 }
 
 static bool there(const struct asked *a)
@@ -178,7 +209,9 @@ static int make_exclusively(const struct asked *a, struct tarn **ret_seg)
 {
     int error;
     do
-        error = !a->how.raw && there(a) ? -EEXIST : make(a, ret_seg);
+        error = !a->how.raw && there(a) && lifetime_sweep(a->what, &a->url, a->how.foreign) != 0
+                    ? -EEXIST
+                    : make(a, ret_seg);
     while (error == -EAGAIN);
     return error == -EEXIST ? fail(error, "%s: it is there already, and TARN_EXCL was said", a->what) : error;
 }
@@ -304,22 +337,15 @@ static int own_descriptor(const char *what, int fd, bool readonly, bool *ret_sha
     return own < 0 ? fail(-errno, "%s: cannot be duplicated: %s", what, strerror(errno)) : own;
 }
 
-static int open_descriptor(int fd, unsigned flags, tarn **ret_seg)
+int attach_descriptor(const char *what, int fd, struct attaching *how, struct tarn **ret_seg)
 {
-    char what[40];
+    struct object own = {.fd = own_descriptor(what, fd, how->readonly || how->private, &how->shared), .shm = -1};
     struct tarn *seg;
-    struct attaching how = attaching_of(flags, NULL);
-    snprintf(what, sizeof what, "descriptor %d", fd);
-    if (flags & ~(TARN_RDONLY | TARN_FOREIGN | TARN_PRIVATE | TARN_EXEC | TARN_RAW) ||
-        (flags & TARN_RDONLY && flags & TARN_PRIVATE))
-        return fail(-EINVAL, "%s: flags %#x: TARN_RDONLY or TARN_PRIVATE, TARN_EXEC, TARN_FOREIGN and TARN_RAW may stand there",
-                    what, flags);
-    struct object own = {.fd = own_descriptor(what, fd, how.readonly || how.private, &how.shared), .shm = -1};
     if (own.fd < 0)
         return own.fd;
     handles_lock();
-    int error = how.raw ? raw_attach(what, &own, &how, NULL, &seg) : attach(what, &own, &how, NULL, &seg);
-    if (error == 0 && how.raw)
+    int error = how->raw ? raw_attach(what, &own, how, NULL, &seg) : attach(what, &own, how, NULL, &seg);
+    if (error == 0 && how->raw)
         handle_list(seg);
     handles_unlock();
     if (error < 0) {
@@ -328,6 +354,30 @@ static int open_descriptor(int fd, unsigned flags, tarn **ret_seg)
     }
     *ret_seg = seg;
     return 0;
+}
+
+int attach_shm(const char *what, int id, const struct attaching *how, struct tarn **ret_seg)
+{
+    struct object o = {.fd = -1, .shm = id};
+    struct tarn *seg;
+    handles_lock();
+    int error = attach(what, &o, how, &sysv_private_backing, &seg);
+    handles_unlock();
+    if (error == 0)
+        *ret_seg = seg;
+    return error;
+}
+
+static int open_descriptor(int fd, unsigned flags, tarn **ret_seg)
+{
+    char what[40];
+    struct attaching how = attaching_of(flags, NULL);
+    snprintf(what, sizeof what, "descriptor %d", fd);
+    if (flags & ~(TARN_RDONLY | TARN_FOREIGN | TARN_PRIVATE | TARN_EXEC | TARN_RAW) ||
+        (flags & TARN_RDONLY && flags & TARN_PRIVATE))
+        return fail(-EINVAL, "%s: flags %#x: TARN_RDONLY or TARN_PRIVATE, TARN_EXEC, TARN_FOREIGN and TARN_RAW may stand there",
+                    what, flags);
+    return attach_descriptor(what, fd, &how, ret_seg);
 }
 
 int tarn_open_fd(int fd, unsigned flags, tarn **ret_seg)

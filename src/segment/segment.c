@@ -26,18 +26,22 @@ static _Atomic uint32_t generation;
 static void before_fork(void)
 {
     pthread_mutex_lock(&lock);
-    for (struct tarn *seg = handles; seg; seg = seg->next)
+    for (struct tarn *seg = handles; seg; seg = seg->next) {
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->fork)
                 (*f)->fork(seg);
+        lifetime_fork(seg);
+    }
 }
 
 static void after_fork_parent(void)
 {
-    for (struct tarn *seg = handles; seg; seg = seg->next)
+    for (struct tarn *seg = handles; seg; seg = seg->next) {
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->parent)
                 (*f)->parent(seg);
+        lifetime_parent(seg);
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -49,6 +53,7 @@ static void after_fork_child(void)
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->child)
                 (*f)->child(seg);
+        lifetime_child(seg);
         tenure_child(seg);
     }
 }
@@ -143,8 +148,15 @@ struct tarn *handle_new(const char *what, const struct backing *backing)
         free(url);
         return NULL;
     }
-    *seg =
-        (struct tarn){.object = {-1, -1}, .backing = backing, .url = url, .opens = 1, .claim_fd = -1, .user = -1};
+    *seg = (struct tarn){.object = {-1, -1},
+                         .backing = backing,
+                         .url = url,
+                         .opens = 1,
+                         .claim_fd = -1,
+                         .user = -1,
+                         .user_weak = -1,
+                         .heir = -1,
+                         .creator_fd = -1};
     return seg;
 }
 
@@ -177,10 +189,9 @@ int handle_map(const char *what, const struct object *o, const struct geometry *
     seg->inode = f.inode;
     seg->durable = backing && backing->durable && !how->private;
     seg->private = seg->claimless = how->private; /* nobody else is in it: byte locks are for others */
+    seg->no_growth = how->no_growth;
     if (how->private)
         seg->backed = g->limit;
-    if (!how->shared && !how->private)
-        user_enter(seg);
     *ret = seg;
     return 0;
 }
@@ -224,6 +235,7 @@ void handle_free(struct tarn *seg)
         raw_unmap(seg);
     else
         seg->keeping->unmap(seg->base, 0, seg->geometry.end);
+    lifetime_unmapped(seg);
     seg->keeping->close(&seg->object);
     free(seg->url);
     free(seg);
@@ -239,6 +251,7 @@ static int close_last(struct tarn *seg)
         if (error < 0)
             return error;
     }
+    lifetime_leave(seg);
     int error = tenure_leave(seg);
     handle_unlist(seg);
     handle_detach(seg);

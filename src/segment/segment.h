@@ -46,8 +46,17 @@ struct tarn {
     uint64_t device, inode; /* of the object: two opens of one segment share one handle */
     int user;               /* the byte that says it is attached (users.c); -1: none; fixed */
     bool durable;           /* it survives the machine: tenure.c; fixed once it is attached */
-    bool private;           /* a copy of this process's own: place.c; fixed */
-    char *raw;              /* TARN_RAW: the bytes, and base is of nothing (raw.c); else NULL; fixed */
+    bool no_growth; /* it came without the right to grow; atomic: another open of it may bring the right */
+    int user_weak; /* as `user`, but a reader's lock, of a writer whom readers' locks kept from his own; -1: none */
+    bool user_shared; /* a forked child has the same open file description, so its byte is not this process's to give up */
+    int heir, heir_user,
+        heir_weak; /* between fork and its handlers: the child's open file description, its bytes; -1 else */
+    uint32_t lifetime;    /* enum segment_lifetime; fixed once it is attached */
+    bool heir_came;       /* in a child's handlers: it took its heir over */
+    bool creator, leaves; /* it ends with this process; it is being closed. lifetime.c; under the list's lock */
+    int creator_fd; /* an open file description of this process alone, with the creator's byte; -1: none */
+    bool private;   /* a copy of this process's own: place.c; fixed */
+    char *raw;      /* TARN_RAW: the bytes, and base is of nothing (raw.c); else NULL; fixed */
     uint64_t raw_length, raw_offset;
     uint64_t backed;   /* bytes of data space that the file was seen to have; only rises */
     uint32_t opens;    /* counted handles; under the list's lock */
@@ -64,6 +73,13 @@ static inline struct segment_header *header_of(const struct tarn *seg)
 {
     return (struct segment_header *)seg->base;
 }
+/* May this handle make it grow? */
+static inline bool no_growth(const struct tarn *seg)
+{
+    return __atomic_load_n(&seg->no_growth, __ATOMIC_RELAXED);
+}
+/* Bytes of data space that it may become now: whole spans, at most the stamp's limit, whatever is in the header. configure.c */
+uint64_t growth_limit_of(const struct tarn *seg);
 /* committed as read, less what is beyond the limit, or beyond what the backing really has. grow.c */
 uint64_t committed_checked(const struct tarn *seg, uint64_t committed);
 /* Bytes of data space that may be touched; read anew at each call, never trusted beyond what the backing has. Pairs with grow's release. */

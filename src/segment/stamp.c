@@ -152,6 +152,8 @@ static int check_foreign(const char *what, const struct segment_header *h, int64
         return differ(what, "page size", h->page_size, os_page_size());
     if (h->liveness_size != sizeof(pthread_mutex_t))
         return differ(what, "size of a liveness mutex", h->liveness_size, sizeof(pthread_mutex_t));
+    if (h->lifetime >= LIFETIMES)
+        return differ(what, "kind of lifetime", h->lifetime, LIFETIMES - 1);
     if (h->options & ~(uint32_t)KNOWN_OPTIONS)
         return differ(what, "set of options", h->options, KNOWN_OPTIONS);
     return 0;

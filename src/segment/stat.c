@@ -22,6 +22,14 @@ static bool lost_name(const struct tarn *seg)
     return h->named && seg->keeping->facts(&seg->object, &f) == 0 && f.links == 0;
 }
 
+/* ... though nobody has come to remove its name. */
+static int ended(const struct tarn *seg)
+{
+    return lifetime_over(seg)
+               ? fail(-ESTALE, "%s: its creator has ended or closed it, and it with him", handle_name(seg))
+               : 0;
+}
+
 int tarn_current(tarn *seg)
 {
     struct facts f;
@@ -41,9 +49,11 @@ int tarn_current(tarn *seg)
         if (f.device != seg->device || f.inode != seg->inode)
             return fail(-ESTALE,
                         "%s: the name leads to another segment now: close this one, and open it again", name);
-        return 0;
+        return ended(seg);
     }
-    return lost_name(seg) ? fail(-ESTALE, "%s: its name was removed", handle_name(seg)) : 0;
+    if (lost_name(seg))
+        return fail(-ESTALE, "%s: its name was removed", handle_name(seg));
+    return ended(seg);
 }
 
 int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
@@ -84,6 +94,10 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
     s.recovered = __atomic_load_n(&h->recovered, __ATOMIC_RELAXED);
     s.undone = __atomic_load_n(&h->undone, __ATOMIC_RELAXED);
     s.created = h->created;
+    s.lifetime = seg->lifetime;
+    s.creator = h->creator_pid;
+    uint64_t growth = growth_limit_of(seg);
+    s.growth = g->zone[ZONE_SIDE] + (growth >> g->span_shift) * g->side_size + growth;
     for (const struct floor *const *floor = tarn_floors; *floor; floor++)
         if ((*floor)->stat)
             (*floor)->stat(seg, &s);
@@ -94,21 +108,24 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
 /* ---- removing the name ---- */
 
 /* What is under the name is a segment, whatever its state: also a damaged one may be removed. */
-static int check_segment(const char *what, const struct keeping *keeping, const struct object *o)
+static int check_segment(const char *what, const struct keeping *keeping, const struct object *o,
+                         struct segment_header *ret)
 {
     struct segment_header h = {0};
     struct facts f;
+    *ret = h;
     if (keeping->facts(o, &f) < 0 || !f.bytes)
         return fail(-EPROTO, "%s: there is something under this name which is no segment; it was left alone", what);
     int64_t got = keeping->read(o, &h, sizeof h, 0);
     if (got < 0 || !stamp_is_ours(&h, got))
         return fail(-EPROTO,
                     "%s: there is something under this name which is no tarn segment; it was left alone", what);
+    *ret = h;
     return 0;
 }
 
 /* Shared memory needs no mark: the kernel has one. */
-static void mark_unlinked(const struct object *o)
+void mark_unlinked(const struct object *o)
 {
     static const uint32_t yes = 1;
     struct facts f;
@@ -116,27 +133,43 @@ static void mark_unlinked(const struct object *o)
         os_write_at(o->fd, &yes, sizeof yes, offsetof(struct segment_header, unlinked));
 }
 
+/* Of what ends by itself, with its gate: who ends it must not find a newer one when he comes to unlink (lifetime.c, L3). A stopped one is not waited for
+ * for long. -EAGAIN: while we came to the gate it went. */
+static int pass_gate(const char *what, const struct url *u, const struct object *o, const struct segment_header *h)
+{
+    struct facts f;
+    if (h->lifetime == LIFETIME_UNLINKED || lifetime_gate(what, o, false) < 0)
+        return 0;
+    return u->backing->keeping->facts(o, &f) == 0 && lifetime_leads(u, &f) ? 0 : -EAGAIN;
+}
+
+static int unlink_once(const char *what, const struct url *u)
+{
+    struct segment_header h;
+    struct object o;
+    int error = u->backing->open(u->name, false, &o);
+    if (error == -EACCES) /* its mode may keep its owner from writing, not from removing it */
+        error = u->backing->open(u->name, true, &o);
+    if (error < 0)
+        return error == -ENOENT ? fail(error, "%s: there is none", what) : error;
+    if ((error = check_segment(what, u->backing->keeping, &o, &h)) == 0 &&
+        (error = pass_gate(what, u, &o, &h)) == 0 && (error = u->backing->unlink(u->name)) == 0)
+        mark_unlinked(&o);
+    u->backing->keeping->close(&o);
+    return error;
+}
+
 static int unlink_url(const char *url)
 {
     struct url u;
-    struct object o;
     int error = url_parse(url, &u);
     if (error < 0)
         return error;
     if (!u.backing->named)
         return fail(-EINVAL, "%s: it has no name to remove", url);
-    error = u.backing->open(u.name, false, &o);
-    if (error == -EACCES) /* its mode may keep its owner from writing, not from removing it */
-        error = u.backing->open(u.name, true, &o);
-    if (error < 0)
-        return error == -ENOENT ? fail(error, "%s: there is none", url) : error;
-    error = check_segment(url, u.backing->keeping, &o);
-    if (error == 0)
-        error = u.backing->unlink(u.name);
-    if (error == 0)
-        mark_unlinked(&o);
-    u.backing->keeping->close(&o);
-    return error;
+    for (int tries = 0; (error = unlink_once(url, &u)) == -EAGAIN && tries < 100; tries++)
+        ;
+    return error == -EAGAIN ? fail(-EBUSY, "%s: it comes and goes", url) : error;
 }
 
 static int unlink_raw(const char *url)

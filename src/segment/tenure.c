@@ -381,12 +381,16 @@ void tenure_child(struct tarn *seg)
 {
     if (!seg->durable || seg->readonly)
         return;
-    int own = os_reopen(seg->object.fd, O_RDWR);
-    seg->user = -1;
-    if (own >= 0) {
-        if (dup3(own, seg->object.fd, O_CLOEXEC) >= 0)
-            user_enter(seg);
-        close(own);
+    if (seg->heir_came) {
+        seg->heir_came = false; /* lifetime.c has done it */
+    } else {
+        int own = os_reopen(seg->object.fd, O_RDWR);
+        seg->user = -1;
+        if (own >= 0) {
+            if (dup3(own, seg->object.fd, O_CLOEXEC) >= 0)
+                user_enter(seg);
+            close(own);
+        }
     }
     if (is_mine(seg))
         (void)open_clean(handle_name(seg), seg); /* the parent may have called it clean since the fork */

@@ -2,7 +2,8 @@
  *
  * Each attachment has a byte lock on an open file description of its own, one of OS_USERS bytes, for writing if it may write, else for reading. The
  * kernel drops it with the last descriptor of that description, however the process ends; a forked child shares it, and is a user as long as it
- * lives. A hostile reader may hold as many read locks as it likes: those are readers, and readers only. Where the kernel will not open the file
+ * lives (but see lifetime.c). A hostile reader may hold as many read locks as it likes: those are readers, and readers only. Should it hold all of them,
+ * a writer that finds no byte takes one for reading besides, and is counted where readers count. Where the kernel will not open the file
  * anew (no /proc, or a file that this user could not open), an attachment by descriptor is counted as nobody.
  * System V counts by itself, and does not tell readers from writers. */
 #include "segment/lifecycle.h"
@@ -10,23 +11,36 @@
 #include <errno.h>
 #include <fcntl.h>
 
-void user_enter(struct tarn *seg)
+/* A byte, or a negative errno. */
+static int take_byte(int fd, bool readonly)
 {
     uint32_t random = 0;
-    if (seg->object.fd < 0)
-        return;
-    for (int tries = 0; tries < 64; tries++) {
-        if (os_random(&random, sizeof random) < 0)
-            return;
+    int error = -EAGAIN;
+    for (int tries = 0; tries < 64 && error == -EAGAIN; tries++) {
+        if ((error = os_random(&random, sizeof random)) < 0)
+            break;
         uint32_t index = OS_BYTE_USER + random % OS_USERS;
-        int error = seg->readonly ? os_byte_lock_read(seg->object.fd, index) : os_byte_lock(seg->object.fd, index);
-        if (error == 0) {
-            seg->user = (int)index;
-            return;
-        }
-        if (error != -EAGAIN)
-            return;
+        error = readonly ? os_byte_lock_read(fd, index) : os_byte_lock(fd, index);
+        if (error == 0)
+            return (int)index;
     }
+    return error;
+}
+
+int user_hold(int fd, bool readonly, int *ret_user, int *ret_weak)
+{
+    int byte = take_byte(fd, readonly);
+    *ret_user = byte < 0 ? -1 : byte;
+    *ret_weak = -1;
+    if (byte == -EAGAIN && !readonly) /* readers have them all */
+        *ret_weak = byte = take_byte(fd, true);
+    return byte < 0 ? byte : 0;
+}
+
+void user_enter(struct tarn *seg)
+{
+    if (seg->object.fd >= 0)
+        (void)user_hold(seg->object.fd, seg->readonly, &seg->user, &seg->user_weak);
 }
 
 void user_leave(struct tarn *seg)
@@ -34,6 +48,14 @@ void user_leave(struct tarn *seg)
     if (seg->user >= 0)
         os_byte_unlock(seg->object.fd, (uint32_t)seg->user);
     seg->user = -1;
+}
+
+void user_end(struct tarn *seg)
+{
+    user_leave(seg);
+    if (seg->user_weak >= 0)
+        os_byte_unlock(seg->object.fd, (uint32_t)seg->user_weak);
+    seg->user_weak = -1;
 }
 
 bool user_others(const struct tarn *seg, bool readers)

@@ -415,6 +415,19 @@ static void list_aborted(struct lab *l)
     MUST(tarn_abort(SEG));
 }
 
+static void limit(struct lab *l)
+{
+    tarn_ref none;
+    MUST(tarn_set_limit(SEG, 65536));
+    mark(l);
+    MUST(tarn_begin(SEG));
+    if (tarn_alloc(SEG, 90000, &none) == 0)
+        lab_fail("it grew beyond its limit");
+    MUST(tarn_abort(SEG));
+    MUST(tarn_set_limit(SEG, 0));
+    mark(l);
+    MUST(tarn_alloc_into(SEG, REF(0), 50000));
+}
 /* A lock inside the block that is freed and reused: unlock's window must not reach the new owner of the memory. */
 static void lock_in_block(struct lab *l)
 {
@@ -604,6 +617,7 @@ const struct operation operations[] = {
     {"list in a section", OP_FEW, three_members, NULL, list_in_section},
     {"list aborted", OP_FEW, three_members, NULL, list_aborted},
     {"segment grow", OP_FEW | OP_GROWS, NULL, NULL, grow},
+    {"segment limit", OP_FEW | OP_GROWS, NULL, NULL, limit},
     {"thread leave", OP_LEAVES, some_blocks, NULL, leave},
     {"thread leave and come", OP_LEAVES, some_blocks, NULL, leave_and_come},
     {"name find or make", 0, NULL, NULL, find_or_make},

@@ -90,6 +90,7 @@ uint64_t contents_of(tarn *seg, unsigned flags)
     if (tarn_names(seg, add_name, &names))
         return 6;
     h = mix(h, names);
+    h = mix(h, header_of(seg)->growth_limit);
     if (flags & OP_MAPS) {
         h = mix(h, map_contents(seg, "map", 0));
         h = mix(h, map_contents(seg, "numbers", TARN_MAP_U64));

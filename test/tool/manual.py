@@ -46,7 +46,7 @@ def faults(top):
 
     options = re.search(r'^struct tarn_options \{(.*?)^\};', (top / 'include' / 'tarn.h').read_text(), re.M | re.S)[1]
     for field in re.findall(r'^    \w+ (\w+)[;\[]', options, re.M):
-        if field != 'reserved' and not re.search(rf'Va {field}$', (top / 'man' / 'tarn_open.3').read_text(), re.M):
+        if field != 'reserved' and not re.search(rf'Va ([\w ,]+, )?{field}$', (top / 'man' / 'tarn_open.3').read_text(), re.M):
             yield f'tarn_open.3: says nothing of options.{field}'
 
     program = (top / 'examples' / 'counter.c').read_text()

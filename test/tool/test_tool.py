@@ -148,7 +148,8 @@ class Create(Case):
         self.assertEqual(i['participants']['most'], 3)
         self.assertEqual((self.dir / 'a').stat().st_mode & 0o7777, 0o640)
         text = self.tarn('info', 'posix:/a')
-        for part in ('posix:/a', 'mode 0640', '2M in 32 spans of 64K', 'leads here', 'at most 3'):
+        self.assertEqual((i['segment']['until'], i['memory']['growth']), ('unlinked', i['memory']['limit']))
+        for part in ('posix:/a', 'mode 0640', '2M in 32 spans of 64K', 'leads here', 'at most 3', 'until its name is removed'):
             self.assertIn(part, text)
 
     def test_sizes(self):
@@ -217,6 +218,36 @@ class Look(Case):
         self.tarn('rm', 'posix:/a')
         self.assertFalse(self.info(f'/proc/{p.pid}/fd/{fd}')['segment']['current'])
         self.assertIn('removed', self.tarn('info', f'/proc/{p.pid}/fd/{fd}'))
+
+    def test_lifetimes(self):
+        """What ends by itself says so; who comes when it has ended finds none."""
+        for lifetime, word, text in (('1', 'unused', 'until its last user leaves'), ('2', 'creator', "until its creator's end: process")):
+            for end in ('info', 'check', 'rm'):
+                self.env['HOLDER_LIFETIME'] = lifetime
+                p, fd = self.hold('posix:/a')
+                told = self.info('posix:/a')['segment']
+                self.assertEqual((told['until'], told['creator']), (word, p.pid))
+                self.assertIn(text, self.tarn('info', 'posix:/a'))
+                p.kill()
+                p.wait()
+                self.assertTrue((self.dir / 'a').exists())
+                if end == 'rm':
+                    self.tarn('rm', 'posix:/a')
+                else:
+                    self.tarn(end, 'posix:/a', status=1, says='posix:/a: there is none')
+                self.assertFalse((self.dir / 'a').exists())
+
+    def test_dead_creator_by_descriptor(self):
+        """The name is there still, but its creator is not."""
+        self.env['HOLDER_LIFETIME'] = '2'
+        p, fd = self.hold('posix:/a')
+        mine = os.open(self.dir / 'a', os.O_RDONLY)
+        p.kill()
+        p.wait()
+        self.assertFalse(self.info(f'fd:{mine}', pass_fds=[mine])['segment']['current'])
+        self.assertIn('ended', self.tarn('info', f'fd:{mine}', pass_fds=[mine]))
+        os.close(mine)
+        self.tarn('rm', 'posix:/a')
 
 
 class Strangers(Case):
@@ -368,11 +399,17 @@ class Permission(Case):
         self.tarn('rm', 'posix:/a', uid=NOBODY, status=3)
 
     def test_of_another(self):
-        """A segment of neither oneself nor root is not attached, not even by root."""
+        """Looked at as far as the mode allows, by root always; and removed by who may."""
         os.chown(self.dir / 'a', NOBODY, NOBODY)
-        (self.dir / 'a').chmod(0o666)
-        self.tarn('info', 'posix:/a', status=3, says=f'belongs to user {NOBODY}')
+        self.assertEqual(self.info('posix:/a')['segment']['uid'], NOBODY)
+        self.tarn('check', 'posix:/a')
         self.tarn('info', 'posix:/a', uid=NOBODY)
+        self.tarn('info', 'posix:/a', uid=NOBODY - 1, status=3, says=f'no permission to read it: owner {NOBODY}')
+        (self.dir / 'a').chmod(0o644)
+        self.assertIn(f'({NOBODY})', self.tarn('info', 'posix:/a', uid=NOBODY - 1))
+        self.tarn('check', 'posix:/a', uid=NOBODY - 1)
+        self.tarn('rm', 'posix:/a', uid=NOBODY - 1, status=3)
+        self.tarn('rm', 'posix:/a')
 
 
 if __name__ == '__main__':
