@@ -68,7 +68,7 @@ struct board {
 
 /* ---- what the parent knows ------------------------------------------------------------------------------------------ */
 
-enum backing { MEMFD, POSIX, ANON, ON_FILE, BACKINGS };
+enum backing { MEMFD, POSIX, ANON, ON_FILE, SYSV, BACKINGS };
 extern const char *const backings[BACKINGS]; /* their names */
 
 /* Only the parent, and what it forks, has it. */

@@ -34,9 +34,11 @@ for worker in "${workers[@]}"; do
     ! kill -0 "$worker" 2>/dev/null || fail "worker $worker outlived it"
 done
 [[ -z $(find /dev/shm "${TMPDIR:-/tmp}" -maxdepth 1 -name "tarn-demo-$demo*" 2>/dev/null) ]] || fail "it left its name"
+key=$(printf '0x%08x' $((0x74000000 + demo)))
+[[ $backing != sysv ]] || ! grep -q "^ *$((key))\b" /proc/sysvipc/shm || fail "it left its key"
 
 # wrong arguments
-for arguments in "--backing sysv" "--kills" "--kills -1" "--workers 0" "--workers 33" "--nothing" "--text"; do
+for arguments in "--backing shm" "--kills" "--kills -1" "--workers 0" "--workers 33" "--nothing" "--text"; do
     # shellcheck disable=SC2086 # words
     "$wordcount" $arguments >/dev/null 2>&1
     status=$?

@@ -41,7 +41,7 @@ enum {
 
 /* ---- ways out ------------------------------------------------------------------------------------------------------- */
 
-const char *const backings[BACKINGS] = {"memfd", "posix", "anon", "file"};
+const char *const backings[BACKINGS] = {"memfd", "posix", "anon", "file", "sysv"};
 
 static struct demo demo = {.workers = 2, .kills = 200, .text_fd = -1, .board_fd = -1};
 
@@ -62,7 +62,7 @@ static void on_signal(int number)
 
 static bool has_name(void)
 {
-    return demo.backing == POSIX || demo.backing == ON_FILE;
+    return demo.backing == POSIX || demo.backing == ON_FILE || demo.backing == SYSV;
 }
 
 /* End all children, and remove what was made. Everybody leaves through here. */
@@ -321,6 +321,8 @@ static void open_segment(void)
         if (demo.backing == ON_FILE)
             snprintf(demo.url, sizeof demo.url, "file:%.300s/tarn-demo-%d-%u", directory ? directory : "/tmp",
                      demo.pid, i);
+        else if (demo.backing == SYSV) /* a key is a number: one that nobody else is likely to have */
+            snprintf(demo.url, sizeof demo.url, "sysv:%u", 0x74000000u + (unsigned)demo.pid + i * 0x100000u);
         else if (demo.backing == POSIX)
             snprintf(demo.url, sizeof demo.url, i ? "posix:/tarn-demo-%d-%u" : "posix:/tarn-demo-%d", demo.pid, i);
         else
@@ -348,8 +350,9 @@ static const char usage[] = "usage: wordcount [--text PATH...] [--workers N] [--
                             "  --kills N        kills before the end (default 200; 0: none)\n"
                             "  --seconds N      end the killing after N seconds; without --kills: however\n"
                             "                   many kills that gives\n"
-                            "  --backing NAME   memfd (default), posix, anon or file (in TMPDIR, or /tmp)\n"
-                            "  --keep           with posix or file: leave the segment, and say where it is\n"
+                            "  --backing NAME   memfd (default), posix, anon, sysv, or file (in\n"
+                            "                   TMPDIR, or /tmp)\n"
+                            "  --keep           with posix, file or sysv: leave it, and say where\n"
                             "\n"
                             "The last line is RESULT and name=value pairs:\n"
                             "  undone           sections found open and undone\n"
@@ -386,7 +389,7 @@ static enum backing backing(const char *name)
     for (enum backing i = 0; i < BACKINGS; i++)
         if (strcmp(name, backings[i]) == 0)
             return i;
-    wrong("--backing is memfd, posix, anon or file, not '%s'", name);
+    wrong("--backing is memfd, posix, anon, file or sysv, not '%s'", name);
 }
 
 static void parse(int argc, char **argv)
@@ -427,7 +430,7 @@ static void parse(int argc, char **argv)
             demo.backing = backing(value);
     }
     if (demo.keep && !has_name())
-        wrong("--keep needs --backing posix or file: what has no name ends with its last user");
+        wrong("--keep needs --backing posix, file or sysv: what has no name ends with its last user");
     if (demo.seconds && !kills)
         demo.kills = UINT64_MAX;
 }

@@ -87,7 +87,7 @@ static void open_segment(struct lab *l, const struct tarn_options *o)
 {
     static unsigned count;
     char url[256];
-    bool named = strncmp(backed_by, "memfd:", 6) != 0 && strncmp(backed_by, "anon:", 5) != 0;
+    bool named = strncmp(backed_by, "posix:", 6) == 0 || strncmp(backed_by, "file:", 5) == 0;
     snprintf(url, sizeof url, named ? "%s-%d-%u" : "%s", backed_by, (int)getpid(), count++);
     MUST(tarn_open(url, TARN_CREATE, o, &l->seg));
     if (named)
@@ -99,7 +99,8 @@ static void make_segment(struct lab *l, uint64_t initial)
     struct tarn_options o = {
         .size = sizeof o, .initial = initial, .limit = DATA, .participants = 3, .record_size = 2048, .span_size = 4096};
     open_segment(l, &o);
-    if (ftruncate(tarn_fd(l->seg), (off_t)l->seg->geometry.end)) /* what is not committed is copied and compared too */
+    if (tarn_fd(l->seg) >= 0 && /* System V has its full size from the start */
+        ftruncate(tarn_fd(l->seg), (off_t)l->seg->geometry.end)) /* what is not committed is copied and compared too */
         lab_fail("ftruncate: %s", strerror(errno));
     MUST(tarn_thread_attach(l->seg));
     MUST(tarn_object(l->seg, "root", struct root, &l->root));
@@ -489,13 +490,13 @@ static pid_t drive_in_child(const struct operation *op, int cpu, struct counts *
 
 static void usage(void)
 {
-    printf(
-        "usage: crashlab [--all] [--images N] [--kills N] [--on URL] [--list] [OPERATION...]\n"
-        "  single-steps the library through each operation, and kills it at every instruction\n"
-        "  --all       kill the recovery of every image, and many real kills (soak)\n"
-        "  --images N  images of each operation whose recovery is killed too (default 20; 0: all)\n"
-        "  --on URL    what holds the segments: memfd:, anon:, or the beginning of a name, as file:/tmp/lab\n"
-        "  --kills N   real SIGKILLs an operation (default 6)\n");
+    printf("usage: crashlab [--all] [--images N] [--kills N] [--on URL] [--list] [OPERATION...]\n"
+           "  single-steps the library through each operation, and kills it at every instruction\n"
+           "  --all       kill the recovery of every image, and many real kills (soak)\n"
+           "  --images N  images of each operation whose recovery is killed too (default 20; 0: all)\n"
+           "  --on URL    what holds the segments: memfd:, anon:, sysv:private, or the beginning of a name, "
+           "as file:/tmp/lab\n"
+           "  --kills N   real SIGKILLs an operation (default 6)\n");
 }
 
 static bool wanted(const struct operation *op, char **names)
