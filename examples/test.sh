@@ -47,5 +47,11 @@ list)
     expect 0 "" remove
     expect 2 "" nothing 2>/dev/null
     ;;
+send)
+    expect 0 "helper: it reads: look, but do not touch
+helper: to write, it has no right
+parent: afterwards it is gone"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 *) fail "no test for this example" ;;
 esac
