@@ -13,6 +13,7 @@ void core_section(void);
 void core_churn(void);
 void core_churn_cleared(void);
 void core_map(void);
+void core_list(void);
 void core_lifecycle(void); /* those of its figures that are wanted */
 
 /* A result of tarn: negative is bench_die, with what tarn says about it. */

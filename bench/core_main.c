@@ -22,6 +22,7 @@ static const char *const figures[] = {
     "core.churn",
     "core.churn_cleared",
     "core.map_get",
+    "core.list.walk",
     "core.attach_us",
     "core.fork",
     "core.create_us",
@@ -96,6 +97,8 @@ int main(int argc, char **argv)
         core_churn_cleared();
     if (bench_wanted("core.map_get"))
         core_map();
+    if (bench_wanted("core.list.walk"))
+        core_list();
     core_lifecycle();
     return 0;
 }

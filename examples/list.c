@@ -1,101 +1,55 @@
-/* list.c - a linked list in shared memory, which several processes may push to and pop from: its links are refs, not pointers.
- *
- *     list push WORD...    put words in front
- *     list pop             take the first, and print it
- *     list show            print all
- *     list remove          remove the segment
- *
- * Each change is one section: the node and the link to it are there together, or not at all, whenever the program is killed, and
- * nothing leaks. The list stays until `list remove`. */
+/* list.c - 'Is it possible to create linked lists in shared memory?' Two processes, which have the segment at different addresses, share one. */
 #include <tarn.h>
-
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#define URL "posix:/tarn-list"
+struct job { long number; tarn_link link; };
+struct jobs { tarn_list list; };
 
-struct list {
-    tarn_mutex lock;
-    tarn_ref first;
-};
-
-struct node {
-    tarn_ref next;
-    char word[]; /* with its NUL */
-};
-
-static void must(int result)
-{
-    if (result < 0) {
-        fprintf(stderr, "list: %s\n", tarn_error());
-        exit(1);
-    }
-}
-
-static struct node *node_at(tarn *seg, tarn_ref ref)
-{
-    return tarn_ptr(seg, ref, tarn_block_size(seg, ref));
-}
-
-static void push(tarn *seg, struct list *list, const char *word)
+static int put(tarn *seg, struct jobs *jobs, long number)
 {
     tarn_ref ref;
-    must(tarn_begin(seg));
-    must(tarn_mutex_lock(seg, &list->lock));
-    must(tarn_alloc(seg, sizeof(struct node) + strlen(word) + 1, &ref));
-    struct node *node = node_at(seg, ref); /* nobody else sees it yet, so nothing of it need be saved */
-    strcpy(node->word, word);
-    node->next = list->first;
-    must(tarn_write(seg, &list->first, &ref, sizeof ref));
-    must(tarn_mutex_unlock(seg, &list->lock));
-    must(tarn_commit(seg));
+    if (tarn_begin(seg) < 0 || tarn_alloc(seg, sizeof(struct job), &ref) < 0)
+        return -1;
+    struct job *job = tarn_ptr(seg, ref, sizeof *job);
+    job->number = number; /* nobody sees it yet */
+    tarn_list_insert_last(seg, &jobs->list, &job->link);
+    return tarn_commit(seg); /* it is made, and in the list: both, or, killed before this, neither */
 }
 
-/* Prints the word before the commit: after a kill in between it may be printed twice, but it is never lost. */
-static int pop(tarn *seg, struct list *list)
+static int work(void) /* in another process: attaches by name, wherever there is room */
 {
-    must(tarn_begin(seg));
-    must(tarn_mutex_lock(seg, &list->lock));
-    tarn_ref ref = list->first;
-    if (ref) {
-        struct node *node = node_at(seg, ref);
-        puts(node->word);
-        fflush(stdout);
-        must(tarn_write(seg, &list->first, &node->next, sizeof node->next));
-        must(tarn_free(seg, ref)); /* readers take the lock here; for lock-free ones it would be tarn_retire */
+    tarn *seg;
+    struct jobs *jobs;
+    long sum = 0;
+    if (tarn_open("posix:/jobs", 0, NULL, &seg) < 0 || tarn_object(seg, "jobs", struct jobs, &jobs) < 0)
+        return fprintf(stderr, "%s\n", tarn_error()), 1;
+    for (tarn_link *l; tarn_begin(seg) == 0 && (l = tarn_list_first(seg, &jobs->list)); tarn_commit(seg)) {
+        tarn_list_remove(seg, &jobs->list, l);
+        sum += TARN_MEMBER(l, struct job, link)->number;
+        tarn_retire(seg, tarn_ref_of(seg, TARN_MEMBER(l, struct job, link)));
     }
-    must(tarn_mutex_unlock(seg, &list->lock));
-    must(tarn_commit(seg));
-    return ref ? 0 : 1;
-}
-
-static void show(tarn *seg, struct list *list)
-{
-    must(tarn_mutex_lock(seg, &list->lock)); /* all changes are sections, so never TARN_RECOVERED... */
-    for (tarn_ref ref = list->first; ref; ref = node_at(seg, ref)->next)
-        puts(node_at(seg, ref)->word);
-    must(tarn_mutex_unlock(seg, &list->lock)); /* ... but for a death in here, where nothing changes: nothing to mend */
+    tarn_abort(seg);
+    printf("the other process did jobs for %ld\n", sum);
+    return tarn_close(seg) < 0;
 }
 
 int main(int argc, char **argv)
 {
-    const char *command = argc > 1 ? argv[1] : "";
-    struct list *list;
     tarn *seg;
-    int status = 0;
-    if (strcmp(command, "remove") == 0)
-        return tarn_unlink(URL) < 0 ? fprintf(stderr, "list: %s\n", tarn_error()), 1 : 0;
-    if (strcmp(command, "push") != 0 && strcmp(command, "pop") != 0 && strcmp(command, "show") != 0)
-        return fprintf(stderr, "usage: list push WORD... | pop | show | remove\n"), 2;
-    must(tarn_open(URL, TARN_CREATE, NULL, &seg));
-    must(tarn_object(seg, "list", struct list, &list));
-    for (int i = 2; i < argc && strcmp(command, "push") == 0; i++)
-        push(seg, list, argv[i]);
-    if (strcmp(command, "pop") == 0)
-        status = pop(seg, list);
-    if (strcmp(command, "show") == 0)
-        show(seg, list);
-    must(tarn_close(seg));
-    return status;
+    struct jobs *jobs;
+    if (argc > 1)
+        return work();
+    if (tarn_open("posix:/jobs", TARN_CREATE, NULL, &seg) < 0 || tarn_object(seg, "jobs", struct jobs, &jobs) < 0)
+        return fprintf(stderr, "%s\n", tarn_error()), 1;
+    for (long number = 1; number <= 100; number++)
+        if (put(seg, jobs, number) < 0)
+            return fprintf(stderr, "%s\n", tarn_error()), 1;
+    if (fork() == 0)
+        execl("/proc/self/exe", argv[0], "work", (char *)NULL);
+    wait(NULL);
+    printf("left in the list: %s\n", tarn_list_first(seg, &jobs->list) ? "some" : "none");
+    tarn_unlink("posix:/jobs");
+    return tarn_close(seg) < 0;
 }

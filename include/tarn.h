@@ -465,6 +465,73 @@ TARN_API int tarn_map_each(tarn_map *map,
                            int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
                            void *arg);
 
+/* ---- list ----------------------------------------------------------------------------------------------------------- */
+
+/* A doubly linked list in a segment. Links stand in the user's own structs, and are refs, so they lead to the same members in every process.
+ * Zeroed bytes are an empty list, and a link that is in none. A change takes the list's lock, in a section of its own or in the open one,
+ * until whose end the list stays locked; then it has happened wholly or not at all. Readers go forward without a lock.
+ * What was taken out and is to be freed is *retired* (tarn_retire), for a reader may stand on it; put into another list instead, it
+ * takes such a reader along. */
+typedef struct tarn_link {
+    tarn_ref next, previous; /* the list's; previous is 0 in no list. Written by whoever has the list's lock */
+} tarn_link;
+typedef struct tarn_list {
+    tarn_mutex lock;
+    tarn_link ends;
+    uint64_t reserved;
+} tarn_list;
+
+/* The struct of this type of which `link` is the member: TARN_MEMBER(link, struct job, link) */
+#define TARN_MEMBER(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+
+/* tarn_list_insert_ - put a link into the list: as its first, its last, or beside one that is in it. 0, or
+ *   -EEXIST  it is in a list already       -ENOENT  the one beside which it is to be put is in none
+ *   -EINVAL  list or link do not lie in the segment, aligned to 8         -ENOSPC  no memory for the section's log
+ *   -EDEADLK the section would wait in a circle: abort, and try again     -EUCLEAN damaged       -EROFS, -EUSERS */
+TARN_API int tarn_list_insert_first(tarn *seg, tarn_list *list, tarn_link *link);
+TARN_API int tarn_list_insert_last(tarn *seg, tarn_list *list, tarn_link *link);
+TARN_API int tarn_list_insert_after(tarn *seg, tarn_list *list, tarn_link *link, tarn_link *at);
+TARN_API int tarn_list_insert_before(tarn *seg, tarn_list *list, tarn_link *link, tarn_link *at);
+
+/* tarn_list_remove - take a link out of the list that it is in. -ENOENT: it is in none; others as above. */
+TARN_API int tarn_list_remove(tarn *seg, tarn_list *list, tarn_link *link);
+
+/* tarn_list_first, _last, _next, _previous - the member there, or NULL at the list's end (also if what leads on cannot be a member).
+ * first and next need no lock: between tarn_read_begin and tarn_read_end every member reached stays what it is, though it may be taken out.
+ * last and previous are exact under the list's lock only (take it by tarn_mutex_lock(seg, &list->lock)). */
+TARN_API tarn_link *tarn_list_first(tarn *seg, tarn_list *list);
+TARN_API tarn_link *tarn_list_last(tarn *seg, tarn_list *list);
+TARN_API tarn_link *tarn_list_next(tarn *seg, const tarn_link *link);
+TARN_API tarn_link *tarn_list_previous(tarn *seg, const tarn_link *link);
+
+/* tarn_list_each - call back for each member, first to last, without a lock. A member is the `size` bytes that begin `before` bytes before its
+ * link: offsetof and sizeof of the user's struct. It stays what it is during the call, which may take it out. On a read-only attachment it is a
+ * private copy, and all are copied before the first is shown. A result other than 0 ends the walk and is returned. -EAGAIN: members were put
+ * into other lists meanwhile, or, read-only, memory was reused again and again; -EUCLEAN; -EINVAL; -ENOMEM. */
+TARN_API int tarn_list_each(tarn *seg, tarn_list *list, size_t before, size_t size,
+                            int (*each)(void *member, void *arg), void *arg);
+
+/* A quick walk: the bounds are looked up once. As tarn_list_next, for as long as the segment is attached.
+ *     struct tarn_walk w = tarn_walk_of(seg);
+ *     for (tarn_link *l = tarn_list_first(seg, list); l; l = tarn_walk_next(&w, l)) */
+struct tarn_walk {
+    tarn *seg;
+    char *base;
+    uint64_t from, size; /* refs from `from` on, so many, may be followed as they are */
+};
+TARN_API struct tarn_walk tarn_walk_of(tarn *seg);
+TARN_API tarn_link *tarn_walk_follow(const struct tarn_walk *walk, tarn_ref word);
+static inline tarn_link *tarn_walk_next(const struct tarn_walk *walk, const tarn_link *link)
+{
+    tarn_ref word = __atomic_load_n(&link->next, __ATOMIC_ACQUIRE);
+    if (__builtin_expect((word & 7) == 0 && word - walk->from < walk->size, 1)) {
+        char *to = walk->base + word;
+        __builtin_prefetch(to + 8 * (to - (char *)link)); /* members made one after the other lie in steps */
+        return (tarn_link *)(void *)to;
+    }
+    return tarn_walk_follow(walk, word);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "os/os.h"
+#include "collection/list.h"
 #include "collection/map.h"
 #include "name/name.h"
 
@@ -131,6 +132,8 @@ static void on_object(const struct name_copy *n, void *arg)
         return; /* reported with the name; a second name of it */
     if (!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(l->seg, n->ref, &k) < 0)
         l->failed = -ENOMEM;
+    if (!strcmp(n->type, LIST_TYPE_NAME) && n->size == sizeof(tarn_list))
+        list_check(l->seg, n->ref, damage, l);
 }
 
 static void check_extents(struct look *l, uint64_t ref)

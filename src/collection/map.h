@@ -20,6 +20,7 @@
 #include "collection/layout.h"
 #include "heap/heap.h"
 #include "os/error.h"
+#include "participant/again.h"
 #include "sync/sync.h"
 
 /* A process's handle: private memory. What is marked (learned) is stored by any of its threads (map_learn), with one and the same value
@@ -247,20 +248,6 @@ int map_unchain(struct self *s, tarn_map *m, struct bucket *b);
 int map_hash_of(const tarn_map *m, uint64_t word, uint64_t *ret_hash);
 
 /* ---- map_each.c ---- */
-
-/* A read-only attachment looks without a pin, some 50 ms long again and again, until nothing that it read can have been reused:
- *     for (struct again a = {0}; again_look(seg, &a);) { copy; if (again_is_good(seg, &a)) return ...; } return again_given_up(); */
-struct again {
-    uint64_t epoch;
-    int tries;
-};
-bool again_look(const struct tarn *seg, struct again *a);
-static inline bool again_is_good(const struct tarn *seg, const struct again *a)
-{
-    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* what was copied was read before the epoch is */
-    return epoch_now(seg) - a->epoch < 2;
-}
-int again_given_up(void); /* -EAGAIN */
 
 /* The words of one bucket's chain as they were at one moment. Private memory, reused. */
 struct snapshot {

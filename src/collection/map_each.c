@@ -266,24 +266,6 @@ static int copy_bucket(const tarn_map *m, uint64_t hash, struct snapshot *p, str
     return e;
 }
 
-#define TRIES 64
-
-bool again_look(const struct tarn *seg, struct again *a)
-{
-    if (a->tries > 5) {
-        struct timespec t = {.tv_nsec = a->tries <= 16 ? 50 * 1000 : 1000 * 1000};
-        nanosleep(&t, NULL);
-    }
-    a->epoch = epoch_now(seg);
-    return a->tries++ < TRIES;
-}
-
-int again_given_up(void)
-{
-    return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again",
-                TRIES);
-}
-
 static int copy_validated(const tarn_map *m, uint64_t hash, struct snapshot *p, struct copies *c)
 {
     for (struct again a = {0}; again_look(m->seg, &a);) {

@@ -4,9 +4,10 @@
  * reclamation: K. Fraser, 'Practical lock-freedom', 2004.) Where membarrier cannot be had, pins are stored by an exchange. The dead hold
  * nothing back; the stopped do, and tarn_participants shows them. */
 #include <errno.h>
+#include <time.h>
 
 #include "os/futex.h"
-#include "participant/participant.h"
+#include "participant/again.h"
 
 void all_threads_barrier(struct tarn *seg)
 {
@@ -47,4 +48,24 @@ int tarn_read_end(tarn *seg)
         return fail(-EPERM, "tarn_read_end: this thread has not called tarn_read_begin here");
     epoch_unpin(s);
     return 0;
+}
+
+/* ---- without a pin ---- */
+
+#define TRIES 64
+
+bool again_look(const struct tarn *seg, struct again *a)
+{
+    if (a->tries > 5) {
+        struct timespec t = {.tv_nsec = a->tries <= 16 ? 50 * 1000 : 1000 * 1000};
+        nanosleep(&t, NULL);
+    }
+    a->epoch = epoch_now(seg);
+    return a->tries++ < TRIES;
+}
+
+int again_given_up(void)
+{
+    return fail(-EAGAIN, "memory was being reused each of the %d times this read-only attachment looked: try again",
+                TRIES);
 }

@@ -19,7 +19,9 @@ struct root {
     tarn_ref ref[LAB_REFS];
     uint64_t word[LAB_WORDS];
     tarn_mutex lock[LAB_LOCKS];
+    tarn_list list; /* its members: blocks of ref, a number first, the link at LAB_LINK */
 };
+enum { LAB_LINK = 16 };
 
 /* The subject's view of its segment. */
 struct lab {

@@ -361,6 +361,60 @@ static void grow(struct lab *l)
     mark(l);
     MUST(tarn_alloc_into(SEG, REF(1), 30000));
 }
+/* ---- lists ---- */
+static tarn_link *link_of(struct lab *l, int i)
+{
+    return (tarn_link *)(void *)((char *)tarn_ptr(SEG, R->ref[i], 64) + LAB_LINK);
+}
+static void three_members(struct lab *l)
+{
+    for (int i = 0; i < 5; i++) {
+        MUST(tarn_alloc_into(SEG, REF(i), 64));
+        *(uint64_t *)tarn_ptr(SEG, R->ref[i], 64) = (uint64_t)i + 100;
+    }
+    for (int i = 0; i < 3; i++)
+        MUST(tarn_list_insert_last(SEG, &R->list, link_of(l, i)));
+}
+static void list_insert(struct lab *l)
+{
+    MUST(tarn_list_insert_first(SEG, &R->list, link_of(l, 3)));
+    mark(l);
+    MUST(tarn_list_insert_after(SEG, &R->list, link_of(l, 4), link_of(l, 1)));
+}
+static void list_insert_empty(struct lab *l)
+{
+    MUST(tarn_alloc_into(SEG, REF(0), 64));
+    mark(l);
+    MUST(tarn_list_insert_last(SEG, &R->list, link_of(l, 0)));
+    mark(l);
+    MUST(tarn_list_remove(SEG, &R->list, link_of(l, 0)));
+}
+static void list_remove(struct lab *l)
+{
+    MUST(tarn_list_remove(SEG, &R->list, link_of(l, 1)));
+    mark(l);
+    MUST(tarn_list_insert_before(SEG, &R->list, link_of(l, 1), link_of(l, 0)));
+}
+/* The first member goes to the end, a block is made and put in, one is taken out and retired: all or nothing. */
+static void list_in_section(struct lab *l)
+{
+    MUST(tarn_begin(SEG));
+    MUST(tarn_list_remove(SEG, &R->list, link_of(l, 0)));
+    MUST(tarn_list_insert_last(SEG, &R->list, link_of(l, 0)));
+    MUST(tarn_list_insert_first(SEG, &R->list, link_of(l, 3)));
+    MUST(tarn_list_remove(SEG, &R->list, link_of(l, 1)));
+    MUST(tarn_retire_from(SEG, REF(1)));
+    MUST(tarn_commit(SEG));
+}
+static void list_aborted(struct lab *l)
+{
+    MUST(tarn_begin(SEG));
+    MUST(tarn_list_remove(SEG, &R->list, link_of(l, 1)));
+    MUST(tarn_list_insert_first(SEG, &R->list, link_of(l, 1)));
+    MUST(tarn_list_insert_before(SEG, &R->list, link_of(l, 4), link_of(l, 2)));
+    MUST(tarn_abort(SEG));
+}
+
 static void limit(struct lab *l)
 {
     tarn_ref none;
@@ -557,6 +611,11 @@ const struct operation operations[] = {
     {"heap refill", OP_FEW, NULL, NULL, refill},
     {"heap lock in a block", 0, some_blocks, NULL, lock_in_block},
     {"heap readers", 0, some_blocks, NULL, readers},
+    {"list insert", 0, three_members, NULL, list_insert},
+    {"list insert into an empty one", 0, NULL, NULL, list_insert_empty},
+    {"list remove", 0, three_members, NULL, list_remove},
+    {"list in a section", OP_FEW, three_members, NULL, list_in_section},
+    {"list aborted", OP_FEW, three_members, NULL, list_aborted},
     {"segment grow", OP_FEW | OP_GROWS, NULL, NULL, grow},
     {"segment limit", OP_FEW | OP_GROWS, NULL, NULL, limit},
     {"thread leave", OP_LEAVES, some_blocks, NULL, leave},

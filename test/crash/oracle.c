@@ -54,6 +54,23 @@ static uint64_t map_contents(tarn *seg, const char *name, unsigned flags)
     return sum;
 }
 
+/* Its members' numbers forwards, then backwards: the same ones. */
+static uint64_t list_contents(tarn *seg, tarn_list *list)
+{
+    uint64_t forwards = 13, backwards[LAB_REFS + 1], h = 13;
+    int n = 0;
+    for (tarn_link *l = tarn_list_last(seg, list); l; l = tarn_list_previous(seg, l)) {
+        if (n > LAB_REFS)
+            return 17;
+        backwards[n++] = *(uint64_t *)(void *)((char *)l - LAB_LINK);
+    }
+    for (int i = n; i-- > 0;)
+        h = mix(h, backwards[i]);
+    for (tarn_link *l = tarn_list_first(seg, list); l && n-- > -2; l = tarn_list_next(seg, l))
+        forwards = mix(forwards, *(uint64_t *)(void *)((char *)l - LAB_LINK));
+    return n || forwards != h ? 19 : h;
+}
+
 uint64_t contents_of(tarn *seg, unsigned flags)
 {
     const struct root *root = root_of(seg);
@@ -69,6 +86,7 @@ uint64_t contents_of(tarn *seg, unsigned flags)
         if (block && size)
             h = mix_bytes(h, block, size < 16 ? size : 16);
     }
+    h = mix(h, list_contents(seg, (tarn_list *)&root->list));
     if (tarn_names(seg, add_name, &names))
         return 6;
     h = mix(h, names);

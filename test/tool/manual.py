@@ -52,6 +52,8 @@ def faults(top):
     program = (top / 'examples' / 'counter.c').read_text()
     if f'```c\n{program}```\n' not in (top / 'README.md').read_text():
         yield 'README.md: its first program is not examples/counter.c'
+    if '```c\n' + (top / 'examples' / 'list.c').read_text() + '```' not in (top / 'README.md').read_text():
+        yield 'README.md: its second program is not examples/list.c'
     if program.replace('\\', '\\e') not in (top / 'man' / 'tarn.7').read_text():
         yield 'man/tarn.7: its program is not examples/counter.c'
 

@@ -1,0 +1,417 @@
+/* test_list.c - the list: each call's results, every position, a random walk beside a private model, undo, hostile bytes; two processes that are
+ * killed, and readers without locks beside them. */
+#include "helper.h"
+
+#include "collection/list.h"
+
+struct member {
+    long value;
+    tarn_link link;
+    long again; /* == value */
+};
+
+enum { MOST = 64 };
+
+struct root {
+    tarn_list list, other;
+    tarn_ref member[MOST];
+    long counter;
+};
+
+static tarn *seg;
+static struct root *root;
+
+static int open_segment(void **state)
+{
+    (void)state;
+    return tarn_open("memfd:list", TARN_CREATE, NULL, &seg) || tarn_object(seg, "root", struct root, &root);
+}
+static int close_segment(void **state)
+{
+    (void)state;
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    return tarn_close(seg);
+}
+
+static struct member *member(int i)
+{
+    if (!root->member[i]) {
+        assert_int_equal(tarn_alloc_into(seg, &root->member[i], sizeof(struct member)), 0);
+        struct member *m = tarn_ptr(seg, root->member[i], sizeof *m);
+        m->value = m->again = i;
+    }
+    return tarn_ptr(seg, root->member[i], sizeof(struct member));
+}
+
+/* Forwards, backwards, and by each: the same. */
+struct seen {
+    long value[1000];
+    int count;
+};
+static int see(void *at, void *arg)
+{
+    struct member *m = at;
+    struct seen *s = arg;
+    s->value[s->count++] = m->value == m->again ? m->value : -1;
+    return 0;
+}
+
+static void assert_list(tarn_list *list, const long *want, int n)
+{
+    struct seen s = {.count = 0};
+    int i = 0;
+    for (tarn_link *l = tarn_list_first(seg, list); l; l = tarn_list_next(seg, l), i++)
+        assert_true(i < n && TARN_MEMBER(l, struct member, link)->value == want[i]);
+    assert_int_equal(i, n);
+    for (tarn_link *l = tarn_list_last(seg, list); l; l = tarn_list_previous(seg, l), i--)
+        assert_true(i > 0 && TARN_MEMBER(l, struct member, link)->value == want[i - 1]);
+    assert_int_equal(i, 0);
+    assert_int_equal(tarn_list_each(seg, list, offsetof(struct member, link), sizeof(struct member), see, &s), 0);
+    assert_int_equal(s.count, n);
+    for (i = 0; i < n; i++)
+        assert_int_equal(s.value[i], want[i]);
+    struct tarn_walk w = tarn_walk_of(seg);
+    i = 0;
+    for (tarn_link *l = tarn_list_first(seg, list); l; l = tarn_walk_next(&w, l))
+        i++;
+    assert_int_equal(i, n);
+}
+
+static void each_call(void **state)
+{
+    (void)state;
+    tarn_list *list = &root->list;
+    tarn_link *l[8];
+    for (int i = 0; i < 8; i++)
+        l[i] = &member(i)->link;
+    assert_list(list, (long[]){0}, 0);
+    assert_int_equal(tarn_list_remove(seg, list, l[0]), -ENOENT);
+    assert_int_equal(tarn_list_insert_after(seg, list, l[0], l[1]), -ENOENT);
+    assert_int_equal(tarn_list_insert_first(seg, list, l[1]), 0);
+    assert_list(list, (long[]){1}, 1);
+    assert_int_equal(tarn_list_insert_first(seg, list, l[1]), -EEXIST);
+    assert_int_equal(tarn_list_insert_last(seg, &root->other, l[1]), -EEXIST);
+    assert_int_equal(tarn_list_insert_first(seg, list, l[0]), 0);
+    assert_int_equal(tarn_list_insert_last(seg, list, l[4]), 0);
+    assert_int_equal(tarn_list_insert_after(seg, list, l[2], l[1]), 0);
+    assert_int_equal(tarn_list_insert_before(seg, list, l[3], l[4]), 0);
+    assert_int_equal(tarn_list_insert_before(seg, list, l[5], l[0]), 0);
+    assert_int_equal(tarn_list_insert_after(seg, list, l[6], l[4]), 0);
+    assert_list(list, (long[]){5, 0, 1, 2, 3, 4, 6}, 7);
+    assert_int_equal(tarn_list_remove(seg, list, l[5]), 0);
+    assert_int_equal(tarn_list_remove(seg, list, l[6]), 0);
+    assert_int_equal(tarn_list_remove(seg, list, l[2]), 0);
+    assert_int_equal(tarn_list_remove(seg, list, l[2]), -ENOENT);
+    assert_list(list, (long[]){0, 1, 3, 4}, 4);
+    for (int i = 0; i < 5; i++)
+        if (i != 2)
+            assert_int_equal(tarn_list_remove(seg, list, l[i]), 0);
+    assert_list(list, (long[]){0}, 0);
+    /* places that cannot be */
+    tarn_link outside = {0, 0};
+    tarn_list nowhere = {0};
+    assert_int_equal(tarn_list_insert_first(seg, list, &outside), -EINVAL);
+    assert_int_equal(tarn_list_insert_first(seg, &nowhere, l[0]), -EINVAL);
+    assert_int_equal(tarn_list_insert_first(seg, list, (tarn_link *)(void *)((char *)l[0] + 4)), -EINVAL);
+    assert_int_equal(tarn_list_insert_first(seg, list, &list->ends), -EINVAL);
+    assert_int_equal(tarn_list_each(seg, &nowhere, 8, 32, see, NULL), -EINVAL);
+    assert_int_equal(tarn_list_each(seg, list, 24, 32, see, NULL), -EINVAL);
+    assert_int_equal(tarn_list_each(seg, list, 0, 8, see, NULL), -EINVAL);
+    tarn *reader;
+    assert_int_equal(tarn_open_fd(tarn_fd(seg), TARN_RDONLY, &reader), 0);
+    tarn_list *there = (tarn_list *)((char *)tarn_base(reader) + ((char *)list - (char *)tarn_base(seg)));
+    assert_int_equal(tarn_list_insert_first(reader, there, &there->ends), -EINVAL);
+    assert_int_equal(
+        tarn_list_remove(reader, there,
+                         (tarn_link *)((char *)l[0] - (char *)tarn_base(seg) + (char *)tarn_base(reader))),
+        -EROFS);
+    assert_int_equal(tarn_close(reader), 0);
+}
+
+/* Beside an array, with sections that commit or are undone. */
+static void random_walk(void **state)
+{
+    (void)state;
+    long want[MOST], before[MOST];
+    int n = 0, n_before = 0;
+    unsigned seed = 5;
+    bool open = false;
+    for (int round = 0; round < (SANITIZED ? 4000 : 20000); round++) {
+        int r = rand_r(&seed) % 100, i = rand_r(&seed) % MOST, at = -1;
+        for (int k = 0; k < n; k++)
+            if (want[k] == i)
+                at = k;
+        tarn_link *l = &member(i)->link;
+        if (!open && r < 10) {
+            assert_int_equal(tarn_begin(seg), 0);
+            memcpy(before, want, sizeof want);
+            n_before = n;
+            open = true;
+        } else if (open && r < 15) {
+            assert_int_equal(tarn_commit(seg), 0);
+            open = false;
+        } else if (open && r < 20) {
+            assert_int_equal(tarn_abort(seg), 0);
+            memcpy(want, before, sizeof want);
+            n = n_before;
+            open = false;
+            assert_list(&root->list, want, n);
+        } else if (at >= 0) {
+            assert_int_equal(tarn_list_insert_first(seg, &root->list, l), -EEXIST);
+            assert_int_equal(tarn_list_remove(seg, &root->list, l), 0);
+            memmove(want + at, want + at + 1, (size_t)(--n - at) * sizeof *want);
+        } else {
+            int to = n ? rand_r(&seed) % (n + 1) : 0, e;
+            if (to == 0 && r % 2)
+                e = tarn_list_insert_first(seg, &root->list, l);
+            else if (to == n)
+                e = tarn_list_insert_last(seg, &root->list, l);
+            else if (to > 0 && r % 3)
+                e = tarn_list_insert_after(seg, &root->list, l, &member((int)want[to - 1])->link);
+            else
+                e = tarn_list_insert_before(seg, &root->list, l, &member((int)want[to])->link);
+            assert_int_equal(e, 0);
+            memmove(want + to + 1, want + to, (size_t)(n++ - to) * sizeof *want);
+            want[to] = i;
+        }
+        if (round % 16 == 0)
+            assert_list(&root->list, want, n);
+    }
+    if (open)
+        assert_int_equal(tarn_commit(seg), 0);
+    assert_list(&root->list, want, n);
+}
+
+static void hostile(void **state)
+{
+    (void)state;
+    unsigned seed = 9;
+    tarn_ref ref;
+    struct tarn_type type = {"tarn_list", sizeof(tarn_list), 0};
+    void *list_at;
+    assert_int_equal(tarn_find_or_make(seg, "a list", &type, &list_at), 0);
+    assert_int_equal(tarn_find(seg, "a list", &type, &ref), 0);
+    tarn_list *list = list_at;
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(tarn_list_insert_last(seg, list, &member(i)->link), 0);
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    int reported = 0;
+    alarm(300);
+    for (int round = 0; round < 3000; round++) {
+        int i = rand_r(&seed) % 21;
+        uint64_t *word = i == 20 ? &list->ends.next : &member(i)->link.next, was;
+        word += rand_r(&seed) % 2;
+        was = *word;
+        switch (rand_r(&seed) % 6) {
+        case 0: *word = 0; break;
+        case 1: *word = (uint64_t)rand_r(&seed) << 20 ^ (uint64_t)rand_r(&seed); break;
+        case 2: *word = ref + offsetof(tarn_list, ends); break;
+        case 3: *word ^= 1ull << rand_r(&seed) % 64; break;
+        case 4: *word = tarn_ref_of(seg, &member(rand_r(&seed) % 20)->link); break; /* circles */
+        default: *word = tarn_ref_of(seg, &root->other.ends) | 1; break;
+        }
+        reported += tarn_check(seg, NULL, NULL) > 0;
+        struct seen s = {.count = -1000000};
+        for (tarn_link *l = tarn_list_first(seg, list); l && s.count++ < -999000; l = tarn_list_next(seg, l))
+            ;
+        struct tarn_walk w = tarn_walk_of(seg);
+        for (tarn_link *l = tarn_list_last(seg, list); l && s.count++ < -998000; l = tarn_walk_next(&w, l))
+            ;
+        struct seen none = {.count = 0};
+        (void)none;
+        int e = tarn_list_remove(seg, list, &member(i % 20)->link);
+        if (e == 0) {
+            e = i % 20 ? tarn_list_insert_after(seg, list, &member(i % 20)->link, &member(i % 20 - 1)->link)
+                       : tarn_list_insert_first(seg, list, &member(i % 20)->link);
+        }
+        assert_true(e == 0 || e == -EUCLEAN || e == -ENOENT || e == -EEXIST || e == -EINVAL);
+        *word = was;
+        /* as it was: all links made anew */
+        for (int k = 0; k < 20; k++) {
+            member(k)->link.previous = tarn_ref_of(seg, k ? &member(k - 1)->link : &list->ends) | (k ? 0 : 1);
+            member(k)->link.next =
+                tarn_ref_of(seg, k < 19 ? &member(k + 1)->link : &list->ends) | (k < 19 ? 0 : 1);
+        }
+        list->ends.next = tarn_ref_of(seg, &member(0)->link);
+        list->ends.previous = tarn_ref_of(seg, &member(19)->link);
+    }
+    assert_true(reported > 1000);
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+}
+
+/* ---- several processes ---- */
+
+/* Moves members between two lists, in one section each, until it is killed. */
+static void move_for_ever(unsigned seed)
+{
+    tarn *mine;
+    struct root *r;
+    check(tarn_open_fd(tarn_fd(seg), 0, &mine) == 0 && tarn_object(mine, "root", struct root, &r) == 0);
+    for (;;) {
+        struct member *m = tarn_ptr(mine, r->member[rand_r(&seed) % MOST], sizeof *m);
+        tarn_list *from = rand_r(&seed) % 2 ? &r->list : &r->other, *to = from == &r->list ? &r->other : &r->list;
+        check(tarn_begin(mine) == 0);
+        int e = tarn_mutex_lock(mine, &r->list.lock), f = e < 0 ? e : tarn_mutex_lock(mine, &r->other.lock);
+        if (f >= 0) {
+            tarn_mutex_unlock(mine, &r->list.lock);
+            tarn_mutex_unlock(mine, &r->other.lock);
+            /* which list it is in is told by its mark, that changes with it */
+            if (m->again == (from == &r->list ? m->value : -m->value - 1)) {
+                check(tarn_list_remove(mine, from, &m->link) == 0);
+                check((rand_r(&seed) % 2 ? tarn_list_insert_first : tarn_list_insert_last)(mine, to, &m->link) == 0);
+                check(tarn_save(mine, &m->again, sizeof m->again) == 0);
+                m->again = -m->again - 1;
+            }
+            check(tarn_commit(mine) == 0);
+        } else {
+            check(f == -EDEADLK);
+            check(tarn_abort(mine) == 0);
+            /* what was taken in the section stays held after an abort */
+            tarn_mutex_unlock(mine, &r->list.lock);
+            tarn_mutex_unlock(mine, &r->other.lock);
+        }
+    }
+}
+
+static int in_range(void *at, void *arg)
+{
+    struct member *m = at;
+    ++*(int *)arg;
+    return m->value >= 0 && m->value < MOST && (m->again == m->value || m->again == -m->value - 1) ? 0 : 77;
+}
+
+static void killed_and_read_meanwhile(void **state)
+{
+    (void)state;
+    unsigned seed = 3;
+    tarn *reader;
+    struct root *r;
+    for (int i = 0; i < MOST; i++)
+        assert_int_equal(tarn_list_insert_last(seg, &root->list, &member(i)->link), 0);
+    assert_int_equal(tarn_open_fd(tarn_fd(seg), TARN_RDONLY, &reader), 0);
+    assert_int_equal(tarn_object(reader, "root", struct root, &r), 0);
+    for (int round = 0; round < (SANITIZED ? 6 : 15); round++) {
+        pid_t child[2];
+        int status, total = 0, n;
+        for (int k = 0; k < 2; k++)
+            if ((child[k] = fork()) == 0) {
+                move_for_ever((unsigned)round * 2 + (unsigned)k);
+                _exit(9);
+            }
+        for (int k = 0; k < 20; k++) { /* what is seen are members, whole ones, or the news that they were moved */
+            struct timespec moment = {0, 1000 * (1 + rand_r(&seed) % 100)};
+            n = 0;
+            int e = tarn_list_each(k % 2 ? seg : reader, k % 2 ? &root->list : &r->list,
+                                   offsetof(struct member, link), sizeof(struct member), in_range, &n);
+            assert_true(e == 0 || e == -EAGAIN);
+            nanosleep(&moment, NULL);
+        }
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(kill(child[k], SIGKILL), 0);
+            assert_int_equal(waitpid(child[k], &status, 0), child[k]);
+            assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        }
+        assert_true(tarn_recover(seg) >= 0);
+        for (int k = 0; k < 2; k++) { /* each is in one of the two, the one that its mark says */
+            struct seen s = {.count = 0};
+            tarn_list *list = k ? &root->other : &root->list;
+            for (tarn_link *l = tarn_list_first(seg, list); l; l = tarn_list_next(seg, l)) {
+                struct member *m = TARN_MEMBER(l, struct member, link);
+                assert_int_equal(m->again, k ? -m->value - 1 : m->value);
+                s.count++;
+            }
+            total += s.count;
+            n = 0;
+            for (tarn_link *l = tarn_list_last(seg, list); l; l = tarn_list_previous(seg, l))
+                n++;
+            assert_int_equal(n, s.count);
+        }
+        assert_int_equal(total, MOST);
+    }
+    assert_int_equal(tarn_close(reader), 0);
+}
+
+/* Two processes put their own members to and fro in one list, with no other lock than the list's. */
+static void two_at_one_list(void **state)
+{
+    (void)state;
+    pid_t child[2];
+    int status, n = 0;
+    for (int i = 0; i < MOST; i++)
+        assert_int_equal(tarn_list_insert_last(seg, &root->list, &member(i)->link), 0);
+    for (int k = 0; k < 2; k++)
+        if ((child[k] = fork()) == 0) {
+            unsigned seed = 77 + (unsigned)k;
+            for (int round = 0; round < 20000; round++) {
+                tarn_link *l = &((struct member *)tarn_ptr(seg, root->member[rand_r(&seed) % (MOST / 2) * 2 + k],
+                                                           sizeof(struct member)))
+                                    ->link;
+                check(tarn_list_remove(seg, &root->list, l) == 0);
+                check((round % 2 ? tarn_list_insert_first : tarn_list_insert_last)(seg, &root->list, l) == 0);
+            }
+            _exit(0);
+        }
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(waitpid(child[k], &status, 0), child[k]);
+        assert_int_equal(status, 0);
+    }
+    for (tarn_link *l = tarn_list_first(seg, &root->list); l; l = tarn_list_next(seg, l), n++)
+        assert_true(n < MOST);
+    for (tarn_link *l = tarn_list_last(seg, &root->list); l; l = tarn_list_previous(seg, l), n--)
+        assert_true(n > 0);
+    assert_int_equal(n, 0);
+}
+
+/* A reader without a lock never meets an end before the last member, which stays, while others come and go in front of it. */
+static void readers_reach_the_end(void **state)
+{
+    (void)state;
+    int status;
+    assert_int_equal(tarn_list_insert_last(seg, &root->list, &member(0)->link), 0);
+    root->counter = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        unsigned seed = 1;
+        while (!__atomic_load_n(&root->counter, __ATOMIC_ACQUIRE)) { /* fresh ones: an old link still leads to where it was */
+            tarn_ref ref;
+            check(tarn_begin(seg) == 0 && tarn_alloc(seg, sizeof(struct member), &ref) == 0);
+            tarn_link *l = &((struct member *)tarn_ptr(seg, ref, sizeof(struct member)))->link;
+            check(tarn_list_insert_first(seg, &root->list, l) == 0);
+            if (rand_r(&seed) % 4 == 0) {
+                check(tarn_abort(seg) == 0);
+                continue;
+            }
+            check(tarn_commit(seg) == 0);
+            check(tarn_begin(seg) == 0 && tarn_list_remove(seg, &root->list, l) == 0);
+            check(tarn_retire(seg, ref) == 0 && tarn_commit(seg) == 0);
+        }
+        _exit(0);
+    }
+    for (int walks = 0; walks < (SANITIZED ? 300000 : 3000000); walks++) {
+        tarn_link *l, *last = NULL;
+        int n = 0;
+        assert_int_equal(tarn_read_begin(seg), 0);
+        for (l = tarn_list_first(seg, &root->list); l && n < 100; l = tarn_list_next(seg, l), n++)
+            last = l;
+        assert_int_equal(tarn_read_end(seg), 0);
+        if (last != &member(0)->link)
+            fail_msg("a walk of %d members ended before the last one", n);
+    }
+    __atomic_store_n(&root->counter, 1, __ATOMIC_RELEASE);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(two_at_one_list, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(readers_reach_the_end, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(each_call, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(random_walk, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(hostile, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(killed_and_read_meanwhile, open_segment, close_segment),
+    };
+    check_pause_ns = 0; /* nobody changes anything while it is checked */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
