@@ -41,5 +41,11 @@ list)
 left in the list: none"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+send)
+    expect 0 "helper: it reads: look, but do not touch
+helper: to write, it has no right
+parent: afterwards it is gone"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 *) fail "no test for this example" ;;
 esac

@@ -152,7 +152,8 @@ struct tarn_options {
  *   -EUCLEAN truncated or damaged; file: in use when the machine stopped, or when it was copied
  *   -EROFS   file: mounted read-only: say TARN_RDONLY    -EOPNOTSUPP  file: not on this file system (tarn_error says why)
  *   -EIO     file: the disk failed                       -ENOSPC -ENOMEM  the backing's or the process's limit (named)
- *   -EBUSY   TARN_PRIVATE: it is attached for writing; address: this process has it at another; sysv: its maker is stopped; file: who puts it right is stopped, or kept from it by a reader's lock
+ *   -EBUSY   TARN_PRIVATE: it is attached for writing; address: this process has it at another; sysv: its maker is stopped; file: who puts it right is stopped, or kept from it by a reader's lock;
+ *            who opens or ends one that ends by itself is stopped
  *   -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOSYS as the system says. */
 TARN_API int tarn_open(const char *url, unsigned flags, const struct tarn_options *options, tarn **ret_seg);
 
@@ -170,8 +171,8 @@ TARN_API int tarn_close(tarn *seg);
  * memfd:, anon:), -EPROTO (there is something under this name which is no segment: left alone). */
 TARN_API int tarn_unlink(const char *url);
 
-/* tarn_current - does the segment's name still lead here? 0, or -ESTALE: it was unlinked or made again. A segment without a
- * name (memfd:, anon:, opened by descriptor) is current unless marked unlinked. */
+/* tarn_current - does the segment's name still lead here? 0, or -ESTALE: it was unlinked or made again; or it ends with its creator, and
+ * he has ended. A segment without a name (memfd:, anon:, opened by descriptor) is current unless marked unlinked. */
 TARN_API int tarn_current(tarn *seg);
 
 /* tarn_fd - the descriptor of the backing, open as long as the handle, to pass on; do not close it, do not write to it. -1: it has none

@@ -510,6 +510,55 @@ static void an_exec_is_its_creators_end(void **state)
     }
 }
 
+/* In another PID namespace, where a process id means another process, or none: locks tell, ids do not. Of System V nothing does, so it stays. */
+static void across_namespaces(void *arg)
+{
+    int ready[2], end[2], status;
+    char c;
+    const char *url = arg;
+    tarn *seg, *other;
+    check(pipe(ready) == 0 && pipe(end) == 0);
+    if (unshare(CLONE_NEWPID) != 0)
+        _exit(77);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        close(end[1]);
+        make_creators(arg);
+        check(write(ready[1], "r", 1) == 1);
+        (void)!read(end[0], &c, 1);
+        _exit(0); /* without closing */
+    }
+    check(read(ready[0], &c, 1) == 1);
+    check(tarn_open(url, 0, NULL, &seg) == 0);
+    check(tarn_current(seg) == 0); /* though its creator's id is 1, and began at another time */
+    close(end[1]);
+    check(waitpid(pid, &status, 0) == pid && status == 0);
+    if (IS_SYSV(url)) {
+        check(tarn_current(seg) == 0);
+        check(tarn_close(seg) == 0);
+        check(tarn_unlink(url) == 0);
+    } else {
+        check(tarn_current(seg) == -ESTALE);
+        check(tarn_open(url, 0, NULL, &other) == -ENOENT);
+        check(tarn_close(seg) == 0);
+    }
+    check(!name_is_there(url));
+}
+
+static void creators_in_other_namespaces(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < URLS; i++) {
+        int status = in_child(across_namespaces, (void *)(uintptr_t)urls[i]);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+            print_message("no PID namespace can be made here\n");
+            skip();
+        }
+        assert_int_equal(status, 0);
+    }
+}
+
 /* ---- the hostile, who may only read ---- */
 
 /* Read locks on every byte that there is. */
@@ -670,6 +719,7 @@ int main(void)
         cmocka_unit_test(others_closing_is_not_its_end),
         cmocka_unit_test(a_creators_children_keep_nothing_alive),
         cmocka_unit_test(an_exec_is_its_creators_end),
+        cmocka_unit_test(creators_in_other_namespaces),
         cmocka_unit_test(readers_locks_neither_keep_nor_end),
         cmocka_unit_test(a_reader_at_the_gate_stops_nobody),
         cmocka_unit_test(a_stopped_ender_is_named),
