@@ -26,6 +26,22 @@ says() {
     [[ $out == "$want" ]] || fail "$* printed: $out"
 }
 
+if [[ $name == raw ]]; then
+    for url in posix:/raw sysv:5678 "file:$directory/raw"; do
+        says "visit 1" "$ours" "$url"
+        says "visit 2" "$ours" "$url"
+        [[ $url != sysv:* ]] || says "visit 3" "$plain" # the same memory
+        says "" "$ours" -r "$url"
+        says "visit 1" "$ours" "$url"
+        says "" "$ours" -r "$url"
+    done
+    says "visit 1" "$ours" anon:
+    says "visit 1" "$ours" sysv:private
+    says "visit 1" "$plain"
+    says "visit 2" "$ours" sysv:5678
+    [[ -z $(ls -A /dev/shm) && ! -e $directory/raw ]] || fail "it left its name"
+    exit 0
+fi
 for program in "$plain" "$ours"; do
     case $name in
     sysv)
