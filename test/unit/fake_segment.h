@@ -69,6 +69,10 @@ static inline struct fake *fake_make(uint32_t span_size, uint64_t limit)
 }
 static inline void fake_free(struct fake *f)
 {
+    for (int i = 0; i < FAKES; i++) {
+        free(f->self[i].freed);
+        free(f->self[i].log_extent);
+    }
     munmap(f->seg.base, f->seg.geometry.end);
     free(f);
 }
