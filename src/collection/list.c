@@ -67,13 +67,6 @@ static int damaged(const struct tarn *seg, const tarn_list *list)
                 (unsigned long long)offset_of(seg, list));
 }
 
-static int no_log(void)
-{
-    return fail(-ENOSPC,
-                "the section's log is full, and no memory is left for more of it: abort, or commit in "
-                "smaller sections");
-}
-
 /* The list's lock, in the open section, for as long as that lasts. */
 static int take(struct self *s, tarn_list *list)
 {
@@ -85,22 +78,9 @@ static int take(struct self *s, tarn_list *list)
     return mutex_release(s, &list->lock); /* put off to the end of the section */
 }
 
-static int end(struct self *s, int e)
-{
-    if (s->depth > 1) {
-        int c = section_commit(s); /* only counts */
-        return e < 0 ? e : c;
-    }
-    if (e < 0) {
-        section_abort(s);
-        return e;
-    }
-    return section_commit(s);
-}
-
 static int save(struct self *s, const uint64_t *word, uint64_t words)
 {
-    return log_save(s, offset_of(s->seg, word), words) ? no_log() : 0;
+    return log_save(s, offset_of(s->seg, word), words) ? log_is_full() : 0;
 }
 
 /* Between two neighbours, one of which is given: `after` it, or before. */
@@ -164,7 +144,7 @@ static int change(tarn *seg, tarn_list *list, tarn_link *link, tarn_link *at, en
         e = where == OUT ? remove_link(s, list, link)
                          : insert(s, list, link, where == FIRST || where == LAST ? &list->ends : at,
                                   where == FIRST || where == AFTER);
-    return end(s, e);
+    return section_end(s, e);
 }
 
 int tarn_list_insert_first(tarn *seg, tarn_list *list, tarn_link *link)

@@ -79,24 +79,6 @@ void tarn_map_close(tarn_map *map)
 
 /* ---- a change, as a section or in one ---- */
 
-static int change_end(struct self *s, int e)
-{
-    if (s->depth > 1) {
-        int c = section_commit(s); /* only counts */
-        return e < 0 ? e : c;
-    }
-    if (TARN_RARE(e < 0)) {
-        section_abort(s);
-        return e;
-    }
-    return section_commit(s);
-}
-
-static int no_log(void)
-{
-    return fail(-ENOSPC, "the section's log is full, and no memory is left for more of it: abort, or commit "
-                         "in smaller sections");
-}
 /* What a call has begun cannot stand: the whole section must not commit. */
 static int doom(struct self *s, int e)
 {
@@ -179,7 +161,7 @@ static int make_room(struct self *s, tarn_map *m, const struct key *k, struct wh
 static inline int store_saved(struct self *s, uint64_t *word, uint64_t value)
 {
     if (TARN_RARE(log_save(s, offset_of(s->seg, word), 1)))
-        return no_log();
+        return log_is_full();
     store64(word, value);
     return 0;
 }
@@ -220,7 +202,7 @@ static inline int insert(struct self *s, tarn_map *m, const struct key *k, struc
     if (TARN_RARE(e < 0))
         return e;
     if (TARN_RARE(log_save(s, offset_of(s->seg, slot), 1)))
-        return no_log();
+        return log_is_full();
     e = entry_make(s, k, value, size, u64, &entry);
     if (TARN_RARE(e < 0))
         return e;
@@ -244,7 +226,7 @@ static int replace(struct self *s, const tarn_map *m, const struct key *k, const
     uint64_t entry;
     int e;
     if (log_save(s, offset_of(m->seg, h->slot), 1))
-        return no_log();
+        return log_is_full();
     e = entry_make(s, k, value, size, false, &entry);
     if (e < 0)
         return e;
@@ -278,7 +260,7 @@ static inline int put(tarn_map *m, const struct key *k, const void *value, uint6
         e = insert(s, m, k, &w, fresh, value, size, u64);
     if (TARN_RARE(e >= 0 && own && w.bucket->overflow))
         e = map_unchain(s, m, w.bucket);
-    return change_end(s, e);
+    return section_end(s, e);
 }
 
 static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *ret_sum, bool u64)
@@ -302,7 +284,7 @@ static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *
             e = fail(-EINVAL, "tarn_map_add: the key's value is not of 8 bytes");
     } else if (e == 0)
         e = insert(s, m, k, &w, fresh, &sum, 8, u64);
-    e = change_end(s, e);
+    e = section_end(s, e);
     if (e >= 0 && ret_sum)
         *ret_sum = sum;
     return e;
@@ -328,7 +310,7 @@ static inline int take_out(tarn_map *m, const struct key *k, bool u64)
         }
     } else if (e == 0)
         e = fail_constant(-ENOENT, "the map has no such key");
-    return change_end(s, e);
+    return section_end(s, e);
 }
 
 /* ---- public ---- */

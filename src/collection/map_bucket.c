@@ -116,8 +116,7 @@ static int damaged(const tarn_map *m, uint64_t ref)
 int map_retire_block(struct self *s, uint64_t ref)
 {
     if (TARN_RARE(log_word(s, LOG_WORD(ref, LOG_RETIRE))))
-        return fail(-ENOSPC, "the section's log is full, and no memory is left for more of it: abort, or "
-                             "commit in smaller sections");
+        return log_is_full();
     return 0;
 }
 

@@ -168,6 +168,9 @@ int log_save(struct self *s, uint64_t offset, uint64_t words);
 int section_begin(struct self *s);
 int section_commit(struct self *s);
 int section_abort(struct self *s);
+/* The end of a call that is a section of its own, or part of the open one: e < 0 undoes it, if it is its own, and is returned. */
+int section_end(struct self *s, int e);
+int log_is_full(void); /* -ENOSPC, with the words for it */
 
 /* Bytes of an extent (a block of the heap), and the words in it. */
 static inline uint32_t extent_size(const struct geometry *g)

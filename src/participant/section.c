@@ -81,6 +81,26 @@ int section_abort(struct self *s)
     return 0;
 }
 
+int section_end(struct self *s, int e)
+{
+    if (s->depth > 1) {
+        int c = section_commit(s); /* only counts */
+        return e < 0 ? e : c;
+    }
+    if (TARN_RARE(e < 0)) {
+        section_abort(s);
+        return e;
+    }
+    return section_commit(s);
+}
+
+int log_is_full(void)
+{
+    return fail(-ENOSPC,
+                "the section's log is full, and no memory is left for more of it: abort, or commit in "
+                "smaller sections");
+}
+
 /* ---- public ---- */
 
 int tarn_begin(tarn *seg)

@@ -91,6 +91,8 @@ int place_choose(const char *what, struct geometry *g);
  * place_failed. */
 int place_map(const char *what, const struct object *o, const struct geometry *g, const struct facts *f,
               const struct attaching *how, const struct keeping *keeping, void **ret_base);
+/* -EADDRINUSE, naming who is there. */
+int place_taken(const char *what, const void *address, uint64_t size);
 /* It has attached: what its options ask for besides. */
 int place_settle(const char *what, struct tarn *seg);
 /* Pages of side tables and data from `from` on, and before the first all that is before them. */

@@ -37,7 +37,7 @@ int place_choose(const char *what, struct geometry *g)
     return 0;
 }
 
-static int taken(const char *what, const void *address, uint64_t size)
+int place_taken(const char *what, const void *address, uint64_t size)
 {
     char neighbour[300];
     os_neighbour(address, size, neighbour, sizeof neighbour);
@@ -165,7 +165,7 @@ int place_map(const char *what, const struct object *o, const struct geometry *g
     }
     int error = how->private ? private_map(what, o, g, f, &place, ret_base)
                              : keeping->map(o, 0, g->end, &place, ret_base);
-    return error == -EEXIST ? taken(what, place.address, g->end) : error;
+    return error == -EEXIST ? place_taken(what, place.address, g->end) : error;
 }
 
 /* ---- after that ---- */

@@ -117,12 +117,8 @@ int place_failed(const char *what, uint64_t size, const struct facts *f, const s
 {
     if (error == -EADDRINUSE || error == -EBUSY || error == -EUCLEAN || (error == -EINVAL && !how->raw))
         return error; /* said */
-    if (error == -EEXIST) {
-        char neighbour[300];
-        os_neighbour(how->address, size, neighbour, sizeof neighbour);
-        return fail(-EADDRINUSE, "%s: %llu bytes at %p are wanted, and this process has something there already: %s",
-                    what, (unsigned long long)size, how->address, neighbour);
-    }
+    if (error == -EEXIST)
+        return place_taken(what, how->address, size);
     uint64_t most = os_process_limit(RLIMIT_AS);
     if (error == -ENOMEM && most != UINT64_MAX)
         return fail(error,
