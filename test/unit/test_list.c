@@ -2,6 +2,8 @@
  * killed, and readers without locks beside them. */
 #include "helper.h"
 
+#include <sys/prctl.h>
+
 #include "collection/list.h"
 
 struct member {
@@ -17,6 +19,15 @@ struct root {
     tarn_ref member[MOST];
     long counter;
 };
+
+/* A child that does not outlive a test that failed. */
+static pid_t fork_child(void)
+{
+    pid_t parent = getpid(), child = fork();
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
+        _exit(98);
+    return child;
+}
 
 static tarn *seg;
 static struct root *root;
@@ -294,7 +305,7 @@ static void killed_and_read_meanwhile(void **state)
         pid_t child[2];
         int status, total = 0, n;
         for (int k = 0; k < 2; k++)
-            if ((child[k] = fork()) == 0) {
+            if ((child[k] = fork_child()) == 0) {
                 move_for_ever((unsigned)round * 2 + (unsigned)k);
                 _exit(9);
             }
@@ -340,7 +351,7 @@ static void two_at_one_list(void **state)
     for (int i = 0; i < MOST; i++)
         assert_int_equal(tarn_list_insert_last(seg, &root->list, &member(i)->link), 0);
     for (int k = 0; k < 2; k++)
-        if ((child[k] = fork()) == 0) {
+        if ((child[k] = fork_child()) == 0) {
             unsigned seed = 77 + (unsigned)k;
             for (int round = 0; round < 20000; round++) {
                 tarn_link *l = &((struct member *)tarn_ptr(seg, root->member[rand_r(&seed) % (MOST / 2) * 2 + k],
@@ -369,7 +380,7 @@ static void readers_reach_the_end(void **state)
     int status;
     assert_int_equal(tarn_list_insert_last(seg, &root->list, &member(0)->link), 0);
     root->counter = 0;
-    pid_t child = fork();
+    pid_t child = fork_child();
     if (child == 0) {
         unsigned seed = 1;
         while (!__atomic_load_n(&root->counter, __ATOMIC_ACQUIRE)) { /* fresh ones: an old link still leads to where it was */
