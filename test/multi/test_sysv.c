@@ -384,6 +384,7 @@ static pid_t holder(tarn *seg, struct locked *l, bool in_namespace)
     assert_int_equal(pipe(ready), 0);
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it does not outlive a test that failed */
         if (in_namespace) {
             if (unshare(CLONE_NEWPID) != 0)
                 _exit(77);
