@@ -98,8 +98,8 @@ static int insert(struct self *s, tarn_list *list, tarn_link *link, tarn_link *a
     tarn_link *previous = after ? at : other, *next = after ? other : at;
     if (!other || other == link || !leads_to(load64(after ? &next->previous : &previous->next), here, stop))
         return damaged(seg, list);
-    /* its next is of use to readers who stand on it, as long as it was in a list before: then an undo must bring it back */
-    e = load64(&link->next) ? save(s, &link->next, 2) : save(s, &link->previous, 1);
+    /* its next is not saved: undone, it keeps where it led just now, for where it led before may be no member any more */
+    e = save(s, &link->previous, 1);
     if (e < 0 || (e = save(s, &previous->next, 1)) < 0 || (e = save(s, &next->previous, 1)) < 0)
         return e;
     store64(&link->next, word_of(seg, list, next));
@@ -120,7 +120,7 @@ static int remove_link(struct self *s, tarn_list *list, tarn_link *link)
     if (!next_word || !previous || !next || load64(&previous->next) != me || load64(&next->previous) != me)
         return damaged(seg, list);
     if ((e = save(s, &previous->next, 1)) < 0 || (e = save(s, &next->previous, 1)) < 0 ||
-        (e = save(s, &link->previous, 1)) < 0)
+        (e = save(s, &link->next, 2)) < 0) /* both: it may be put elsewhere in this section */
         return e;
     store64(&previous->next, next_word);
     store64(&next->previous, previous_word);
@@ -248,9 +248,12 @@ struct showing {
 };
 
 /* Once through. 1: a reader was led into another list. */
-static int walk(tarn *seg, tarn_list *list, const struct showing *show)
+#define MINE 2 /* what the callback returned, if positive, is told from our own 1 by so much */
+
+static int64_t walk(tarn *seg, tarn_list *list, const struct showing *show)
 {
-    uint64_t word = load64(&list->ends.next), stop = end_of(seg, list), most = committed_of(seg) / 16, n = 0;
+    uint64_t word = load64(&list->ends.next), stop = end_of(seg, list), most = committed_of(seg) / show->size,
+             n = 0; /* members do not overlap */
     for (; word && word != stop; n++) {
         if (word & END || n > most) /* another's end; a circle, of hostile bytes or of a link that others put to and fro */
             return n > most ? damaged(seg, list) : 1;
@@ -258,12 +261,12 @@ static int walk(tarn *seg, tarn_list *list, const struct showing *show)
             return damaged(seg, list);
         const tarn_link *link = at_offset(seg, word);
         char *member = (char *)at_offset(seg, word) - show->before;
-        int e = show->copies ? copy_one(show->copies, member, show->size) : 0;
+        int64_t e = show->copies ? copy_one(show->copies, member, show->size) : 0;
         word = load64(&link->next); /* before it is shown: who is shown it may take it out */
         if (e == 0 && !show->copies)
             e = show->each(member, show->arg);
         if (e)
-            return e == 1 && !show->copies ? 2 : e; /* 1 means something else here */
+            return e > 0 ? e + MINE : e;
     }
     return word || n == 0 ? 0 : 1;
 }
@@ -272,7 +275,7 @@ static int each_copied(tarn *seg, tarn_list *list, const struct showing *shown)
 {
     struct copies c = {0};
     struct showing show = *shown;
-    int e = 1;
+    int64_t e = 1;
     show.copies = &c;
     for (struct again a = {0}; again_look(seg, &a);) {
         c.count = 0;
@@ -285,7 +288,7 @@ good:
     for (uint64_t i = 0; e == 0 && i < c.count; i++)
         e = show.each(c.bytes + i * show.size, show.arg);
     free(c.bytes);
-    return e;
+    return (int)e;
 }
 
 int tarn_list_each(tarn *seg, tarn_list *list, size_t before, size_t size,
@@ -300,17 +303,17 @@ int tarn_list_each(tarn *seg, tarn_list *list, size_t before, size_t size,
         return fail(-EINVAL, "tarn_list_each: a member of %zu bytes has no link at its byte %zu", size, before);
     if (seg->readonly)
         return each_copied(seg, list, &show);
-    int e = 0;
-    struct self *s = self_of(seg, &e);
+    int error = 0;
+    struct self *s = self_of(seg, &error);
     if (!s)
-        return e;
+        return error;
     epoch_pin(s);
-    e = walk(seg, list, &show);
+    int64_t e = walk(seg, list, &show);
     epoch_unpin(s);
     if (e == 1)
         return fail(-EAGAIN, "the list at %#llx: a member was put into another list while it was looked at: look again, or under its lock",
                     (unsigned long long)offset_of(seg, list));
-    return e == 2 ? 1 : e;
+    return e > MINE ? (int)(e - MINE) : (int)e;
 }
 
 /* ---- check ---- */

@@ -139,6 +139,34 @@ static void each_call(void **state)
     assert_int_equal(tarn_close(reader), 0);
 }
 
+static int answer(void *at, void *arg)
+{
+    (void)at;
+    return *(int *)arg;
+}
+
+/* What a callback says is returned; and an insertion undone does not lead a reader where the link led long ago. */
+static void answers_and_undone_links(void **state)
+{
+    (void)state;
+    tarn_list *list = &root->list;
+    tarn_link *a = &member(0)->link, *b = &member(1)->link, *c = &member(2)->link;
+    assert_int_equal(tarn_list_insert_last(seg, list, a), 0);
+    assert_int_equal(tarn_list_insert_last(seg, list, b), 0);
+    for (int n = -3; n <= 3; n++)
+        assert_int_equal(
+            tarn_list_each(seg, list, offsetof(struct member, link), sizeof(struct member), answer, &n), n);
+    assert_int_equal(tarn_list_remove(seg, list, a), 0); /* a led to b */
+    assert_int_equal(tarn_list_remove(seg, list, b), 0);
+    assert_int_equal(tarn_list_insert_last(seg, list, c), 0);
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_list_insert_first(seg, list, a), 0);
+    assert_ptr_equal(tarn_list_next(seg, a), c);
+    assert_int_equal(tarn_abort(seg), 0);
+    assert_ptr_equal(tarn_list_next(seg, a), c); /* and not b, which may be another object by now */
+    assert_list(list, (long[]){2}, 1);
+}
+
 /* Beside an array, with sections that commit or are undone. */
 static void random_walk(void **state)
 {
@@ -419,6 +447,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_at_one_list, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(readers_reach_the_end, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(each_call, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(answers_and_undone_links, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(random_walk, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(hostile, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(killed_and_read_meanwhile, open_segment, close_segment),
