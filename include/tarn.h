@@ -73,6 +73,51 @@ typedef struct tarn_mutex {
     uint32_t waiters;
 } tarn_mutex;
 
+/* The other objects of synchronisation, for a segment's memory, aligned to 8. Zeroed bytes are a good one of each: a free rwlock, a condition that
+ * nobody waits for, a semaphore without units, a barrier of whoever comes, something not done yet, an event that is not set. Their fields belong to
+ * the library; what they mean is at the top of its sources. */
+typedef struct tarn_rwlock {
+    uint32_t owner __attribute__((aligned(8)));
+    uint32_t waiters, drain, flags;
+    uint64_t slow, fast;
+    uint32_t reads, reserved;
+} tarn_rwlock;
+
+typedef struct tarn_condition {
+    uint32_t turn __attribute__((aligned(8)));
+    uint32_t waiting;
+} tarn_condition;
+
+typedef struct tarn_semaphore {
+    uint32_t word __attribute__((aligned(8)));
+    uint32_t reserved;
+} tarn_semaphore;
+
+typedef struct tarn_held {
+    uint32_t available __attribute__((aligned(8)));
+    uint32_t units;
+    tarn_mutex lock;
+    uint32_t deaths, counted, sleepers, reserved;
+} tarn_held;
+
+typedef struct tarn_barrier {
+    uint32_t turn __attribute__((aligned(8)));
+    uint32_t parties;
+    tarn_mutex lock;
+    uint32_t flags, reserved[3];
+} tarn_barrier;
+
+typedef struct tarn_once {
+    tarn_mutex lock;
+    uint32_t done, reserved;
+} tarn_once;
+
+typedef struct tarn_event {
+    uint32_t word __attribute__((aligned(8)));
+    uint32_t reserved;
+    uint64_t listener;
+} tarn_event;
+
 /* ---- segments ------------------------------------------------------------------------------------------------------- */
 
 /* Flags of tarn_open and tarn_open_fd */
@@ -327,6 +372,188 @@ TARN_API int tarn_mutex_unlock(tarn *seg, tarn_mutex *mutex);
 /* tarn_mutex_consistent - by the holder, after TARN_RECOVERED: what the mutex guards is in order again. In a section this takes
  * effect with the commit. 0, -EPERM. */
 TARN_API int tarn_mutex_consistent(tarn *seg, tarn_mutex *mutex);
+
+/* tarn_mutex_lock_nested, _try_nested, _timed_nested - the same, and if the calling thread holds it already it is counted: as many unlocks give it
+ * up. (Each mutex is error-checking, and recursive for who asks for it.) Besides, -EAGAIN: 1024 times, the most. */
+TARN_API int tarn_mutex_lock_nested(tarn *seg, tarn_mutex *mutex);
+TARN_API int tarn_mutex_try_nested(tarn *seg, tarn_mutex *mutex);
+TARN_API int tarn_mutex_timed_nested(tarn *seg, tarn_mutex *mutex, const struct timespec *until);
+
+/* tarn_mutex_owner - the id of the participant who holds it, dead or alive (see tarn_participants), or 0. A snapshot, without a lock; also on
+ * TARN_RDONLY. 0, -EINVAL. */
+TARN_API int tarn_mutex_owner(tarn *seg, const tarn_mutex *mutex, uint32_t *ret_id);
+
+/* ---- waiting -------------------------------------------------------------------------------------------------------- */
+
+/* What all calls below have in common. Any thread, once its segment is attached for writing; it takes part by its first call. None is a cancellation
+ * point, and signals do not interrupt them. `until` is absolute, on CLOCK_MONOTONIC; one that has passed is -ETIMEDOUT, if there is anything to wait
+ * for. Who waits for somebody who dies goes on: how is said of each. Who waits for a stopped one waits. Errors of all:
+ *   -EINVAL  not in the segment, not aligned to 8, no deadline   -EUSERS -EROFS -ENOMEM  as tarn_thread_attach
+ *   -EUCLEAN no such object, or a damaged one: some field has a value that it cannot have
+ *   -EIDRM   destroyed, by its _fini: also for who waits at that moment. (Objects need no _fini; but their memory is to be free of waiters.)
+ *   -EPERM   of calls that wait for somebody's act, and of acts that are not undone: in an open section
+ *   -ENOSPC  of calls that take: the thread holds too much, and there is no memory to list more
+ * _init: for memory that nobody else uses yet; needed for options only, for zeroed bytes are a good object.
+ * _state and the like: a snapshot without locks, also on TARN_RDONLY. */
+
+/* ---- rwlock: many who read, or one who writes. A reader who dies is no reader any more; a writer who dies leaves it dirty, as a mutex's holder does:
+ * whoever gets it is told TARN_RECOVERED, until a writer calls tarn_rwlock_consistent. Its readers, where there was no writer for a while, store to
+ * their own record only. In a section a lock belongs to the section, as a mutex does. */
+#define TARN_RWLOCK_WRITERS                                                                                  \
+    1u /* of tarn_rwlock_init: a writer who waits keeps new readers out; else he waits until nobody reads */
+
+/* tarn_rwlock_read, _read_try, _read_timed - to read; again, by a thread that reads under it already, it counts (-EAGAIN: 1024 times). 0, TARN_RECOVERED;
+ * -EBUSY: _try, somebody writes; -ETIMEDOUT; -EDEADLK: the thread writes under it, or as tarn_mutex_lock. */
+TARN_API int tarn_rwlock_read(tarn *seg, tarn_rwlock *rwlock);
+TARN_API int tarn_rwlock_read_try(tarn *seg, tarn_rwlock *rwlock);
+TARN_API int tarn_rwlock_read_timed(tarn *seg, tarn_rwlock *rwlock, const struct timespec *until);
+
+/* tarn_rwlock_write, _write_try, _write_timed - to write. The same results; -EDEADLK: the thread has it already. */
+TARN_API int tarn_rwlock_write(tarn *seg, tarn_rwlock *rwlock);
+TARN_API int tarn_rwlock_write_try(tarn *seg, tarn_rwlock *rwlock);
+TARN_API int tarn_rwlock_write_timed(tarn *seg, tarn_rwlock *rwlock, const struct timespec *until);
+
+/* tarn_rwlock_unlock - of either. In a section, put off to its end. 0; -EPERM: not held by this thread. */
+TARN_API int tarn_rwlock_unlock(tarn *seg, tarn_rwlock *rwlock);
+
+/* tarn_rwlock_downgrade - from writing to reading, with nobody between. 0; -EPERM: this thread does not write, or a section is open. */
+TARN_API int tarn_rwlock_downgrade(tarn *seg, tarn_rwlock *rwlock);
+/* tarn_rwlock_upgrade_try - from reading to writing, if nobody else reads or waits to: else -EBUSY, and it reads on. 0, TARN_RECOVERED; -EPERM. */
+TARN_API int tarn_rwlock_upgrade_try(tarn *seg, tarn_rwlock *rwlock);
+/* tarn_rwlock_consistent - by the writer, as tarn_mutex_consistent. */
+TARN_API int tarn_rwlock_consistent(tarn *seg, tarn_rwlock *rwlock);
+
+TARN_API int tarn_rwlock_init(tarn *seg, tarn_rwlock *rwlock, uint32_t flags);
+TARN_API int tarn_rwlock_fini(tarn *seg, tarn_rwlock *rwlock);
+struct tarn_rwlock_state {
+    uint32_t writer;          /* id of the participant who writes, or 0 */
+    uint32_t readers, reader; /* how many read; id of one of them, or 0 */
+    uint32_t dirty;           /* 1: a writer died with it */
+};
+TARN_API int tarn_rwlock_state(tarn *seg, const tarn_rwlock *rwlock, struct tarn_rwlock_state *ret_state);
+
+/* ---- condition: wait until what a mutex guards has changed. A waiter who is killed costs nobody a signal, and keeps no signaller; a signaller who is
+ * killed has signalled or not. Wake-ups without a signal happen (a death in the segment is one), so wait in a loop. */
+
+/* tarn_condition_wait, _timed - give the mutex up, wait for a signal, take the mutex again. 0; TARN_RECOVERED: the mutex's holder died meanwhile (also
+ * where the time is over); -ETIMEDOUT, -EIDRM: the mutex is held again, too. -EPERM: the mutex is not held, or more than once, or a section is open. */
+TARN_API int tarn_condition_wait(tarn *seg, tarn_condition *condition, tarn_mutex *mutex);
+TARN_API int tarn_condition_timed(tarn *seg, tarn_condition *condition, tarn_mutex *mutex,
+                                  const struct timespec *until);
+/* tarn_condition_signal, _broadcast - wake one who waits, or all. Nothing if nobody does. Allowed in a section: the waiters look under the mutex. */
+TARN_API int tarn_condition_signal(tarn *seg, tarn_condition *condition);
+TARN_API int tarn_condition_broadcast(tarn *seg, tarn_condition *condition);
+TARN_API int tarn_condition_fini(tarn *seg, tarn_condition *condition);
+
+/* ---- semaphore: units that belong to nobody. Whoever dies between wait and post takes his unit with him (see tarn_held for the other kind); who
+ * dies while he waits takes none. */
+#define TARN_SEMAPHORE_MOST 0x3fffffffu /* units */
+
+/* tarn_semaphore_wait, _try, _timed - take a unit, waiting for one. 0; -EAGAIN: _try, there is none; -ETIMEDOUT. */
+TARN_API int tarn_semaphore_wait(tarn *seg, tarn_semaphore *semaphore);
+TARN_API int tarn_semaphore_try(tarn *seg, tarn_semaphore *semaphore);
+TARN_API int tarn_semaphore_timed(tarn *seg, tarn_semaphore *semaphore, const struct timespec *until);
+/* tarn_semaphore_post, _post_many - give one unit, or n (1 or more). 0; -EOVERFLOW: more than TARN_SEMAPHORE_MOST. */
+TARN_API int tarn_semaphore_post(tarn *seg, tarn_semaphore *semaphore);
+TARN_API int tarn_semaphore_post_many(tarn *seg, tarn_semaphore *semaphore, uint32_t n);
+TARN_API int tarn_semaphore_units(tarn *seg, const tarn_semaphore *semaphore, uint32_t *ret_units);
+TARN_API int tarn_semaphore_init(tarn *seg, tarn_semaphore *semaphore, uint32_t units);
+TARN_API int tarn_semaphore_fini(tarn *seg, tarn_semaphore *semaphore);
+
+/* ---- held semaphore: units that belong to who took them, and come back when he dies, or ends his part otherwise (System V's SEM_UNDO, but exact:
+ * whatever instruction he dies at). Zeroed it has no units. */
+
+/* tarn_held_take, _try, _timed - take n units (1 to 1023) together. 0; -EAGAIN: _try, not so many are left; -ETIMEDOUT. */
+TARN_API int tarn_held_take(tarn *seg, tarn_held *held, uint32_t n);
+TARN_API int tarn_held_try(tarn *seg, tarn_held *held, uint32_t n);
+TARN_API int tarn_held_timed(tarn *seg, tarn_held *held, uint32_t n, const struct timespec *until);
+/* tarn_held_give - give n of this thread's units back. 0; -EPERM: it has not so many. */
+TARN_API int tarn_held_give(tarn *seg, tarn_held *held, uint32_t n);
+/* tarn_held_set - from now on there are so many units, at most TARN_SEMAPHORE_MOST. What is taken stays taken. Any time. */
+TARN_API int tarn_held_set(tarn *seg, tarn_held *held, uint32_t units);
+TARN_API int tarn_held_state(tarn *seg, const tarn_held *held, uint32_t *ret_available, uint32_t *ret_units);
+
+/* ---- barrier: members wait for each other, turn after turn. A thread becomes a member by its first wait, or by join, and is one until it leaves; who
+ * ends his part as a member has died as one. Such a death breaks the barrier: all who wait, and who come, are told -EOWNERDEAD until somebody resets
+ * it. With TARN_BARRIER_DROP the others go on, and no turn waits for more than the members there are. */
+#define TARN_BARRIER_DROP 1u
+#define TARN_LAST 2 /* a positive result: all had arrived but this one, who has just ended the turn */
+
+/* tarn_barrier_wait, _timed - arrive, and wait for all. 0, TARN_LAST; -EOWNERDEAD: a member died, or it was reset; -EUSERS: it has its parties already;
+ * -ETIMEDOUT: not arrived after all, and a member still. */
+TARN_API int tarn_barrier_wait(tarn *seg, tarn_barrier *barrier);
+TARN_API int tarn_barrier_timed(tarn *seg, tarn_barrier *barrier, const struct timespec *until);
+/* tarn_barrier_join, _leave - become a member without arriving; be one no more (-EPERM: it is none), and with parties, one less of them. */
+TARN_API int tarn_barrier_join(tarn *seg, tarn_barrier *barrier);
+TARN_API int tarn_barrier_leave(tarn *seg, tarn_barrier *barrier);
+/* tarn_barrier_reset - whole again, with the members it has; who waits is told -EOWNERDEAD. */
+TARN_API int tarn_barrier_reset(tarn *seg, tarn_barrier *barrier);
+/* parties: so many members a turn needs, at most options.participants; 0: those it has. flags: TARN_BARRIER_DROP. */
+TARN_API int tarn_barrier_init(tarn *seg, tarn_barrier *barrier, uint32_t parties, uint32_t flags);
+TARN_API int tarn_barrier_fini(tarn *seg, tarn_barrier *barrier);
+struct tarn_barrier_state {
+    uint32_t parties, members, arrived;
+    uint32_t turn;   /* changes with each turn and each reset */
+    uint32_t broken; /* 1: a member died */
+};
+TARN_API int tarn_barrier_state(tarn *seg, const tarn_barrier *barrier, struct tarn_barrier_state *ret_state);
+
+/* ---- once: a function that is run once, by one, while the others wait. If he dies in it, or it returns a negative result (which is returned), the
+ * next one runs it; so let it do its work in a section, or in such a way that it may be done again. 0; -EDEADLK: from within the function itself. */
+TARN_API int tarn_once_run(tarn *seg, tarn_once *once, int (*run)(tarn *seg, void *arg), void *arg);
+#define tarn_once_run(seg, once, run, arg)                                                                   \
+    (__atomic_load_n(&(once)->done, __ATOMIC_ACQUIRE) == 1 ? 0 : (tarn_once_run)((seg), (once), (run), (arg)))
+
+/* ---- event: set or not. A manual one (the default) lets all through until it is reset; an automatic one lets one through for each time it is set, and
+ * is reset by that. One that was set is set, whoever is killed: it is gone only with who got through. */
+#define TARN_EVENT_AUTOMATIC 1u
+
+/* tarn_event_wait, _try, _timed - until it is set. 0; -EAGAIN: _try; -ETIMEDOUT. */
+TARN_API int tarn_event_wait(tarn *seg, tarn_event *event);
+TARN_API int tarn_event_try(tarn *seg, tarn_event *event);
+TARN_API int tarn_event_timed(tarn *seg, tarn_event *event, const struct timespec *until);
+/* tarn_event_set, _reset - also where it is so already. */
+TARN_API int tarn_event_set(tarn *seg, tarn_event *event);
+TARN_API int tarn_event_reset(tarn *seg, tarn_event *event);
+/* tarn_event_signal - send the calling thread's process this signal (1 to 64) each time that it is set, as long as the thread takes part; 0: no more.
+ * Sent by who sets it, so he must be allowed to (kill), and be of the same PID namespace: else nothing is sent. One listener at a time: -EBUSY. */
+TARN_API int tarn_event_signal(tarn *seg, tarn_event *event, int number);
+TARN_API int tarn_event_init(tarn *seg, tarn_event *event, uint32_t flags);
+TARN_API int tarn_event_fini(tarn *seg, tarn_event *event);
+TARN_API int tarn_event_state(tarn *seg, const tarn_event *event, int *ret_set);
+
+/* ---- waiting for one of several: events and semaphores, all of this segment. */
+#define TARN_EVENT 1u
+#define TARN_SEMAPHORE 2u
+#define TARN_AWAITED_MOST 64u
+struct tarn_awaited {
+    uint32_t kind; /* TARN_EVENT, TARN_SEMAPHORE */
+    union {
+        tarn_event *event;
+        tarn_semaphore *semaphore;
+    };
+};
+/* tarn_wait_any - wait until one of n (1 to 64) comes, and take that one alone; of several, the first. until: NULL: for ever. 0, with its index;
+ * -ETIMEDOUT. */
+TARN_API int tarn_wait_any(tarn *seg, const struct tarn_awaited *awaited, uint32_t n,
+                           const struct timespec *until, uint32_t *ret_index);
+
+/* tarn_set_deadlock - 1: of this process's waits on this handle also those outside sections look for circles, and return -EDEADLK instead of closing
+ * one. 0: only those in sections do (the default). A look costs a walk over the records for each sleep. 0; -EINVAL. */
+TARN_API int tarn_set_deadlock(tarn *seg, int on);
+
+/* tarn_who_waits - call back for each participant who waits, and for each of those it waits for: who waits for whom, in the whole segment. Without
+ * locks, also on TARN_RDONLY; what changes meanwhile may be seen in part. A result of the callback that is not 0 ends the walk and is returned. */
+struct tarn_waiting {
+    uint32_t id, pid, tid; /* who waits */
+    uint32_t timed;        /* 1: and gives up by itself */
+    const char *what; /* "mutex or rwlock", "readers", "units", "members", "act": of nobody in particular */
+    tarn_ref ref;     /* of the object */
+    uint32_t holder;  /* the id of one it waits for, or 0 */
+    uint32_t dead;    /* 1: that one is dead, and not recovered yet */
+    uint32_t circle;  /* 0, or the number of the circle of waiting participants that both are in, from 1 */
+};
+TARN_API int tarn_who_waits(tarn *seg, int (*each)(const struct tarn_waiting *waiting, void *arg), void *arg);
 
 /* ---- sections ------------------------------------------------------------------------------------------------------- */
 

@@ -5,26 +5,26 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stddef.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
 #endif
-#define MOST 8
+#define MOST 128
 
 struct waiter { /* struct futex_waitv of Linux 5.16, which older headers lack */
     uint64_t value, address;
     uint32_t flags, reserved;
 };
 
-void os_futex_wake(uint32_t *word, int n)
+int os_futex_wake(uint32_t *word, int n)
 {
     int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+    long woken = syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
     errno = saved;
     kill_point();
+    return woken < 0 ? 0 : (int)woken;
 }
 
 static int result(long r)
@@ -40,12 +40,8 @@ int os_futex_wait_any(const struct os_wait *wait, int n, const struct timespec *
     int saved = errno, r;
     if (n > MOST)
         return -EINVAL;
-    memset(w, 0, sizeof w);
-    for (int i = 0; i < n; i++) {
-        w[i].value = wait[i].value;
-        w[i].address = (uintptr_t)wait[i].word;
-        w[i].flags = 2; /* FUTEX_32, shared */
-    }
+    for (int i = 0; i < n; i++)
+        w[i] = (struct waiter){.value = wait[i].value, .address = (uintptr_t)wait[i].word, .flags = 2}; /* FUTEX_32, shared */
     kill_point();
     r = result(syscall(SYS_futex_waitv, w, n, 0, until, CLOCK_MONOTONIC));
     errno = saved;
@@ -71,21 +67,16 @@ int os_membarrier(void)
     return result(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0));
 }
 
-void *os_robust_head(void)
+struct os_bell os_bell(uint32_t *word)
 {
+    struct os_bell bell = {NULL, NULL};
     struct robust_list_head *head = NULL;
     size_t size;
-    if (syscall(SYS_get_robust_list, 0, &head, &size))
-        return NULL;
-    return head;
-}
-
-void os_robust_pending(void *head_, uint32_t *pending)
-{
-    struct robust_list_head *head = head_;
-    struct robust_list *entry = pending ? (struct robust_list *)((char *)pending - head->futex_offset) : NULL;
-    *(struct robust_list *volatile *)&head->list_op_pending = entry;
-    __asm__ volatile("" ::: "memory");
+    if (syscall(SYS_get_robust_list, 0, &head, &size) == 0 && head) {
+        bell.pending = (void *volatile *)(void *)&head->list_op_pending;
+        bell.entry = (char *)word - head->futex_offset;
+    }
+    return bell;
 }
 
 struct timespec os_deadline(unsigned ms)

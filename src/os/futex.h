@@ -27,10 +27,10 @@ struct os_wait {
     uint32_t value; /* sleep only while *word is this */
 };
 
-/* Wake up to n sleepers. Touches the word's address only as a key: the memory may belong to something else by now. */
-void os_futex_wake(uint32_t *word, int n);
+/* Wake up to n sleepers. Returns how many there were. Touches the word's address only as a key: the memory may belong to something else by now. */
+int os_futex_wake(uint32_t *word, int n);
 
-/* Sleep until one of n (at most 8) words is woken, or `until` (absolute, CLOCK_MONOTONIC; NULL: for ever). Returns the index of a
+/* Sleep until one of n (at most 128) words is woken, or `until` (absolute, CLOCK_MONOTONIC; NULL: for ever). Returns the index of a
  * word that was woken (the highest, if several); -EAGAIN: one differed, or a signal came; -ETIMEDOUT; -ENOSYS: no futex_waitv. */
 int os_futex_wait_any(const struct os_wait *wait, int n, const struct timespec *until);
 
@@ -41,10 +41,13 @@ int os_futex_wait(uint32_t *word, uint32_t value, const struct timespec *until);
 int os_membarrier_register(void);
 int os_membarrier(void);
 
-/* The calling thread's robust list head (glibc's), or NULL. At the thread's death the kernel wakes one sleeper on `pending`, as long
- * as that word is 0. NULL: nothing pending. No glibc robust mutex may be used by the thread meanwhile. */
-void *os_robust_head(void);
-void os_robust_pending(void *head, uint32_t *pending);
+/* The calling thread's place for an operation under way, of its robust list (glibc's). While it is armed, the kernel wakes one sleeper on `word` at
+ * the thread's death, as long as that word is 0. No glibc robust mutex may be used by the thread meanwhile. */
+struct os_bell {
+    void *volatile *pending; /* NULL: there is no such list */
+    void *entry;             /* stored there: armed; NULL: not */
+};
+struct os_bell os_bell(uint32_t *word);
 
 /* `ms` milliseconds from now on CLOCK_MONOTONIC. */
 struct timespec os_deadline(unsigned ms);

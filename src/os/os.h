@@ -164,6 +164,10 @@ void os_boot_id(uint8_t ret_id[16]);
 int os_start_time(uint32_t pid, uint32_t tid, uint64_t *ret_ticks);
 /* The process of this id that began then is no more, or is a zombie. False also if that cannot be known. */
 bool os_process_gone(uint32_t pid, uint64_t start);
+
+/* A descriptor of the process; a negative errno. Send it a signal: 0, or a negative errno. */
+int os_process_open(uint32_t pid);
+int os_process_signal(int process, int number);
 /* Inode of this process's PID namespace, or 0. */
 uint64_t os_pid_namespace(void);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int os_random(void *to, size_t size)
@@ -97,4 +98,18 @@ uint64_t os_pid_namespace(void)
 {
     struct stat st;
     return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
+int os_process_open(uint32_t pid)
+{
+    int saved = errno, fd = (int)syscall(SYS_pidfd_open, (int)pid, 0), e = fd < 0 ? -errno : fd;
+    errno = saved;
+    return e;
+}
+
+int os_process_signal(int process, int number)
+{
+    int saved = errno, e = syscall(SYS_pidfd_send_signal, process, number, NULL, 0) ? -errno : 0;
+    errno = saved;
+    return e;
 }

@@ -1,4 +1,4 @@
-/* participant/held.c - the list of locks held: slots in the record, then in extents; and the bell.
+/* participant/held.c - the list of locks held: slots in the record, then in extents.
  *
  * A slot is stored before its lock's owner word changes, and cleared after, so no instant of a death is blind. slots_used is raised before
  * the slot that needs it, and lowered only when those above are clear. */
@@ -82,16 +82,4 @@ bool slot_points_into(struct tarn *seg, uint64_t from, uint64_t size)
                 return true;
     }
     return false;
-}
-
-void bell_arm(struct self *s)
-{
-    if (s->bell++ == 0 && s->robust_head)
-        os_robust_pending(s->robust_head, &participants_of(s->seg)->bell);
-}
-
-void bell_disarm(struct self *s)
-{
-    if (--s->bell == 0 && s->robust_head)
-        os_robust_pending(s->robust_head, NULL);
 }

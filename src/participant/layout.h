@@ -24,6 +24,25 @@
 #define SLOT_DIRTY                                                                                           \
     (1ull << 61) /* came dirty, and is not made consistent yet: a hint for its unlock, which then looks at the owner word */
 #define SLOT_OFFSET 0x0000fffffffffff8ull
+/* What is held: bits 58 to 60; and a number, bits 48 to 57: how often more it is held than once, or what the kind says. */
+#define SLOT_MUTEX 0ull          /* also an object's inner lock */
+#define SLOT_READ (1ull << 58)   /* a rwlock, to read; with WANT it does not count yet */
+#define SLOT_WRITE (2ull << 58)  /* ... to write */
+#define SLOT_UNITS (3ull << 58)  /* of a held semaphore; the number: how many */
+#define SLOT_MEMBER (4ull << 58) /* of a barrier; the number: of the turn in which it arrived last */
+#define SLOT_KIND(v) ((v)&7ull << 58)
+#define SLOT_NUMBER(v) ((unsigned)((v) >> 48 & 0x3ff))
+#define SLOT_NUMBER_ONE (1ull << 48)
+#define SLOT_NUMBER_MOST 1023u
+#define SLOT_WHAT (7ull << 58 | 0x3ffull << 48) /* kind and number */
+
+/* What a participant waits for: the object's offset, 1 if it gives up by itself, and in bits 58 to 60 what it is: */
+#define WAITS_OWNER 0ull           /* a mutex's owner, or who has a rwlock to write */
+#define WAITS_READERS (1ull << 58) /* those who have a rwlock to read */
+#define WAITS_UNITS (2ull << 58)   /* those who have units of a held semaphore */
+#define WAITS_MEMBERS (3ull << 58) /* the members of a barrier who have not arrived */
+#define WAITS_ACT (4ull << 58)     /* somebody's act: nobody in particular */
+#define WAITS_KIND(v) ((v)&7ull << 58)
 
 /* The journal word: {state:2, log words in use:62}. Its store commits. */
 #define JOURNAL_IDLE 0u
@@ -61,7 +80,7 @@ struct record {
     uint64_t swap_old;    /* of INTENT_SWAP: the block replaced */
     uint64_t epoch;       /* 0, or 1 + the epoch in which it began to read: its pin */
     uint64_t slots_used;  /* 1 + the highest held slot used since it was last quiet: others look no further */
-    uint64_t waits;       /* offset of the mutex it waits for | 1 if it gives up by itself; 0 */
+    uint64_t waits;       /* what it waits for: WAITS_...; 0: nothing */
     uint64_t waits_count; /* counts its waits */
     uint64_t reserved0;
     /* line 1: the liveness word and what others write */

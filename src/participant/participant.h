@@ -28,7 +28,8 @@ struct self {
     uint64_t slots_used;    /* record->slots_used */
     uint32_t bell;          /* nested bell_arm */
     uint32_t recovered;     /* how many it has recovered */
-    void *robust_head;      /* glibc's robust list head of this thread: see bell_arm */
+    void *volatile *pending; /* list_op_pending in glibc's robust list head of this thread; NULL: it has none. See bell_arm */
+    void *bell_entry; /* what is stored there */
     /* the log: words [log_base, log_base + log_room) are at log_at; log_extent: refs of its extents so far seen, first to last (log.c) */
     uint64_t *log_at, log_base, log_room;
     uint64_t *log_extent;
@@ -140,8 +141,8 @@ struct recovery {
     void (*intent)(struct self *dead, uint64_t intent);    /* heap: roll the one-step operation forward */
     void (*undo_alloc)(struct self *dead, uint64_t block); /* heap: retire an allocation undone */
     void (*free_block)(struct self *dead, uint64_t block, unsigned kind); /* heap: one committed free, if not done yet */
-    void (*free_slot)(struct self *dead, uint64_t slot, unsigned journal_state,
-                      uint32_t id);                   /* sync: release a dead one's lock */
+    void (*free_slot)(struct self *dead, uint64_t *slot, unsigned journal_state,
+                      uint32_t id);                   /* sync: release what a dead one held */
     void (*end_slot)(struct self *s, uint64_t *slot); /* sync: what a slot becomes when the section has ended */
     int (*alloc_extent)(struct self *s, uint64_t *place); /* heap: alloc_into, outside the section, zeroed */
     const size_t *cache_size;      /* heap: bytes of private caches in each self; NULL: none */
@@ -153,8 +154,18 @@ extern const struct recovery tarn_recovery; /* src/floors.c */
 
 /* From here on, if this thread dies, the kernel wakes a sleeper on the segment's bell, who wakes the rest. No glibc robust mutex may
  * be touched until bell_disarm. */
-void bell_arm(struct self *s);
-void bell_disarm(struct self *s);
+static inline void bell_arm(struct self *s)
+{
+    if (s->bell++ == 0 && s->pending)
+        *s->pending = s->bell_entry;
+    compiler_barrier();
+}
+static inline void bell_disarm(struct self *s)
+{
+    compiler_barrier();
+    if (--s->bell == 0 && s->pending)
+        *s->pending = NULL;
+}
 
 /* ---- the log, for floors above: an open section appends ---- */
 

@@ -34,7 +34,7 @@ static void free_slots(struct self *dead, unsigned state)
             uint64_t v = load64(slot);
             if (!v || !(v & SLOT_WANT) != !want)
                 continue;
-            tarn_recovery.free_slot(dead, v, state, dead->id);
+            tarn_recovery.free_slot(dead, slot, state, dead->id);
             store64(slot, 0);
         }
 }

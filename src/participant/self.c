@@ -112,7 +112,9 @@ static int make_here(struct tarn *seg, struct self **ret_self)
         return fail(-ENOMEM, "no memory for a participant's private half (%zu bytes)", self_bytes());
     s->seg = seg;
     s->heap = tarn_recovery.cache_size && *tarn_recovery.cache_size ? (char *)s + (sizeof *s + 63) / 64 * 64 : NULL;
-    s->robust_head = os_robust_head();
+    struct os_bell bell = os_bell(&participants_of(seg)->bell);
+    s->pending = bell.pending;
+    s->bell_entry = bell.entry;
     e = record_claim(s);
     if (e) {
         os_wipe_free(s, self_bytes());

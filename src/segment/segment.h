@@ -39,13 +39,14 @@ struct tarn {
     char *base;                                    /* where this process has it; fixed */
     struct geometry geometry;                      /* fixed */
     bool readonly, exchange_unlock, uninitialized; /* fixed */
-    struct object object;                          /* a descriptor, or an id; fixed */
-    const struct keeping *keeping;                 /* fixed: what can be done with it */
-    const struct backing *backing;                 /* fixed; NULL: opened by descriptor */
-    char *url;                                     /* as opened, or NULL */
-    uint64_t device, inode; /* of the object: two opens of one segment share one handle */
-    int user;               /* the byte that says it is attached (users.c); -1: none; fixed */
-    bool durable;           /* it survives the machine: tenure.c; fixed once it is attached */
+    bool finds_deadlocks;          /* tarn_set_deadlock: of this process's waits outside sections, too */
+    struct object object;          /* a descriptor, or an id; fixed */
+    const struct keeping *keeping; /* fixed: what can be done with it */
+    const struct backing *backing; /* fixed; NULL: opened by descriptor */
+    char *url;                     /* as opened, or NULL */
+    uint64_t device, inode;        /* of the object: two opens of one segment share one handle */
+    int user;                      /* the byte that says it is attached (users.c); -1: none; fixed */
+    bool durable;                  /* it survives the machine: tenure.c; fixed once it is attached */
     bool no_growth; /* it came without the right to grow; atomic: another open of it may bring the right */
     int user_weak; /* as `user`, but a reader's lock, of a writer whom readers' locks kept from his own; -1: none */
     bool user_shared; /* a forked child has the same open file description, so its byte is not this process's to give up */

@@ -10,7 +10,7 @@
 #include "os/futex.h"
 #include "sync/sync.h"
 
-static int no_slot(struct self *s)
+int no_slot(struct self *s)
 {
     return fail(-ENOSPC, "participant %#x holds %llu locks, and no memory is left to list more, or it has %u, the most: unlock some",
                 s->id, (unsigned long long)s->slots_used, SLOTS_MOST);
@@ -42,10 +42,10 @@ int mutex_take(struct self *s, tarn_mutex *m, uint64_t flags, enum mutex_wait ho
     return take(s, m, flags, how, until);
 }
 
-/* The stores of an unlock that takes effect now; left: 0, or the dirty bit. */
-static inline void unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t off, uint32_t left)
+static inline void unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t during, uint64_t after,
+                              uint32_t left)
 {
-    store64(slot, off | SLOT_WANT);
+    store64(slot, during);
     if (TARN_RARE(__atomic_load_n(&m->waiters, __ATOMIC_RELAXED)))
         mutex_release_waited(s, m, left);
     else {
@@ -58,7 +58,11 @@ static inline void unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uin
         if (TARN_RARE(__atomic_load_n(&m->waiters, __ATOMIC_RELAXED)))
             mutex_wake_after_unlock(s, m);
     }
-    store64(slot, 0);
+    store64(slot, after);
+}
+void mutex_unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t during, uint64_t after, uint32_t left)
+{
+    unlock_now(s, m, slot, during, after, left);
 }
 
 static int not_held(const tarn_mutex *m, const char *call)
@@ -76,11 +80,19 @@ static __attribute__((noinline)) int release_slow(struct self *s, tarn_mutex *m)
     if (s->depth && !(*slot & SLOT_INNER)) {
         if (*slot & SLOT_DEFER)
             return not_held(m, "tarn_mutex_unlock");
+        if (SLOT_NUMBER(*slot)) { /* held more than once */
+            store64(slot, *slot - SLOT_NUMBER_ONE);
+            return 0;
+        }
         store64(slot, *slot | SLOT_DEFER);
         s->section_slots = 1;
         return 0;
     }
-    unlock_now(s, m, slot, off, o & ID_DIRTY);
+    if (SLOT_NUMBER(*slot)) {
+        store64(slot, *slot - SLOT_NUMBER_ONE);
+        return 0;
+    }
+    unlock_now(s, m, slot, off | SLOT_WANT, 0, o & ID_DIRTY);
     return 0;
 }
 
@@ -89,7 +101,7 @@ static inline int release(struct self *s, tarn_mutex *m)
     uint64_t off = offset_of(s->seg, m), *slot = s->slot;
     if (TARN_RARE(*slot != off || s->depth)) /* no flags: it is ours, from outside a section, and clean */
         return release_slow(s, m);
-    unlock_now(s, m, slot, off, 0);
+    unlock_now(s, m, slot, off | SLOT_WANT, 0, 0);
     return 0;
 }
 
@@ -130,12 +142,12 @@ void mutex_end_slot(struct self *s, uint64_t *slot)
             store32(&m->owner, s->id);
             o = s->id;
         }
-        unlock_now(s, m, slot, off, o & ID_DIRTY);
+        unlock_now(s, m, slot, off | SLOT_WANT, 0, o & ID_DIRTY);
         return;
     }
     if (v & SLOT_MEND)
         store32(&m->owner, s->id);
-    store64(slot, off | (v & SLOT_INNER) | (v & SLOT_MEND ? 0 : v & SLOT_DIRTY));
+    store64(slot, off | (v & (SLOT_INNER | SLOT_WHAT)) | (v & SLOT_MEND ? 0 : v & SLOT_DIRTY));
 }
 
 void mutex_free_slot(struct self *dead, uint64_t slot, unsigned journal_state, uint32_t id)
@@ -162,11 +174,7 @@ void mutex_free_slot(struct self *dead, uint64_t slot, unsigned journal_state, u
 
 static int check_address(tarn *seg, const tarn_mutex *m, const char *call)
 {
-    uint64_t off = offset_of(seg, m);
-    if (off % 8 || !in_data(seg, off, sizeof *m))
-        return fail(-EINVAL, "%s: %p is no mutex of this segment: it must lie in its memory, aligned to 8",
-                    call, (const void *)m);
-    return 0;
+    return sync_there(seg, m, sizeof *m, call, "mutex");
 }
 
 static __attribute__((noinline)) int lock_any(tarn *seg, tarn_mutex *m)
@@ -221,9 +229,37 @@ int tarn_mutex_timed(tarn *seg, tarn_mutex *m, const struct timespec *until)
     if (!s)
         return e;
     e = check_address(seg, m, "tarn_mutex_timed");
-    if (!e && (!until || until->tv_nsec < 0 || until->tv_nsec >= 1000000000))
-        e = fail(-EINVAL, "tarn_mutex_timed: the deadline's nanoseconds must be 0 to 999,999,999");
+    if (!e)
+        e = sync_deadline(until, "tarn_mutex_timed");
     return e ? e : take(s, m, s->slot_flags, MUTEX_TIMED, until);
+}
+
+/* Held already: once more. false: it is not held. */
+static bool nest(struct self *s, tarn_mutex *m, int *ret_result)
+{
+    uint64_t *slot;
+    if (!mutex_held(s, m) || !(slot = slot_find(s, offset_of(s->seg, m))) || *slot & SLOT_DEFER)
+        return false;
+    if (SLOT_NUMBER(*slot) == SLOT_NUMBER_MOST) {
+        *ret_result = fail(-EAGAIN, "the mutex at %#llx is locked %u times by this thread, the most",
+                           (unsigned long long)offset_of(s->seg, m), SLOT_NUMBER_MOST + 1);
+        return true;
+    }
+    store64(slot, *slot + SLOT_NUMBER_ONE);
+    *ret_result =
+        __atomic_load_n(&m->owner, __ATOMIC_RELAXED) & ID_DIRTY && !(*slot & SLOT_MEND) ? TARN_RECOVERED : 0;
+    return true;
+}
+
+static int lock_nested(tarn *seg, tarn_mutex *m, enum mutex_wait how, const struct timespec *until, const char *call)
+{
+    int e = 0;
+    struct self *s = sync_self(seg, m, sizeof *m, call, "mutex", &e);
+    if (!s)
+        return e;
+    if (how == MUTEX_TIMED && (e = sync_deadline(until, call)))
+        return e;
+    return nest(s, m, &e) ? e : take(s, m, s->slot_flags, how, until);
 }
 
 static __attribute__((noinline)) int unlock_any(tarn *seg, tarn_mutex *m)
@@ -260,4 +296,25 @@ int tarn_mutex_consistent(tarn *seg, tarn_mutex *m)
         store64(slot, *slot & ~SLOT_DIRTY);
     }
     return 0;
+}
+
+int tarn_mutex_lock_nested(tarn *seg, tarn_mutex *m)
+{
+    return lock_nested(seg, m, MUTEX_WAIT, NULL, "tarn_mutex_lock_nested");
+}
+int tarn_mutex_try_nested(tarn *seg, tarn_mutex *m)
+{
+    return lock_nested(seg, m, MUTEX_TRY, NULL, "tarn_mutex_try_nested");
+}
+int tarn_mutex_timed_nested(tarn *seg, tarn_mutex *m, const struct timespec *until)
+{
+    return lock_nested(seg, m, MUTEX_TIMED, until, "tarn_mutex_timed_nested");
+}
+
+int tarn_mutex_owner(tarn *seg, const tarn_mutex *m, uint32_t *ret_id)
+{
+    int e = check_address(seg, m, "tarn_mutex_owner");
+    if (!e)
+        *ret_id = load32(&m->owner) & ~ID_DIRTY;
+    return e;
 }

@@ -1,4 +1,4 @@
-/* sync/mutex_slow.c - the mutex's slow half: waiting, waking, noticing deaths, and circles of waiters.
+/* sync/mutex_slow.c - the mutex's slow half: waiting, waking, and noticing deaths.
  *
  *   owner    0 free | {dirty, identity}. Only its holder stores it; only compare-and-swap takes it.
  *   waiters  0 | SLEEPERS. Set by who goes to sleep; cleared by the holder only, before he wakes.
@@ -20,17 +20,8 @@
 enum {
     LOOKS = 60, /* at the owner word before sleeping: about 2 us */
     HINT = 2,   /* after so many, ask the holder for a gap: its unlock will make a system call */
-    QUIET = 16, /* pauses before each look until then; one pause after */
-    CAP_FIRST = 1,
-    CAP_MOST = 50 /* ms */
+    QUIET = 16  /* pauses before each look until then; one pause after */
 };
-
-bool mutex_cap_off;
-
-static uint32_t *liveness_of(struct tarn *seg, uint32_t id)
-{
-    return (uint32_t *)(void *)record_at(seg, ID_INDEX(id))->liveness;
-}
 
 /* By the holder: somebody asleep, if any, shall look again; he sets waiters anew. */
 static void pass(tarn_mutex *m)
@@ -55,42 +46,6 @@ void mutex_wake_after_unlock(struct self *s, tarn_mutex *m)
     bell_disarm(s);
 }
 
-/* ---- circles ---- */
-
-/* One walk from mutex m over owner -> what it waits for -> its owner. 0: it ends somewhere; else a mark of what was seen, if it comes back
- * to s through living participants that cannot give up by themselves. */
-static uint64_t walk(struct self *s, const tarn_mutex *m)
-{
-    struct tarn *seg = s->seg;
-    uint64_t mark = 0x9e3779b97f4a7c15ull;
-    for (uint32_t n = 0; n <= seg->geometry.records; n++) {
-        uint32_t o = load32(&m->owner) & ~ID_DIRTY;
-        struct record *r;
-        uint64_t w, count;
-        if (o == s->id)
-            return n ? mark | 1 : 0;
-        if (!o || ID_INDEX(o) >= seg->geometry.records || fate_quick(seg, o) != ALIVE)
-            return 0;
-        r = record_at(seg, ID_INDEX(o));
-        count = load64(&r->waits_count);
-        w = load64(&r->waits);
-        if (load64(&r->waits_count) != count) /* another wait since: with it a circle might be seen that never was */
-            return 0;
-        if (!w || w & 1 || !in_writable(seg, w & SLOT_OFFSET, sizeof *m))
-            return 0;
-        mark = (mark ^ o ^ w << 20 ^ count << 7) * 0xff51afd7ed558ccdull;
-        mark ^= mark >> 32;
-        m = at_offset(seg, w & SLOT_OFFSET);
-    }
-    return 0;
-}
-
-static bool circle(struct self *s, const tarn_mutex *m)
-{
-    uint64_t first = walk(s, m);
-    return first && walk(s, m) == first;
-}
-
 /* ---- waiting ---- */
 
 struct waiting {
@@ -106,8 +61,7 @@ static int taken(struct self *s, struct waiting *w, uint32_t was)
 {
     if (w->slept || __atomic_load_n(&w->m->waiters, __ATOMIC_RELAXED))
         pass(w->m); /* one sleeper shall watch us */
-    if (load64(&s->record->waits))
-        store64(&s->record->waits, 0);
+    waits_for(s, 0);
     bell_disarm(s);
     store64(w->slot, (*w->slot & SLOT_OFFSET) | w->flags | (was & ID_DIRTY ? SLOT_DIRTY : 0));
     if (w->flags)
@@ -118,8 +72,7 @@ static int taken(struct self *s, struct waiting *w, uint32_t was)
 /* Who gives up passes on the wake-up that it may have swallowed. */
 static int given_up(struct self *s, struct waiting *w, int error)
 {
-    if (load64(&s->record->waits))
-        store64(&s->record->waits, 0);
+    waits_for(s, 0);
     if (w->slept || load32(&w->m->waiters))
         os_futex_wake(&w->m->waiters, 1);
     bell_disarm(s);
@@ -153,52 +106,25 @@ static int own_again(struct self *s, struct waiting *w, uint32_t owner)
 /* Sleep until something may have changed. x: owner as seen; who: whose life is watched. */
 static void sleep_on(struct self *s, struct waiting *w, uint32_t x, uint32_t who)
 {
-    struct tarn *seg = s->seg;
-    uint32_t *live = liveness_of(seg, who), l = load32(live);
-    struct participants *shared = participants_of(seg);
-    /* The bell stands last: of several words woken the last is told, and its news must not be lost. */
-    struct os_wait wait[5] = {
-        {&w->m->waiters, MUTEX_SLEEPERS}, {&w->m->owner, x}, {live, l}, {&shared->bell_all, 0}, {&shared->bell, 0}};
-    struct timespec cap, *until = NULL;
+    uint32_t *live = liveness_of(s->seg, ID_INDEX(who)), l = load32(live);
+    struct os_wait wait[3 + 2] = {{&w->m->waiters, MUTEX_SLEEPERS}, {&w->m->owner, x}, {live, l}};
     int k;
-    if (fate_quick(seg, who) != ALIVE) /* a doubtful one is waited for, whatever its word */
+    if (fate_quick(s->seg, who) != ALIVE) /* a doubtful one is waited for, whatever its word */
         return;
-    if (!mutex_cap_off) {
-        cap = os_deadline(w->cap);
-        until = &cap;
-    }
-    if (w->until && (!until || os_before(w->until, until)))
-        until = (struct timespec *)w->until;
-    k = os_futex_wait_any(wait, 5, until);
-    if (k == -ENOSYS) {
-        cap = os_deadline(CAP_FIRST);
-        k = os_futex_wait(&w->m->waiters, MUTEX_SLEEPERS, &cap);
-    }
-    if (k == 4)
-        os_futex_wake(&shared->bell_all, INT32_MAX); /* somebody died in a slow path: everybody looks again, once */
-    if (k >= 2)
+    k = sleep_on_words(s, wait, 3, w->until, &w->cap);
+    if (k == 2 || k == -EOWNERDEAD || k == -ETIMEDOUT) /* at a time-out, with the second witness */
         (void)recover(s, who); /* also where this mutex is no longer his; nothing if he lives */
-    if (k == -ETIMEDOUT) {
-        if (w->cap < CAP_MOST)
-            w->cap = w->cap * 2 < CAP_MOST ? w->cap * 2 : CAP_MOST;
-        (void)recover(s, who); /* with the second witness */
-    }
-    w->slept |= k >= 0;
+    w->slept |= k >= 0 || k == -EOWNERDEAD;
 }
 
 /* Before a sleep: -EDEADLK, -ETIMEDOUT, -EBUSY, or 0. */
 static int may_wait(struct self *s, struct waiting *w, enum mutex_wait how)
 {
-    struct record *r = s->record;
-    uint64_t waits = offset_of(s->seg, w->m) | (how == MUTEX_TIMED);
     if (how == MUTEX_TRY)
         return -EBUSY;
     if (how == MUTEX_TIMED && os_passed(w->until))
         return -ETIMEDOUT;
-    if (load64(&r->waits) != waits) {
-        store64(&r->waits_count, r->waits_count + 1);
-        store64(&r->waits, waits);
-    }
+    waits_for(s, WAITS_OWNER | offset_of(s->seg, w->m) | (how == MUTEX_TIMED));
     return 0;
 }
 
@@ -244,7 +170,8 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         all_threads_barrier(seg); /* pairs with the plain store of owner in unlock */
         if (load32(&m->owner) != x)
             continue;
-        if ((flags & SLOT_SECTION || s->depth) && circle(s, m)) /* an inner lock's wait can close a section's circle, too */
+        if ((flags & SLOT_SECTION || s->depth || seg->finds_deadlocks) && /* an inner lock's wait can close a section's circle, too */
+            waits_in_a_circle(s, WAITS_OWNER | offset_of(seg, m)))
             return given_up(s, &w, -EDEADLK);
         sleep_on(s, &w, x, who);
         look = 0;

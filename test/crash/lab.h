@@ -20,6 +20,13 @@ struct root {
     uint64_t word[LAB_WORDS];
     tarn_mutex lock[LAB_LOCKS];
     tarn_list list; /* its members: blocks of ref, a number first, the link at LAB_LINK */
+    tarn_rwlock rwlock;
+    tarn_condition condition;
+    tarn_semaphore semaphore;
+    tarn_held held;
+    tarn_barrier barrier;
+    tarn_once once;
+    tarn_event event, automatic;
 };
 enum { LAB_LINK = 16 };
 

@@ -1,5 +1,8 @@
 /* operations.c - what CRASHLAB steps through: every public call that changes a segment, its slow paths made likely by the set-up. */
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "lab.h"
 #include "participant/participant.h"
@@ -91,6 +94,294 @@ static void circle(struct lab *l)
         lab_fail("took a lock that the driver has");
     MUST(tarn_abort(SEG));
     MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
+}
+
+static void nested_lock(struct lab *l)
+{
+    MUST(tarn_mutex_lock_nested(SEG, &R->lock[0]));
+    MUST(tarn_mutex_lock_nested(SEG, &R->lock[0]));
+    MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
+    MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
+}
+
+/* ---- the other objects of synchronisation ---- */
+static const struct timespec past = {0, 0};
+static struct timespec soon(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += 5000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+#define MUST_BE(result, call)                                                                                \
+    do {                                                                                                     \
+        int was_ = (call);                                                                                   \
+        if (was_ != (result))                                                                                \
+            lab_fail("%s:%d: %s: %d, not %d: %s", __FILE__, __LINE__, #call, was_, result, tarn_error());    \
+    } while (0)
+
+static void read_unlock(struct lab *l)
+{
+    MUST(tarn_rwlock_read(SEG, &R->rwlock));
+    MUST(tarn_rwlock_read(SEG, &R->rwlock));
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+}
+/* So many that the fast way is granted. */
+static void many_reads(struct lab *l)
+{
+    for (int i = 0; i < 80; i++) {
+        MUST(tarn_rwlock_read(SEG, &R->rwlock));
+        MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+    }
+    if (!R->rwlock.fast)
+        lab_fail("the fast way was not granted");
+}
+static void drivers_many_reads(struct lab *l)
+{
+    many_reads(l);
+}
+static void writer_waits(struct lab *l)
+{
+    R->rwlock.drain = 1;
+}
+static void write_unlock(struct lab *l)
+{
+    MUST(tarn_rwlock_write(SEG, &R->rwlock));
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+}
+static void driver_reads(struct lab *l)
+{
+    MUST(tarn_rwlock_read(SEG, &R->rwlock));
+}
+static void driver_writes(struct lab *l)
+{
+    MUST(tarn_rwlock_write(SEG, &R->rwlock));
+}
+static void write_in_vain(struct lab *l)
+{
+    struct timespec t = soon();
+    MUST_BE(-EBUSY, tarn_rwlock_write_try(SEG, &R->rwlock));
+    MUST_BE(-ETIMEDOUT, tarn_rwlock_write_timed(SEG, &R->rwlock, &t));
+    MUST(tarn_rwlock_read_try(SEG, &R->rwlock));
+    MUST_BE(-EBUSY, tarn_rwlock_upgrade_try(SEG, &R->rwlock));
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+}
+static void writers_first(struct lab *l)
+{
+    R->rwlock.flags = TARN_RWLOCK_WRITERS;
+}
+static void read_in_vain(struct lab *l)
+{
+    struct timespec t = soon();
+    MUST_BE(-EBUSY, tarn_rwlock_read_try(SEG, &R->rwlock));
+    MUST_BE(-ETIMEDOUT, tarn_rwlock_read_timed(SEG, &R->rwlock, &t));
+}
+static void up_and_down(struct lab *l)
+{
+    MUST(tarn_rwlock_write(SEG, &R->rwlock));
+    MUST(tarn_rwlock_downgrade(SEG, &R->rwlock));
+    MUST(tarn_rwlock_upgrade_try(SEG, &R->rwlock));
+    MUST(tarn_rwlock_downgrade(SEG, &R->rwlock));
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+}
+static void rwlock_dirty(struct lab *l)
+{
+    R->rwlock.owner = ID_DIRTY;
+}
+static void mend_rwlock(struct lab *l)
+{
+    MUST_BE(TARN_RECOVERED, tarn_rwlock_read(SEG, &R->rwlock));
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+    MUST_BE(TARN_RECOVERED, tarn_rwlock_write(SEG, &R->rwlock));
+    MUST(tarn_rwlock_consistent(SEG, &R->rwlock));
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+}
+static void rwlock_section(struct lab *l)
+{
+    MUST(tarn_begin(SEG));
+    MUST(tarn_rwlock_read(SEG, &R->rwlock));
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+    MUST(tarn_rwlock_read(SEG, &R->rwlock));
+    set(l, 0, 1);
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+    MUST(tarn_commit(SEG));
+    mark(l);
+    MUST(tarn_begin(SEG));
+    MUST(tarn_rwlock_write(SEG, &R->rwlock));
+    set(l, 0, 2);
+    set(l, 1, 2);
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+    MUST(tarn_commit(SEG));
+    mark(l);
+    MUST(tarn_begin(SEG));
+    MUST(tarn_rwlock_write(SEG, &R->rwlock));
+    set(l, 0, 3);
+    MUST(tarn_rwlock_unlock(SEG, &R->rwlock));
+    MUST(tarn_abort(SEG));
+}
+static void waiter_left(struct lab *l)
+{
+    R->condition.waiting = R->condition.turn << 1 | 1;
+}
+static void signal_and_broadcast(struct lab *l)
+{
+    MUST(tarn_condition_signal(SEG, &R->condition));
+    MUST(tarn_condition_broadcast(SEG, &R->condition));
+    MUST(tarn_condition_signal(SEG, &R->condition));
+}
+static void condition_wait(struct lab *l)
+{
+    struct timespec t = soon();
+    MUST(tarn_mutex_lock(SEG, &R->lock[0]));
+    MUST_BE(-ETIMEDOUT, tarn_condition_timed(SEG, &R->condition, &R->lock[0], &t));
+    MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
+}
+static void semaphore_all(struct lab *l)
+{
+    struct timespec t = soon();
+    MUST(tarn_semaphore_post(SEG, &R->semaphore));
+    mark(l);
+    MUST(tarn_semaphore_post_many(SEG, &R->semaphore, 2));
+    mark(l);
+    MUST(tarn_semaphore_wait(SEG, &R->semaphore));
+    mark(l);
+    MUST(tarn_semaphore_try(SEG, &R->semaphore));
+    mark(l);
+    MUST(tarn_semaphore_timed(SEG, &R->semaphore, &past));
+    mark(l);
+    MUST_BE(-ETIMEDOUT, tarn_semaphore_timed(SEG, &R->semaphore, &t));
+}
+static void semaphore_sleepers(struct lab *l)
+{
+    R->semaphore.word = 0x80000000u;
+}
+static void semaphore_post(struct lab *l)
+{
+    MUST(tarn_semaphore_post(SEG, &R->semaphore));
+    mark(l);
+    MUST(tarn_semaphore_wait(SEG, &R->semaphore));
+}
+static void some_units(struct lab *l)
+{
+    MUST(tarn_held_set(SEG, &R->held, 5));
+}
+static void take_give(struct lab *l)
+{
+    MUST(tarn_held_take(SEG, &R->held, 2));
+    MUST(tarn_held_try(SEG, &R->held, 3));
+    MUST_BE(-EAGAIN, tarn_held_try(SEG, &R->held, 1));
+    MUST(tarn_held_give(SEG, &R->held, 4));
+    MUST(tarn_held_give(SEG, &R->held, 1));
+}
+static void some_units_taken(struct lab *l)
+{
+    some_units(l);
+    MUST(tarn_held_take(SEG, &R->held, 3));
+}
+/* The driver has some: of what is there, the subject's are for a while fewer. */
+static void driver_takes(struct lab *l)
+{
+    MUST(tarn_held_take(SEG, &R->held, 1));
+}
+static void take_in_vain(struct lab *l)
+{
+    struct timespec t = soon();
+    MUST_BE(-ETIMEDOUT, tarn_held_timed(SEG, &R->held, 5, &t));
+    MUST(tarn_held_set(SEG, &R->held, 7));
+    mark(l);
+    MUST(tarn_held_timed(SEG, &R->held, 1, &past));
+    MUST(tarn_held_give(SEG, &R->held, 1));
+}
+static void give_all(struct lab *l)
+{
+    MUST(tarn_held_give(SEG, &R->held, 3));
+}
+static void barrier_alone(struct lab *l)
+{
+    MUST(tarn_barrier_join(SEG, &R->barrier));
+    MUST_BE(TARN_LAST, tarn_barrier_wait(SEG, &R->barrier));
+    MUST_BE(TARN_LAST, tarn_barrier_wait(SEG, &R->barrier));
+    MUST(tarn_barrier_leave(SEG, &R->barrier));
+}
+static void driver_joins(struct lab *l)
+{
+    MUST(tarn_barrier_join(SEG, &R->barrier));
+}
+static void barrier_in_vain(struct lab *l)
+{
+    struct timespec t = soon();
+    MUST_BE(-ETIMEDOUT, tarn_barrier_timed(SEG, &R->barrier, &t));
+    MUST(tarn_barrier_reset(SEG, &R->barrier));
+    MUST(tarn_barrier_leave(SEG, &R->barrier));
+}
+static int run_once(tarn *seg, void *arg)
+{
+    struct lab *l = arg;
+    (void)seg;
+    MUST(tarn_begin(SEG));
+    set(l, 0, R->word[0] + 1);
+    MUST(tarn_commit(SEG));
+    mark(l);
+    return 0;
+}
+static void once(struct lab *l)
+{
+    MUST(tarn_once_run(SEG, &R->once, run_once, l));
+    MUST(tarn_once_run(SEG, &R->once, run_once, l));
+}
+static void events(struct lab *l)
+{
+    struct timespec t = soon();
+    MUST(tarn_event_set(SEG, &R->event));
+    mark(l);
+    MUST(tarn_event_wait(SEG, &R->event));
+    MUST(tarn_event_reset(SEG, &R->event));
+    mark(l);
+    MUST(tarn_event_set(SEG, &R->automatic));
+    mark(l);
+    MUST(tarn_event_try(SEG, &R->automatic));
+    mark(l);
+    MUST_BE(-ETIMEDOUT, tarn_event_timed(SEG, &R->automatic, &t));
+}
+static void automatic(struct lab *l)
+{
+    MUST(tarn_event_init(SEG, &R->automatic, TARN_EVENT_AUTOMATIC));
+}
+static void event_sleepers(struct lab *l)
+{
+    R->event.word |= 0x80000000u;
+    R->automatic.word |= 0x80000000u;
+}
+static void event_told(struct lab *l)
+{
+    MUST(tarn_event_signal(SEG, &R->event, SIGCONT));
+    MUST(tarn_event_set(SEG, &R->event));
+    mark(l);
+    MUST(tarn_event_signal(SEG, &R->event, 0));
+    MUST(tarn_event_reset(SEG, &R->event));
+}
+static void wait_any(struct lab *l)
+{
+    struct tarn_awaited a[3] = {{.kind = TARN_EVENT, .event = &R->automatic},
+                                {.kind = TARN_SEMAPHORE, .semaphore = &R->semaphore},
+                                {.kind = TARN_EVENT, .event = &R->event}};
+    struct timespec t = soon();
+    uint32_t index = 9;
+    MUST_BE(-ETIMEDOUT, tarn_wait_any(SEG, a, 3, &t, &index));
+    MUST(tarn_semaphore_post(SEG, &R->semaphore));
+    mark(l);
+    MUST(tarn_wait_any(SEG, a, 3, NULL, &index));
+    if (index != 1)
+        lab_fail("not the one that came");
+}
+static void all_gone(struct lab *l)
+{
+    MUST(tarn_rwlock_fini(SEG, &R->rwlock));
+    MUST(tarn_condition_fini(SEG, &R->condition));
+    MUST(tarn_barrier_fini(SEG, &R->barrier));
 }
 
 /* ---- sections ---- */
@@ -587,6 +878,32 @@ const struct operation operations[] = {
     {"mutex try, timed", OP_DIRTY, NULL, driver_holds, try_and_timed},
     {"mutex timed, sleeps", OP_DIRTY | OP_FEW, NULL, driver_holds, timed_sleep},
     {"mutex circle", OP_DIRTY, NULL, driver_waits, circle},
+    {"mutex nested", OP_DIRTY, NULL, NULL, nested_lock},
+    {"rwlock read", 0, NULL, NULL, read_unlock},
+    {"rwlock read, fast", 0, many_reads, NULL, read_unlock},
+    {"rwlock read, fast, writer waits", 0, many_reads, writer_waits, read_unlock},
+    {"rwlock write", OP_DIRTY, NULL, NULL, write_unlock},
+    {"rwlock write, after fast readers", OP_DIRTY, NULL, drivers_many_reads, write_unlock},
+    {"rwlock write in vain", OP_DIRTY | OP_FEW, NULL, driver_reads, write_in_vain},
+    {"rwlock writers first, in vain", OP_DIRTY | OP_FEW, writers_first, driver_reads, write_in_vain},
+    {"rwlock read in vain", OP_FEW, NULL, driver_writes, read_in_vain},
+    {"rwlock up and down", OP_DIRTY, NULL, NULL, up_and_down},
+    {"rwlock dirty", OP_DIRTY, rwlock_dirty, NULL, mend_rwlock},
+    {"rwlock in a section", 0, NULL, NULL, rwlock_section},
+    {"condition signal, broadcast", 0, NULL, waiter_left, signal_and_broadcast},
+    {"condition timed", OP_DIRTY | OP_FEW, NULL, NULL, condition_wait},
+    {"semaphore", OP_FEW, NULL, NULL, semaphore_all},
+    {"semaphore post, sleepers", 0, NULL, semaphore_sleepers, semaphore_post},
+    {"held take, give", OP_FEW, some_units, NULL, take_give},
+    {"held give, the driver has some", OP_FEW, some_units_taken, driver_takes, give_all},
+    {"held take in vain", OP_FEW, some_units, driver_takes, take_in_vain},
+    {"barrier alone", OP_FEW, NULL, NULL, barrier_alone},
+    {"barrier in vain", OP_FEW, NULL, driver_joins, barrier_in_vain},
+    {"once", 0, NULL, NULL, once},
+    {"event", OP_FEW, automatic, event_sleepers, events},
+    {"event, told by a signal", 0, NULL, NULL, event_told},
+    {"wait for any", OP_FEW, automatic, NULL, wait_any},
+    {"objects destroyed", 0, NULL, NULL, all_gone},
     {"section two words", 0, NULL, NULL, two_words},
     {"section three", 0, NULL, NULL, three_sections},
     {"section abort", 0, NULL, NULL, aborted},

@@ -71,6 +71,20 @@ static uint64_t list_contents(tarn *seg, tarn_list *list)
     return n || forwards != h ? 19 : h;
 }
 
+/* What a user sees of the objects of synchronisation; not who has a lock, nor hints. */
+static uint64_t sync_contents(tarn *seg, const struct root *root)
+{
+    uint32_t units, available, all;
+    int set, automatic;
+    uint64_t h = 23;
+    if (tarn_semaphore_units(seg, &root->semaphore, &units) || tarn_held_state(seg, &root->held, &available, &all) ||
+        tarn_event_state(seg, &root->event, &set) || tarn_event_state(seg, &root->automatic, &automatic))
+        return 29;
+    h = mix(mix(h, units), available);
+    h = mix(mix(h, all), (uint64_t)set << 1 | (uint64_t)automatic);
+    return mix(h, root->once.done);
+}
+
 uint64_t contents_of(tarn *seg, unsigned flags)
 {
     const struct root *root = root_of(seg);
@@ -87,6 +101,7 @@ uint64_t contents_of(tarn *seg, unsigned flags)
             h = mix_bytes(h, block, size < 16 ? size : 16);
     }
     h = mix(h, list_contents(seg, (tarn_list *)&root->list));
+    h = mix(h, sync_contents(seg, root));
     if (tarn_names(seg, add_name, &names))
         return 6;
     h = mix(h, names);
@@ -137,6 +152,31 @@ static const char *locks_free(tarn *seg, unsigned flags, const struct root *root
         if (o & ID_DIRTY && !(flags & OP_DIRTY) && !(flags & OP_MUST_DIRTY && i == 0))
             return "C2: a lock is dirty whose holder was in a section, or taking or leaving it";
     }
+    return NULL;
+}
+
+/* Nothing of the dead is left in the objects, and the held semaphore's sum is right, or known not to be. */
+static const char *objects_free(tarn *seg, unsigned flags, const struct root *root)
+{
+    const tarn_rwlock *l = &root->rwlock;
+    const tarn_held *h = &root->held;
+    struct tarn_barrier_state barrier;
+    uint32_t ids[4] = {l->owner & ~ID_DIRTY, h->lock.owner & ~ID_DIRTY, root->barrier.lock.owner & ~ID_DIRTY,
+                       root->once.lock.owner & ~ID_DIRTY};
+    uint32_t available, units;
+    for (int i = 0; i < 4; i++)
+        if (ids[i] && (ID_INDEX(ids[i]) != 0 || fate_of(seg, ids[i]) != ALIVE))
+            return "C2: an object's lock is held by the dead";
+    if (l->owner & ID_DIRTY && !(flags & OP_DIRTY))
+        return "C2: a rwlock is dirty whose writer was in a section, or taking or leaving it";
+    if (h->lock.owner & ID_DIRTY || root->barrier.lock.owner & ID_DIRTY || root->once.lock.owner & ID_DIRTY)
+        return "C2: an inner lock is dirty";
+    tarn_held_state(seg, h, &available, &units);
+    if (h->counted == h->deaths && h->available != available)
+        return "held: available is not what the slots say";
+    tarn_barrier_state(seg, &root->barrier, &barrier);
+    if (barrier.members > 1 || barrier.arrived > 1)
+        return "barrier: a member is dead";
     return NULL;
 }
 
@@ -194,7 +234,8 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
     uint64_t contents;
     if (!root)
         return "the named object is gone";
-    if ((bad = records_quiet(seg)) || (bad = locks_free(seg, flags, root)) || (bad = blocks_accounted(seg, root)))
+    if ((bad = records_quiet(seg)) || (bad = locks_free(seg, flags, root)) ||
+        (bad = objects_free(seg, flags, root)) || (bad = blocks_accounted(seg, root)))
         return bad;
     contents = contents_of(seg, flags);
     for (int i = 0; i < legal_count; i++)

@@ -275,7 +275,7 @@ static void spoil_stamp(uint64_t *words)
 /* What a child is at, for its parent to tell of. Shared. */
 static struct progress {
     uint64_t rounds, opened[KINDS], refused[KINDS]; /* of all children */
-    uint64_t seed;                    /* of the round under way */
+    uint64_t seed;                                  /* of the round under way */
     int kind;
 } * progress;
 
@@ -385,8 +385,8 @@ int main(int c, char **v)
         uint64_t in = progress->opened[k], out = progress->refused[k];
         opened += in, refused += out;
         if ((only >= KINDS || (int)only == k) && rounds >= 1000 && !failed && (in < out / 4 || out < in / 4)) {
-            printf("of kind %d (%s) too few passed the door, or too few did not: %llu, %llu\n", k, kind_name[k],
-                   (unsigned long long)in, (unsigned long long)out);
+            printf("of kind %d (%s) too few passed the door, or too few did not: %llu, %llu\n", k,
+                   kind_name[k], (unsigned long long)in, (unsigned long long)out);
             lame = true;
         }
     }
