@@ -7,7 +7,10 @@
 #include <stdbool.h>
 #include <tarn.h>
 
-void core_mutex(void);
+void core_mutex(const char *prefix); /* of the figures' names */
+void sync_lock(void);
+void sync_wait(void);
+void sync_handover(void);
 void core_handover(void);
 void core_section(void);
 void core_churn(void);

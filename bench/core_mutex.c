@@ -64,7 +64,7 @@ static double alone_sample(void *state)
     t->kind->alone(t->g, ALONE_TURNS);
     uint64_t end = bench_now();
     if (t->g->word[0] != ALONE_TURNS + ALONE_TURNS / 10)
-        bench_die("core.mutex.alone: %s counted to %llu", t->kind->name, (unsigned long long)t->g->word[0]);
+        bench_die("mutex.alone: %s counted to %llu", t->kind->name, (unsigned long long)t->g->word[0]);
     return (double)(end - start) / ALONE_TURNS;
 }
 
@@ -87,7 +87,7 @@ static struct contender contender(struct trial *t, const struct lock_kind *kind,
     return (struct contender){.name = kind->name, .sample = sample, .state = t};
 }
 
-static void run_alone(struct guarded *ours, struct guarded *theirs)
+static void run_alone(const char *figure, struct guarded *ours, struct guarded *theirs)
 {
     static const struct lock_kind *const kinds[] = {&peer_pthread_private, &peer_pthread_shared,
                                                     &peer_pthread_robust, &peer_boost_mutex};
@@ -100,7 +100,7 @@ static void run_alone(struct guarded *ours, struct guarded *theirs)
     if (pthread_create(&thread, NULL, sleeper, NULL))
         bench_die("no thread");
     struct outcome o;
-    bench_compare("core.mutex.alone", "ns", &me, peers, 4, bench_reps(21), false, &o);
+    bench_compare(figure, "ns", &me, peers, 4, bench_reps(21), false, &o);
     pthread_mutex_unlock(&asleep);
     pthread_join(thread, NULL);
 }
@@ -139,7 +139,7 @@ static double two_sample(void *state)
     uint64_t sum = ops[0] + ops[1], less = ops[0] < ops[1] ? ops[0] : ops[1];
     const uint64_t *word = t->g->word;
     if (word[0] != sum || word[1] != 2 * sum || word[2] != 3 * sum)
-        bench_die("core.mutex.two: %s lost additions: %llu %llu %llu of %llu", t->kind->name,
+        bench_die("mutex.two: %s lost additions: %llu %llu %llu of %llu", t->kind->name,
                   (unsigned long long)word[0], (unsigned long long)word[1], (unsigned long long)word[2],
                   (unsigned long long)sum);
     if (t->shares < SHARES && sum)
@@ -173,22 +173,29 @@ static double run_two(const char *figure, double work_ns, struct guarded *ours, 
     return share;
 }
 
-void core_mutex(void)
+/* The figures' names begin with core or with sync. */
+void core_mutex(const char *prefix)
 {
+    char alone[40], none[40], some[40], least[40], two[40];
+    snprintf(alone, sizeof alone, "%s.mutex.alone", prefix);
+    snprintf(two, sizeof two, "%s.mutex.two", prefix);
+    snprintf(none, sizeof none, "%s.mutex.two.0ns", prefix);
+    snprintf(some, sizeof some, "%s.mutex.two.100ns", prefix);
+    snprintf(least, sizeof least, "%s.mutex.two.share_min", prefix);
     seg = core_segment(1 << 20);
     struct guarded *ours = core_block(seg, sizeof *ours), *theirs = bench_shared(4 * sizeof *theirs);
     bench_pin(0);
-    if (bench_wanted("core.mutex.alone"))
-        run_alone(ours, theirs);
-    if (bench_wanted("core.mutex.two")) {
-        bool all = bench_wanted("core.mutex.two.share_min");
+    if (bench_wanted(alone))
+        run_alone(alone, ours, theirs);
+    if (bench_wanted(two)) {
+        bool all = bench_wanted(least);
         double share[2] = {100, 100};
-        if (all || bench_wanted("core.mutex.two.0ns"))
-            share[0] = run_two("core.mutex.two.0ns", 0, ours, theirs);
-        if (all || bench_wanted("core.mutex.two.100ns"))
-            share[1] = run_two("core.mutex.two.100ns", 100, ours, theirs);
+        if (all || bench_wanted(none))
+            share[0] = run_two(none, 0, ours, theirs);
+        if (all || bench_wanted(some))
+            share[1] = run_two(some, 100, ours, theirs);
         if (all)
-            bench_print("core.mutex.two.share_min", share[0] < share[1] ? share[0] : share[1], "%");
+            bench_print(least, share[0] < share[1] ? share[0] : share[1], "%");
     }
     core_close(seg);
 }

@@ -689,7 +689,7 @@ static void differences_are_named_with_both_values(void **state)
 #define FIELD(f) offsetof(struct segment_header, f), sizeof i.header.f
         {FIELD(magic), 77, -EPROTO, {"magic", "4d"}},
         {FIELD(magic), __builtin_bswap64(SEGMENT_MAGIC), -EPROTO, {"byte order", ""}},
-        {FIELD(version), 99, -EPROTO, {"version is 99", "is 2"}},
+        {FIELD(version), 99, -EPROTO, {"version is 99", "is 3"}},
         {FIELD(byte_order), 0x04030201, -EPROTO, {"byte order", ""}},
         {FIELD(word_size), 4, -EPROTO, {"word size is 4", "is 8"}},
         {FIELD(page_size), 16384, -EPROTO, {"page size is 16384", ""}},
