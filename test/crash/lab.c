@@ -4,9 +4,13 @@
  *      (the robust list of the stepped thread is walked), recover the copy, and ask the oracle; recover again: nothing may change.
  *   D  for a sample of those images (all, with --all): a second child recovers it, stepped; at every change a kill of that one too.
  *   E  for a sample of instructions: the subject runs to it by a hardware breakpoint and is really SIGKILLed.
+ *   F  for a sample of changes: the subject is stopped there by a breakpoint, a survivor meets it (deaths.c), and then it is really killed; the survivor
+ *      must come to its end.
+ *   G  at some instructions it dies in other ways: exec, by its thread or another one, thread exit, _exit, a fatal signal.
  * It ends with one line, CRASHLAB operations=N points=N recoveries=N kills=N violations=N; exit 1 if there was a violation or an operation
  * without any point. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -28,35 +32,13 @@
 #include "lab.h"
 #include "participant/participant.h"
 
-enum { STEPS_MOST = 400000, IMAGES_MOST = 20000, DATA = 128 << 10 };
+enum { DATA = 128 << 10 };
 
-/* Shared between the drivers and their children. */
-static struct shared {
-    volatile int done;
-    int legal_count;
-    uint64_t legal[LAB_MARKS];
-    bool marking;
-    char what[400];
-} * shared;
-
-struct counts {
-    long points, recoveries, kills, violations;
-};
-
-static struct driver {
-    const struct operation *op;
-    struct lab live, image; /* S and I */
-    uint64_t size;          /* bytes of a segment */
-    char *pristine, *previous;
-    char **images;
-    int images_count;
-    uint64_t *trace; /* instruction pointers */
-    long trace_count;
-    struct counts counts;
-} d;
-
-static int recovery_sample = 20, kill_sample = 6;
-static bool quiet;
+struct lab_shared *shared;
+struct driver d;
+static int recovery_sample = 20, kill_sample = 6, stop_sample = 40;
+static bool quiet, namespaces;
+static bool reported_only; /* a death in another PID namespace, where there is no descriptor: it is told, and put right by its own only */
 
 void lab_fail(const char *format, ...)
 {
@@ -80,6 +62,7 @@ void mark(struct lab *l)
 
 /* ---- segments ---- */
 
+static int laboratory;                           /* its process id, where it was started */
 static const char *backed_by = "memfd:crashlab"; /* --on */
 
 /* Of backings with names: a fresh one, which loses it at once. */
@@ -88,7 +71,8 @@ static void open_segment(struct lab *l, const struct tarn_options *o)
     static unsigned count;
     char url[256];
     bool named = strncmp(backed_by, "posix:", 6) == 0 || strncmp(backed_by, "file:", 5) == 0;
-    snprintf(url, sizeof url, named ? "%s-%d-%u" : "%s", backed_by, (int)getpid(), count++);
+    snprintf(url, sizeof url, named ? "%s-%d-%d-%u" : "%s", backed_by, laboratory, (int)(d.op - operations),
+             count++);
     MUST(tarn_open(url, TARN_CREATE, o, &l->seg));
     if (named)
         MUST(tarn_unlink(url));
@@ -129,7 +113,7 @@ static void forget_caches(tarn *seg)
 }
 
 /* Replace a segment's bytes, but for the liveness mutex of participant 0 (the driver's own, in glibc's list) and the whole record of `keep`. */
-static void install(tarn *seg, const char *from, int keep)
+void install(tarn *seg, const char *from, int keep)
 {
     char *to = bytes_of(seg);
     uint64_t mine = offset_of(seg, record_at(seg, 0)->liveness),
@@ -184,7 +168,7 @@ static void die_on_copy(pid_t pid, char *copy)
 
 /* ---- the oracle on an image ---- */
 
-static void violation(const char *where, long step, const char *what)
+void violation(const char *where, long step, const char *what)
 {
     d.counts.violations++;
     if (!shared->what[0])
@@ -205,6 +189,8 @@ static void examine(char *copy, const char *where, long step)
 {
     static char *once;
     const char *bad;
+    if (reported_only)
+        return;
     install(d.image.seg, copy, -1);
     recover_image();
     bad = judge(d.image.seg, d.op->flags, shared->legal, shared->legal_count);
@@ -250,18 +236,42 @@ static void child_begins(void)
         lab_fail("PTRACE_TRACEME: %s", strerror(errno));
 }
 
+/* The next forked child is thread 2 of a new PID namespace, whose first process only is there: it could not be stopped. */
+static void next_child_apart(bool end_last)
+{
+    static pid_t first;
+    int here = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (here < 0 || setns(here, CLONE_NEWPID) || unshare(CLONE_NEWPID)) /* anew: only once may be unshared from where one is */
+        lab_fail("no PID namespace: %s", strerror(errno));
+    close(here);
+    if (first > 0 && end_last) {
+        kill(first, SIGKILL);
+        waitpid(first, NULL, 0);
+    }
+    first = (pid_t)syscall(SYS_fork);
+    if (first == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+}
+
 /* Fork the subject; returns when it is stopped before its operation. */
-static pid_t subject(bool traced)
+pid_t subject(bool traced)
 {
     pid_t p;
     int status;
     shared->done = 0;
+    if (namespaces)
+        next_child_apart(true); /* the subject is thread 2, as the driver is in its own */
     p = fork();
     if (p < 0)
         lab_fail("fork: %s", strerror(errno));
     if (p == 0) {
         if (traced)
             child_begins();
+        if (traced)
+            deaths_prepare();
         MUST(tarn_thread_attach(d.live.seg));
         if (d.op->setup)
             d.op->setup(&d.live);
@@ -313,7 +323,7 @@ static pid_t recoverer(const char *image, bool adopt)
     return p;
 }
 
-static void reap(pid_t p)
+void reap(pid_t p)
 {
     kill(p, SIGKILL);
     waitpid(p, NULL, 0);
@@ -371,6 +381,8 @@ static void pass_points(void)
         changed = memcmp(d.previous, bytes_of(d.live.seg), d.size) != 0;
         if (!changed)
             continue;
+        if (d.images_count < IMAGES_MOST)
+            d.image_step[d.images_count] = d.trace_count - 1;
         memcpy(d.previous, bytes_of(d.live.seg), d.size);
         memcpy(copy, d.previous, d.size);
         die_on_copy(p, copy);
@@ -407,7 +419,7 @@ static void pass_recovery_of(int n)
 
 /* Run to the n-th step of the trace by a hardware breakpoint. false: it never came there. A repeated string instruction is many steps, but
  * the breakpoint stops at its first only. */
-static bool run_to(pid_t p, long n)
+bool run_to(pid_t p, long n)
 {
     long times = 1;
     int status;
@@ -429,6 +441,37 @@ static bool run_to(pid_t p, long n)
     return !shared->done;
 }
 
+static uint64_t record_sum(void)
+{
+    const uint64_t *w = (const uint64_t *)(const void *)record_at(d.live.seg, 1);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < d.live.seg->geometry.record_size / 8; i++)
+        sum = (sum ^ w[i]) * 0x9e3779b97f4a7c15ull;
+    return sum;
+}
+
+static int note_state(const struct tarn_participant *p, void *arg)
+{
+    if (ID_INDEX(p->id) == 1)
+        *(char *)arg = p->state;
+    return 0;
+}
+
+/* Nothing of it was touched: no recovery, and whoever asks is told. */
+static void reported(long n)
+{
+    char state = 0;
+    bool taken = load32(&record_at(d.live.seg, 1)->state) != RECORD_FREE;
+    uint64_t before = record_sum(), after;
+    recover_all(self_if(d.live.seg));
+    after = record_sum();
+    tarn_participants(d.live.seg, note_state, &state);
+    if (before != after)
+        violation("really killed, elsewhere", n, "the driver changed what only the dead one's namespace may");
+    else if (state != (taken ? 'u' : 0))
+        violation("really killed, elsewhere", n, "the death is not reported as unknown");
+}
+
 static void pass_kill_at(long n)
 {
     pid_t p;
@@ -445,6 +488,10 @@ static void pass_kill_at(long n)
     alarm(0);
     reap(p);
     d.counts.kills++;
+    if (reported_only) {
+        reported(n);
+        return;
+    }
     recover_all(s);
     heap_adopt(s);
     bad = judge(d.live.seg, d.op->flags, shared->legal, shared->legal_count);
@@ -461,22 +508,33 @@ static void drive(void)
     d.pristine = malloc(d.size);
     d.previous = malloc(d.size);
     d.images = calloc(IMAGES_MOST, sizeof *d.images);
+    d.image_step = calloc(IMAGES_MOST, sizeof *d.image_step);
     d.trace = calloc(STEPS_MOST + 1, sizeof *d.trace);
     memcpy(d.pristine, bytes_of(d.live.seg), d.size);
     learn_legal();
     pass_points();
-    for (int i = 0; i < d.images_count; i++)
+    for (int i = 0; i < d.images_count && !reported_only; i++)
         if (few <= 0 || d.images_count <= few || (long)i * few / d.images_count != (long)(i + 1) * few / d.images_count)
             pass_recovery_of(i);
     for (int i = 0; i < kill_sample; i++)
         pass_kill_at((long)i * (d.trace_count - 1) / kill_sample + (d.trace_count > 7 ? i % 7 : 0));
+    if (!namespaces) {
+        for (int i = 0; i < d.images_count; i++)
+            if (stop_sample == 0 || d.images_count <= stop_sample ||
+                (long)i * stop_sample / d.images_count != (long)(i + 1) * stop_sample / d.images_count)
+                pass_stopped_at(d.image_step[i]);
+        pass_other_deaths();
+    }
 }
 
 /* ---- all operations, two drivers at a time ---- */
 
 static pid_t drive_in_child(const struct operation *op, int cpu, struct counts *ret)
 {
-    pid_t p = fork();
+    pid_t p;
+    if (namespaces)
+        next_child_apart(false);
+    p = fork();
     if (p)
         return p;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -490,10 +548,14 @@ static pid_t drive_in_child(const struct operation *op, int cpu, struct counts *
 
 static void usage(void)
 {
-    printf("usage: crashlab [--all] [--images N] [--kills N] [--on URL] [--list] [OPERATION...]\n"
+    printf("usage: crashlab [--all] [--images N] [--kills N] [--stops N] [--namespaces] [--on URL] [--list] "
+           "[OPERATION...]\n"
            "  single-steps the library through each operation, and kills it at every instruction\n"
            "  --all       kill the recovery of every image, and many real kills (soak)\n"
            "  --images N  images of each operation whose recovery is killed too (default 20; 0: all)\n"
+           "  --stops N   changes of each operation at which it is stopped, met by a survivor, and killed "
+           "(default 40; 0: all)\n"
+           "  --namespaces  the subject in a PID namespace of its own, with the driver's thread id\n"
            "  --on URL    what holds the segments: memfd:, anon:, sysv:private, or the beginning of a name, "
            "as file:/tmp/lab\n"
            "  --kills N   real SIGKILLs an operation (default 6)\n");
@@ -522,10 +584,15 @@ int main(int c, char **v)
         if (!strcmp(*names, "--all")) {
             recovery_sample = 0;
             kill_sample = 200;
+            stop_sample = 0;
         } else if (!strcmp(*names, "--images") && names[1])
             recovery_sample = atoi(*++names);
         else if (!strcmp(*names, "--kills") && names[1])
             kill_sample = atoi(*++names);
+        else if (!strcmp(*names, "--stops") && names[1])
+            stop_sample = atoi(*++names);
+        else if (!strcmp(*names, "--namespaces"))
+            namespaces = true;
         else if (!strcmp(*names, "--on") && names[1])
             backed_by = *++names;
         else if (!strcmp(*names, "--list")) {
@@ -538,6 +605,12 @@ int main(int c, char **v)
         }
     }
     (void)c;
+    laboratory = (int)getpid();
+    if (namespaces && geteuid() != 0) {
+        printf("crashlab: skipped: PID namespaces are root's to make\n");
+        return 77;
+    }
+    reported_only = namespaces && strncmp(backed_by, "sysv:", 5) == 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
     each = mmap(NULL, sizeof *each * (size_t)operations_count, PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -563,7 +636,8 @@ int main(int c, char **v)
                 if (WIFSIGNALED(status))
                     printf("%s: the driver was killed by signal %d\n", operations[slot[k].op].name,
                            WTERMSIG(status));
-                bool bad = status || !e->points || !e->recoveries;
+                bool bad = status || !e->points || (!e->recoveries && !reported_only) ||
+                           (reported_only && !e->kills);
                 printf("%-28s points %6ld  in recovery %7ld  kills %3ld  violations %ld%s\n",
                        operations[slot[k].op].name, e->points, e->recoveries, e->kills, e->violations,
                        bad && !e->violations ? "  FAILED" : "");

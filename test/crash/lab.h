@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "tarn.h"
 
@@ -66,6 +67,48 @@ void lab_fail(const char *format, ...) __attribute__((format(printf, 1, 2), nore
         if (must_ < 0)                                                                                       \
             lab_fail("%s:%d: %s: %d: %s", __FILE__, __LINE__, #call, must_, tarn_error());                   \
     } while (0)
+
+/* ---- lab.c, for deaths.c ---- */
+
+enum { STEPS_MOST = 400000, IMAGES_MOST = 20000 };
+
+/* Shared between a driver and its children. */
+struct lab_shared {
+    volatile int done;
+    int legal_count;
+    uint64_t legal[LAB_MARKS];
+    bool marking;
+    char what[400];
+};
+extern struct lab_shared *shared;
+
+struct counts {
+    long points, recoveries, kills, violations;
+};
+extern struct driver {
+    const struct operation *op;
+    struct lab live, image; /* S and I */
+    uint64_t size;          /* bytes of a segment */
+    char *pristine, *previous;
+    char **images;
+    long *image_step; /* the step before which each was taken */
+    int images_count;
+    uint64_t *trace; /* instruction pointers */
+    long trace_count;
+    struct counts counts;
+} d;
+
+void install(tarn *seg, const char *from, int keep);
+void violation(const char *where, long step, const char *what);
+pid_t subject(bool traced);
+void reap(pid_t p);
+bool run_to(pid_t p, long n);
+
+/* ---- deaths.c ---- */
+
+void deaths_prepare(void); /* in the subject: ready to die in other ways */
+void pass_stopped_at(long n);
+void pass_other_deaths(void);
 
 /* ---- oracle.c ---- */
 

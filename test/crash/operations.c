@@ -98,8 +98,11 @@ static void circle(struct lab *l)
 
 static void nested_lock(struct lab *l)
 {
+    struct timespec long_ago = {0, 0};
     MUST(tarn_mutex_lock_nested(SEG, &R->lock[0]));
-    MUST(tarn_mutex_lock_nested(SEG, &R->lock[0]));
+    MUST(tarn_mutex_try_nested(SEG, &R->lock[0]));
+    MUST(tarn_mutex_timed_nested(SEG, &R->lock[0], &long_ago));
+    MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
     MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
     MUST(tarn_mutex_unlock(SEG, &R->lock[0]));
 }
@@ -377,11 +380,20 @@ static void wait_any(struct lab *l)
     if (index != 1)
         lab_fail("not the one that came");
 }
+static void made(struct lab *l)
+{
+    MUST(tarn_rwlock_init(SEG, &R->rwlock, TARN_RWLOCK_WRITERS));
+    MUST(tarn_semaphore_init(SEG, &R->semaphore, 3));
+    mark(l);
+    MUST(tarn_barrier_init(SEG, &R->barrier, 2, TARN_BARRIER_DROP));
+}
 static void all_gone(struct lab *l)
 {
     MUST(tarn_rwlock_fini(SEG, &R->rwlock));
     MUST(tarn_condition_fini(SEG, &R->condition));
     MUST(tarn_barrier_fini(SEG, &R->barrier));
+    MUST(tarn_semaphore_fini(SEG, &R->semaphore));
+    MUST(tarn_event_fini(SEG, &R->event));
 }
 
 /* ---- sections ---- */
@@ -646,6 +658,10 @@ static void refill(struct lab *l)
         mark(l);
     }
 }
+static void grow_by(struct lab *l)
+{
+    MUST(tarn_grow(SEG, 8192));
+}
 static void grow(struct lab *l)
 {
     MUST(tarn_alloc_into(SEG, REF(0), 50000));
@@ -903,6 +919,7 @@ const struct operation operations[] = {
     {"event", OP_FEW, automatic, event_sleepers, events},
     {"event, told by a signal", 0, NULL, NULL, event_told},
     {"wait for any", OP_FEW, automatic, NULL, wait_any},
+    {"objects made", 0, NULL, NULL, made},
     {"objects destroyed", 0, NULL, NULL, all_gone},
     {"section two words", 0, NULL, NULL, two_words},
     {"section three", 0, NULL, NULL, three_sections},
@@ -934,6 +951,7 @@ const struct operation operations[] = {
     {"list in a section", OP_FEW, three_members, NULL, list_in_section},
     {"list aborted", OP_FEW, three_members, NULL, list_aborted},
     {"segment grow", OP_FEW | OP_GROWS, NULL, NULL, grow},
+    {"segment grow, asked for", OP_FEW | OP_GROWS, NULL, NULL, grow_by},
     {"segment limit", OP_FEW | OP_GROWS, NULL, NULL, limit},
     {"thread leave", OP_LEAVES, some_blocks, NULL, leave},
     {"thread leave and come", OP_LEAVES, some_blocks, NULL, leave_and_come},
