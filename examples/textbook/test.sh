@@ -72,6 +72,21 @@ for program in "$plain" "$ours"; do
             says $'counted 200000\nits owner died: locked, and told so' "$program"
         fi
         ;;
+    semaphore)
+        if [[ $program == "$plain" ]]; then
+            says "who had the unit died: it is gone for ever" "$program"
+        else
+            says "who had the unit died: it came back" "$program"
+        fi
+        ;;
+    condition)
+        if [[ $program == "$plain" ]]; then # what it prints is glibc's affair: it must only come to its end, and have tried
+            out=$(timeout 60 "$program") || fail "exit status $? of: $program"
+            [[ $out == "signal 1: "* ]] || fail "$program printed: $out"
+        else
+            says $'signal 1: received\nsignal 2: received\nsignal 3: received' "$program"
+        fi
+        ;;
     *) fail "no test for this program" ;;
     esac
 done
