@@ -518,6 +518,12 @@ TARN_API int tarn_event_reset(tarn *seg, tarn_event *event);
 /* tarn_event_signal - send the calling thread's process this signal (1 to 64) each time that it is set, as long as the thread takes part; 0: no more.
  * Sent by who sets it, so he must be allowed to (kill), and be of the same PID namespace: else nothing is sent. One listener at a time: -EBUSY. */
 TARN_API int tarn_event_signal(tarn *seg, tarn_event *event, int number);
+/* tarn_event_descriptor - a descriptor for poll, epoll or read (8 bytes: how often it came since): readable each time that the event is set; of an
+ * automatic one, that takes it. It is an eventfd, non-blocking, and closed by exec. A thread is started for it, which blocks all signals and takes part until
+ * tarn_event_descriptor_close (-EBADF: not one of these) ends it, and the descriptor; before that tarn_close is -EBUSY. A forked child has the
+ * descriptor, not the thread. 0; -EAGAIN, -EMFILE, -ENFILE as the system says. */
+TARN_API int tarn_event_descriptor(tarn *seg, tarn_event *event, int *ret_fd);
+TARN_API int tarn_event_descriptor_close(tarn *seg, int fd);
 TARN_API int tarn_event_init(tarn *seg, tarn_event *event, uint32_t flags);
 TARN_API int tarn_event_fini(tarn *seg, tarn_event *event);
 TARN_API int tarn_event_state(tarn *seg, const tarn_event *event, int *ret_set);

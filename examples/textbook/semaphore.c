@@ -26,7 +26,8 @@ int main(void)
     soon.tv_nsec += 500000000;
     soon.tv_sec += soon.tv_nsec / 1000000000;
     soon.tv_nsec %= 1000000000;
-    printf("%s\n", sem_timedwait(printer, &soon) && errno == ETIMEDOUT ? "who had the unit died: it is gone for ever"
-                                                                       : "taken");
+    printf("%s\n", sem_timedwait(printer, &soon) && errno == ETIMEDOUT
+                       ? "who had the unit died: it is gone for ever"
+                       : "taken");
     return 0;
 }

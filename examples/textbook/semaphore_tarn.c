@@ -9,8 +9,8 @@ int main(void)
 {
     tarn *seg;
     tarn_held *printer;
-    if (tarn_open("anon:", TARN_CREATE, NULL, &seg) < 0 || tarn_object(seg, "printer", tarn_held, &printer) < 0 ||
-        tarn_held_set(seg, printer, 1) < 0)
+    if (tarn_open("anon:", TARN_CREATE, NULL, &seg) < 0 ||
+        tarn_object(seg, "printer", tarn_held, &printer) < 0 || tarn_held_set(seg, printer, 1) < 0)
         return fprintf(stderr, "%s\n", tarn_error()), 1;
     if (fork() == 0) {
         tarn_held_take(seg, printer, 1);

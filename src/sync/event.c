@@ -45,6 +45,21 @@ int event_take_or_mark(struct self *s, tarn_event *v, bool slept, uint32_t *ret_
     }
 }
 
+bool event_is_automatic(const tarn_event *v)
+{
+    return load32(&v->word) & AUTOMATIC;
+}
+
+/* Mark a set one as one sleeps on it, until it is reset. false: it is not set. */
+bool event_mark_set(tarn_event *v, uint32_t *ret_word)
+{
+    uint32_t w = load32(&v->word);
+    while (w & SET && !(w & SLEEPERS) && !swap32(&v->word, &w, w | SLEEPERS))
+        ;
+    *ret_word = w | SLEEPERS;
+    return w & SET;
+}
+
 /* The caller goes without, and may have swallowed a wake-up. */
 void event_pass(tarn_event *v)
 {
@@ -165,8 +180,12 @@ int tarn_event_reset(tarn *seg, tarn_event *v)
     w = load32(&v->word);
     if (is_damaged(w))
         return sync_damaged(s, v, "tarn_event_reset", WHAT);
-    while (w & SET && !(w & IS_GONE) && !swap32(&v->word, &w, w & ~SET))
+    bell_arm(s);
+    while (w & SET && !(w & IS_GONE) && !swap32(&v->word, &w, w & ~(SET | SLEEPERS)))
         ;
+    if ((w & (SET | SLEEPERS)) == (SET | SLEEPERS)) /* who watches it for others sleeps while it is set */
+        os_futex_wake(&v->word, INT32_MAX);
+    bell_disarm(s);
     return w & IS_GONE ? sync_gone(s, v, "tarn_event_reset", WHAT) : 0;
 }
 

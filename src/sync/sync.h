@@ -104,6 +104,8 @@ int event_take_or_mark(struct self *s, tarn_event *v, bool slept, uint32_t *ret_
 /* The caller goes without, and may have swallowed a wake-up. */
 void semaphore_pass(tarn_semaphore *m);
 void event_pass(tarn_event *v);
+bool event_is_automatic(const tarn_event *v);
+bool event_mark_set(tarn_event *v, uint32_t *ret_word);
 
 /* ---- recovery's part: see struct recovery ---- */
 void sync_free_slot(struct self *dead, uint64_t *slot, unsigned journal_state, uint32_t id); /* slots.c */
