@@ -97,7 +97,7 @@ typedef struct tarn_held {
     uint32_t available __attribute__((aligned(8)));
     uint32_t units;
     tarn_mutex lock;
-    uint32_t deaths, counted, sleepers, reserved;
+    uint32_t deaths, counted, sleepers, over;
 } tarn_held;
 
 typedef struct tarn_barrier {

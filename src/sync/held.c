@@ -4,6 +4,7 @@
  *   deaths     counted up when units came back by a death; counted: what it was when the sum was made from the slots
  *   lock       guards all but deaths, and the slots of this semaphore
  *   units      how many there are
+ *   over       more are taken than there are (fewer were set): then what is given is counted anew, for the sum cannot say by how many
  *   sleepers   somebody sleeps
  * The truth is what the slots say:  available == units - sum over all slots {S, UNITS, n} of n, whenever nobody has the lock and
  *                                              counted == deaths.
@@ -20,7 +21,12 @@
 
 static bool is_damaged(const tarn_held *h)
 {
-    return h->reserved || h->sleepers & 0x7fffffffu || h->units > TARN_SEMAPHORE_MOST || h->available > h->units;
+    return h->over > 1 || h->sleepers & 0x7fffffffu || h->units > TARN_SEMAPHORE_MOST;
+}
+/* Of what changes only under the lock, by who has it. */
+static bool is_damaged_inside(const tarn_held *h)
+{
+    return h->counted == load32(&h->deaths) && h->available > h->units;
 }
 
 /* Of all participants; the lock is held, or the number is a guess. */
@@ -50,6 +56,8 @@ static void count_again(struct tarn *seg, tarn_held *h)
     if (h->counted == deaths)
         return;
     sum = units_held(seg, offset_of(seg, h));
+    if (h->over != (sum > h->units))
+        store32(&h->over, sum > h->units);
     store32(&h->available, sum < h->units ? h->units - (uint32_t)sum : 0);
     store32(&h->counted, deaths);
 }
@@ -137,6 +145,11 @@ static int take(tarn *seg, tarn_held *h, uint32_t n, enum mutex_wait how, const 
         }
         if ((e = mutex_lock_inner(s, &h->lock)) < 0)
             break;
+        if (is_damaged_inside(h)) {
+            e = sync_damaged(s, h, call, WHAT);
+            mutex_unlock_inner(s, &h->lock);
+            break;
+        }
         count_again(seg, h);
         if (h->available >= n && (slot = slot_for(s, off, n, &e))) {
             store64(slot, (*slot ? *slot : off | SLOT_UNITS) + n * SLOT_NUMBER_ONE);
@@ -191,6 +204,7 @@ int tarn_held_give(tarn *seg, tarn_held *h, uint32_t n)
     struct self *s = sync_self(seg, h, sizeof *h, "tarn_held_give", WHAT, &e);
     uint64_t off = offset_of(seg, h), *slot;
     struct slots w;
+    bool over;
     if (!s || (e = sync_in_section(s, "tarn_held_give")))
         return e;
     if (is_damaged(h))
@@ -203,7 +217,16 @@ int tarn_held_give(tarn *seg, tarn_held *h, uint32_t n)
         bell_disarm(s);
         return e;
     }
+    if (is_damaged_inside(h)) {
+        e = sync_damaged(s, h, "tarn_held_give", WHAT);
+        mutex_unlock_inner(s, &h->lock);
+        bell_disarm(s);
+        return e;
+    }
     count_again(seg, h);
+    over = h->over;
+    if (over)
+        store32(&h->counted, load32(&h->deaths) - 1);
     w = slots_of_record(seg, s->record, s->slots_used);
     while (n && (slot = slot_next(&w))) {
         uint64_t v = *slot;
@@ -211,10 +234,12 @@ int tarn_held_give(tarn *seg, tarn_held *h, uint32_t n)
         if ((v & SLOT_OFFSET) != off || SLOT_KIND(v) != SLOT_UNITS)
             continue;
         store64(slot, v | SLOT_WANT);
-        store32(&h->available, h->available + some);
+        if (!over)
+            store32(&h->available, h->available + some);
         store64(slot, some == has ? 0 : v - some * SLOT_NUMBER_ONE);
         n -= some;
     }
+    count_again(seg, h);
     wake_all(h);
     mutex_unlock_inner(s, &h->lock);
     bell_disarm(s);
