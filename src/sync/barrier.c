@@ -290,9 +290,9 @@ int tarn_barrier_init(tarn *seg, tarn_barrier *b, uint32_t parties, uint32_t fla
     struct self *s = sync_self(seg, b, sizeof *b, "tarn_barrier_init", WHAT, &e);
     if (!s)
         return e;
-    if (flags & ~TARN_BARRIER_DROP || parties > seg->geometry.records)
+    if (flags & ~TARN_BARRIER_DROP || parties >= seg->geometry.records) /* one is a spare */
         return fail(-EINVAL, "tarn_barrier_init: %u parties (of at most %u participants), flags %#x (TARN_BARRIER_DROP or 0)",
-                    parties, seg->geometry.records, flags);
+                    parties, seg->geometry.records - 1, flags);
     *b = (tarn_barrier){.parties = parties, .flags = flags};
     return 0;
 }
