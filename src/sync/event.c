@@ -198,6 +198,10 @@ int tarn_event_signal(tarn *seg, tarn_event *v, int number)
         return e;
     if (number < 0 || number > 64)
         return fail(-EINVAL, "tarn_event_signal: %d is no signal: 1 to 64, or 0 for none", number);
+    if (is_damaged(load32(&v->word)))
+        return sync_damaged(s, v, "tarn_event_signal", WHAT);
+    if (load32(&v->word) & IS_GONE)
+        return sync_gone(s, v, "tarn_event_signal", WHAT);
     was = load64(&v->listener);
     do {
         uint32_t id = (uint32_t)was;
