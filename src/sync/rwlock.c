@@ -208,12 +208,12 @@ static __attribute__((noinline)) int read_after_all(struct self *s, tarn_rwlock 
 static inline int read_quick(tarn *seg, tarn_rwlock *l, enum mutex_wait how, const char *call)
 {
     struct self *s = self_last;
-    uint64_t off = offset_of(seg, l), *slot;
+    uint64_t off = offset_of(seg, l), *slot, in = off - seg->geometry.zone[ZONE_DATA], backed;
     if (TARN_RARE(!s || s->seg != seg))
         return read_lock(seg, l, how, NULL, call);
     slot = s->slot;
-    if (TARN_RARE(off & 7 || s->slot_flags ||
-                  off - seg->geometry.zone[ZONE_DATA] >= __atomic_load_n(&seg->backed, __ATOMIC_RELAXED)) ||
+    backed = __atomic_load_n(&seg->backed, __ATOMIC_RELAXED);
+    if (TARN_RARE(off & 7 || s->slot_flags || in >= backed || in + sizeof *l > backed) ||
         !(__atomic_load_n(&l->fast, __ATOMIC_RELAXED) & bit_of(s)))
         return read_lock(seg, l, how, NULL, call);
     if (TARN_RARE(*slot)) { /* it may be this very lock */
