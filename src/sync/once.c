@@ -10,8 +10,10 @@
 
 int(tarn_once_run)(tarn *seg, tarn_once *o, int (*run)(tarn *seg, void *arg), void *arg)
 {
-    int e = 0;
+    int e = sync_there(seg, o, sizeof *o, "tarn_once_run", WHAT);
     struct self *s;
+    if (e)
+        return e;
     if (__atomic_load_n(&o->done, __ATOMIC_ACQUIRE) == 1)
         return 0;
     s = sync_self(seg, o, sizeof *o, "tarn_once_run", WHAT, &e);
