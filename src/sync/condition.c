@@ -102,8 +102,8 @@ static int wake(tarn *seg, tarn_condition *c, int n, const char *call)
     w = load32(&c->waiting);
     if (!w)
         return 0;
-    if (w == IS_GONE)
-        return sync_gone(s, c, call, WHAT);
+    if (TARN_RARE(!(w & 1)))
+        return w == IS_GONE ? sync_gone(s, c, call, WHAT) : sync_damaged(s, c, call, WHAT);
     bell_arm(s);
     __atomic_fetch_add(&c->turn, 1, __ATOMIC_SEQ_CST);
     kill_point();
