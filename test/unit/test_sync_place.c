@@ -232,8 +232,10 @@ static void elsewhere(void **state)
                        base + (1ull << 46)};
         memset(on_stack, 0, sizeof on_stack);
         for (size_t b = 0; b < sizeof bad / sizeof *bad; b++) {
+            if (bad[b] == base + end - 8 && size_of[calls[i].kind] == 8)
+                continue; /* there is room for it */
             int e = calls[i].run(bad[b]);
-            if (e != -EINVAL && !(bad[b] == base + end - 8 && size_of[calls[i].kind] == 8))
+            if (e != -EINVAL)
                 fail_msg("%s, place %zu: %d, not -EINVAL", calls[i].name, b, e);
         }
         for (int w = 0; w < 32; w++)
