@@ -276,16 +276,36 @@ static void revoke(struct self *s, tarn_rwlock *l)
         store32(&l->reads, level << 24);
 }
 
-/* Sleep until a reader leaves, or this one dies. */
+/* The slot by which that one reads; NULL: it does not. */
+static const uint64_t *reading_slot(struct tarn *seg, tarn_rwlock *l, uint32_t reader)
+{
+    struct slots w = slots_of_record(seg, record_at(seg, reader), load64(&record_at(seg, reader)->slots_used));
+    const uint64_t *slot;
+    while ((slot = slot_next(&w))) {
+        uint64_t v = load64(slot);
+        if ((v & SLOT_OFFSET) == offset_of(seg, l) && (v & (7ull << 58 | SLOT_WANT)) == SLOT_READ)
+            return slot;
+    }
+    return NULL;
+}
+
+/* Sleep until a reader leaves, or this one dies. A reader who saw drain set before this writer set it anew wakes once, after his slot is given up: that may be
+ * before we sleep, and drain does not show it. So his slot is slept on, too; nobody wakes on it, but the kernel looks at it after it has listed us on drain. */
 static void sleep_for_readers(struct self *s, tarn_rwlock *l, uint32_t reader, const struct timespec *until,
                               unsigned *cap)
 {
     uint32_t *live = liveness_of(s->seg, reader), v = load32(live), id;
-    struct os_wait wait[2 + 2] = {{&l->drain, 1}, {live, v}};
+    const uint64_t *slot = reading_slot(s->seg, l, reader);
+    uint32_t *half = (uint32_t *)(uintptr_t)slot;
+    uint64_t what = slot ? load64(slot) : 0;
     int k;
     id = ID_MAKE(load32(&record_at(s->seg, reader)->generation), reader);
+    if ((what & SLOT_OFFSET) != offset_of(s->seg, l) || SLOT_KIND(what) != SLOT_READ)
+        return; /* it has left */
     if (fate_quick(s->seg, id) == ALIVE) {
-        k = sleep_on_words(s, wait, 2, until, cap);
+        struct os_wait wait[4 + 2] = {
+            {&l->drain, 1}, {live, v}, {half, (uint32_t)what}, {half + 1, (uint32_t)(what >> 32)}};
+        k = sleep_on_words(s, wait, 4, until, cap);
         if (k >= 0 && k != 1)
             return;
     }
