@@ -539,6 +539,11 @@ int tarn_rwlock_upgrade_try(tarn *seg, tarn_rwlock *l)
                     (unsigned long long)offset_of(seg, l));
     if (o & ~ID_DIRTY || !swap32(&l->owner, &o, s->id | o))
         return fail(-EBUSY, "tarn_rwlock_upgrade_try: participant %#x comes in, or waits to write", o & ~ID_DIRTY);
+    if (load32(&l->drain)) { /* a writer who is not its owner waits for us to leave, and would not see us become one */
+        mutex_unlock_now(s, mutex_of(l), slot, v, v, o);
+        return fail(-EBUSY, "tarn_rwlock_upgrade_try: somebody waits to write under the rwlock at %#llx",
+                    (unsigned long long)offset_of(seg, l));
+    }
     revoke(s, l);
     reader = reader_of(s, l, l->slow);
     if (reader != UINT32_MAX) {
@@ -547,7 +552,13 @@ int tarn_rwlock_upgrade_try(tarn *seg, tarn_rwlock *l)
                     ID_MAKE(load32(&record_at(seg, reader)->generation), reader));
     }
     store64(&l->slow, bit_of(s)); /* conservative: he does not read any more */
+    bell_arm(s);
     store64(slot, (v & ~SLOT_KIND(v)) | SLOT_WRITE | (o ? SLOT_DIRTY : 0));
+    if (TARN_RARE(__atomic_load_n(&l->drain, __ATOMIC_RELAXED))) { /* set since: as a reader who leaves */
+        store32(&l->drain, 0);
+        os_futex_wake(&l->drain, INT32_MAX);
+    }
+    bell_disarm(s);
     return o ? TARN_RECOVERED : 0;
 }
 
