@@ -553,6 +553,7 @@ static void who_is_preferred(void **state)
     assert_int_equal(tell(&third, read_try, plain), 0);
     assert_int_equal(tell(&third, rw_unlock, plain), 0);
     assert_false(answered(&other));
+    assert_int_equal(tarn_rwlock_upgrade_try(seg, plain), -EBUSY); /* one waits to write, of this kind too */
     assert_int_equal(tarn_rwlock_unlock(seg, plain), 0);
     assert_int_equal(answer(&other), 0);
     assert_int_equal(tell(&other, rw_unlock, plain), 0);
