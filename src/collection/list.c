@@ -302,7 +302,7 @@ static int64_t walk(tarn *seg, tarn_list *list, const struct showing *show, uint
         if (e)
             return e > 0 ? e + MINE : e;
     }
-    return (!word && n) || moved(list, moves) ? ASTRAY : 0;
+    return !word && n ? ASTRAY : 0; /* moves was looked at behind each next, so also behind the last */
 }
 
 static int each_copied(tarn *seg, tarn_list *list, const struct showing *shown)

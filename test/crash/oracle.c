@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collection/list.h"
 #include "heap/heap.h"
 #include "lab.h"
 #include "participant/participant.h"
@@ -87,6 +88,7 @@ uint64_t contents_of(tarn *seg, unsigned flags)
             h = mix_bytes(h, block, size < 16 ? size : 16);
     }
     h = mix(h, list_contents(seg, (tarn_list *)&root->list));
+    h = mix(h, list_contents(seg, (tarn_list *)&root->other));
     if (tarn_names(seg, add_name, &names))
         return 6;
     h = mix(h, names);
@@ -96,6 +98,78 @@ uint64_t contents_of(tarn *seg, unsigned flags)
         h = mix(h, map_contents(seg, "numbers", TARN_MAP_U64));
     }
     return h;
+}
+
+/* ---- lists that somebody has in hand ---- */
+
+static void note_damage(uint64_t ref, const char *what, void *arg)
+{
+    (void)ref;
+    *(const char **)arg = what;
+}
+
+static void note_owner(const tarn_mutex *m, void *arg)
+{
+    (void)m;
+    (void)arg; /* locks_free looks at locks, once all are recovered */
+}
+
+const char *judge_lists(tarn *seg)
+{
+    const char *bad = NULL;
+    const struct list_checker k = {.damage = note_damage, .owner = note_owner, .arg = &bad};
+    struct root *root = root_of(seg);
+    if (root) {
+        list_check(seg, tarn_ref_of(seg, &root->list), &k);
+        list_check(seg, tarn_ref_of(seg, &root->other), &k);
+    }
+    return bad;
+}
+
+void note_readers(tarn *seg, struct readers *r)
+{
+    struct root *root = r->root ? at_offset(seg, r->root) : root_of(seg);
+    if (!root)
+        return;
+    r->root = offset_of(seg, root);
+    memset(r->list, 0, sizeof r->list);
+    for (int k = 0; k < 2; k++) {
+        tarn_list *list = k ? &root->other : &root->list;
+        int rank = 0;
+        r->moves[k] = list->moves;
+        for (tarn_link *l = tarn_list_first(seg, list); l && rank <= LAB_REFS; l = tarn_list_next(seg, l), rank++)
+            for (int i = 0; i < LAB_REFS; i++) {
+                if (root->ref[i])
+                    r->at[i] = root->ref[i] + LAB_LINK;
+                if (r->at[i] != offset_of(seg, l))
+                    continue;
+                r->list[i] = k + 1;
+                r->rank[i] = rank;
+            }
+    }
+    for (int i = 0; i < LAB_REFS; i++)
+        if (r->list[i]) {
+            r->known[i] = true;
+            memcpy(r->then[i], r->moves, sizeof r->moves);
+        }
+}
+
+const char *judge_readers(tarn *seg, const struct readers *then)
+{
+    struct readers now = *then;
+    note_readers(seg, &now);
+    for (int i = 0; i < LAB_REFS; i++) {
+        int k = now.list[i] - 1;
+        if (k < 0 || now.at[i] != then->at[i])
+            continue;
+        if (then->known[i] && then->list[i] != now.list[i] && now.moves[k] == then->then[i][k])
+            return "L4: a link that was in a list before was put into a list, and its moves is as it was";
+        for (int j = 0; j < LAB_REFS; j++)
+            if (then->list[i] == k + 1 && then->list[j] == k + 1 && now.list[j] == k + 1 &&
+                (then->rank[i] < then->rank[j]) != (now.rank[i] < now.rank[j]) && now.moves[k] == then->moves[k])
+                return "L4: one of two links was moved past the other, and moves is as it was";
+    }
+    return NULL;
 }
 
 /* C4 */

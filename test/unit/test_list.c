@@ -730,6 +730,35 @@ static void checked_in_the_midst(void **state)
         assert_int_equal(tarn_check(seg, NULL, NULL), 0);
     }
     assert_true(held > 10);
+    /* half-way in a removal, while its section is open: the link's previous neighbour leads past it, its next one does not lead back yet */
+    for (int killed = 0; killed < 2; killed++) {
+        tarn_link *a = tarn_list_first(seg, list), *b = tarn_list_next(seg, a), *c = tarn_list_next(seg, b);
+        pid_t child = fork_child();
+        if (child == 0) {
+            check(tarn_begin(seg) == 0 && tarn_list_remove(seg, list, b) == 0);
+            b->list = tarn_ref_of(seg, list);
+            b->previous = tarn_ref_of(seg, a);
+            c->previous = tarn_ref_of(seg, b);
+            raise(SIGSTOP);
+            _exit(9);
+        }
+        assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+        assert_true(WIFSTOPPED(status));
+        assert_ptr_equal(tarn_list_next(seg, a), c);
+        assert_ptr_equal(tarn_list_previous(seg, c), b);
+        if (killed) {
+            assert_int_equal(kill(child, SIGKILL), 0);
+            assert_int_equal(waitpid(child, &status, 0), child);
+        }
+        assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+        if (!killed) {
+            assert_int_equal(kill(child, SIGKILL), 0);
+            assert_int_equal(waitpid(child, &status, 0), child);
+        }
+        assert_int_equal(tarn_recover(seg), 1);
+        assert_ptr_equal(tarn_list_next(seg, a), b);
+        assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    }
     /* with nobody there, both directions count, and so does the owner's word */
     member(3)->link.previous ^= 64;
     assert_int_equal(tarn_check(seg, NULL, NULL), 1);
