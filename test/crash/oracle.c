@@ -111,7 +111,7 @@ static void note_damage(uint64_t ref, const char *what, void *arg)
 static void note_owner(const tarn_mutex *m, void *arg)
 {
     (void)m;
-    (void)arg; /* locks_free looks at locks, once all are recovered */
+    (void)arg; /* locks_free looks at it, once all are recovered */
 }
 
 const char *judge_lists(tarn *seg)
@@ -172,6 +172,20 @@ const char *judge_readers(tarn *seg, const struct readers *then)
     return NULL;
 }
 
+/* L2: of links in blocks of 64 bytes, which other operations leave zeroed there */
+static const char *links_quiet(tarn *seg, const struct root *root)
+{
+    struct readers now = {0};
+    note_readers(seg, &now);
+    for (int i = 0; i < LAB_REFS; i++)
+        if (root->ref[i] && !now.list[i] && tarn_block_size(seg, root->ref[i]) == 64) {
+            const tarn_link *link = at_offset(seg, root->ref[i] + LAB_LINK);
+            if (link->previous || link->list)
+                return "L2: a link in no list says that it is in one";
+        }
+    return NULL;
+}
+
 /* C4 */
 static const char *records_quiet(tarn *seg)
 {
@@ -211,6 +225,8 @@ static const char *locks_free(tarn *seg, unsigned flags, const struct root *root
         if (o & ID_DIRTY && !(flags & OP_DIRTY) && !(flags & OP_MUST_DIRTY && i == 0))
             return "C2: a lock is dirty whose holder was in a section, or taking or leaving it";
     }
+    if (root->list.lock.owner || root->other.lock.owner)
+        return "C2: a list's lock is held by the dead, or dirty, though it is taken in sections only";
     return NULL;
 }
 
@@ -268,7 +284,8 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
     uint64_t contents;
     if (!root)
         return "the named object is gone";
-    if ((bad = records_quiet(seg)) || (bad = locks_free(seg, flags, root)) || (bad = blocks_accounted(seg, root)))
+    if ((bad = records_quiet(seg)) || (bad = locks_free(seg, flags, root)) ||
+        (bad = blocks_accounted(seg, root)) || (bad = links_quiet(seg, root)))
         return bad;
     contents = contents_of(seg, flags);
     for (int i = 0; i < legal_count; i++)
