@@ -533,7 +533,7 @@ static inline tarn_link *tarn_walk_next(const struct tarn_walk *walk, const tarn
     tarn_ref word = __atomic_load_n(&link->next, __ATOMIC_ACQUIRE);
     if (__builtin_expect((word & 7) == 0 && word - walk->from < walk->size, 1)) {
         char *to = walk->base + word;
-        /* members made one after the other lie in steps: look as far ahead as the next page or so; a wrong guess costs nothing but that */
+        /* members made one after the other lie in steps: look a page or so ahead */
         __builtin_prefetch((void *)((uintptr_t)to + 64 * (uintptr_t)(to - (char *)link)));
         return (tarn_link *)(void *)to;
     }
