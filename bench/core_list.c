@@ -14,7 +14,7 @@
 struct member {
     uint64_t value;
     tarn_link link;
-    uint64_t more[5];
+    uint64_t more[4];
 };
 
 struct walked {

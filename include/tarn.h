@@ -703,14 +703,19 @@ TARN_API int tarn_map_each(tarn_map *map,
 /* A doubly linked list in a segment. Links stand in the user's own structs, and are refs, so they lead to the same members in every process.
  * Zeroed bytes are an empty list, and a link that is in none. A change takes the list's lock, in a section of its own or in the open one,
  * until whose end the list stays locked; then it has happened wholly or not at all. Readers go forward without a lock.
- * What was taken out and is to be freed is *retired* (tarn_retire), for a reader may stand on it; put into another list instead, it
- * takes such a reader along. */
+ * What was taken out and is to be freed is *retired* (tarn_retire), for a reader may stand on it; put into a list again instead, it
+ * takes such a reader along, which `moves` tells. A link in no list is its user's: two threads must not insert the same one at once.
+ * Nothing bounds a loop of one's own over tarn_list_next or tarn_walk_next: a peer that may write can lay a circle. Where it is not trusted,
+ * count the steps, or use tarn_list_each, which shows no more members than the segment has room for. */
 typedef struct tarn_link {
     tarn_ref next, previous; /* the list's; previous is 0 in no list. Written by whoever has the list's lock */
+    tarn_ref list;           /* that list; 0 in none */
 } tarn_link;
 typedef struct tarn_list {
     tarn_mutex lock;
     tarn_link ends;
+    uint64_t moves; /* changes whenever a link that was in a list before is put into this one, also by an undo. A loop without the lock that finds
+                     * it (__atomic_load_n, acquire) as it was before, behind the last member, has left out none that was there throughout */
     uint64_t reserved;
 } tarn_list;
 
@@ -719,14 +724,15 @@ typedef struct tarn_list {
 
 /* tarn_list_insert_ - put a link into the list: as its first, its last, or beside one that is in it. 0, or
  *   -EEXIST  it is in a list already       -ENOENT  the one beside which it is to be put is in none
- *   -EINVAL  list or link do not lie in the segment, aligned to 8         -ENOSPC  no memory for the section's log
+ *   -EINVAL  list or link do not lie in the segment, aligned to 8, or the one beside which it is to be put is in another list
+ *   -ENOSPC  no memory for the section's log
  *   -EDEADLK the section would wait in a circle: abort, and try again     -EUCLEAN damaged       -EROFS, -EUSERS */
 TARN_API int tarn_list_insert_first(tarn *seg, tarn_list *list, tarn_link *link);
 TARN_API int tarn_list_insert_last(tarn *seg, tarn_list *list, tarn_link *link);
 TARN_API int tarn_list_insert_after(tarn *seg, tarn_list *list, tarn_link *link, tarn_link *at);
 TARN_API int tarn_list_insert_before(tarn *seg, tarn_list *list, tarn_link *link, tarn_link *at);
 
-/* tarn_list_remove - take a link out of the list that it is in. -ENOENT: it is in none; others as above. */
+/* tarn_list_remove - take a link out of the list that it is in. -ENOENT: it is in none; -EINVAL: in another; others as above. */
 TARN_API int tarn_list_remove(tarn *seg, tarn_list *list, tarn_link *link);
 
 /* tarn_list_first, _last, _next, _previous - the member there, or NULL at the list's end (also if what leads on cannot be a member).
@@ -739,8 +745,9 @@ TARN_API tarn_link *tarn_list_previous(tarn *seg, const tarn_link *link);
 
 /* tarn_list_each - call back for each member, first to last, without a lock. A member is the `size` bytes that begin `before` bytes before its
  * link: offsetof and sizeof of the user's struct. It stays what it is during the call, which may take it out. On a read-only attachment it is a
- * private copy, and all are copied before the first is shown. A result other than 0 ends the walk and is returned. -EAGAIN: members were put
- * into other lists meanwhile, or, read-only, memory was reused again and again; -EUCLEAN; -EINVAL; -ENOMEM. */
+ * private copy, and all are copied before the first is shown. A result other than 0 ends the walk and is returned. 0: each member that was there
+ * throughout was shown once, and none twice. -EAGAIN: members were moved meanwhile (list->moves), what was shown so far is right; or, read-only,
+ * they were moved, or memory was reused, again and again; -EUCLEAN; -EINVAL; -ENOMEM. */
 TARN_API int tarn_list_each(tarn *seg, tarn_list *list, size_t before, size_t size,
                             int (*each)(void *member, void *arg), void *arg);
 
@@ -759,7 +766,8 @@ static inline tarn_link *tarn_walk_next(const struct tarn_walk *walk, const tarn
     tarn_ref word = __atomic_load_n(&link->next, __ATOMIC_ACQUIRE);
     if (__builtin_expect((word & 7) == 0 && word - walk->from < walk->size, 1)) {
         char *to = walk->base + word;
-        __builtin_prefetch(to + 8 * (to - (char *)link)); /* members made one after the other lie in steps */
+        /* members made one after the other lie in steps: look a page or so ahead */
+        __builtin_prefetch((void *)((uintptr_t)to + 64 * (uintptr_t)(to - (char *)link)));
         return (tarn_link *)(void *)to;
     }
     return tarn_walk_follow(walk, word);

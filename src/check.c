@@ -133,7 +133,7 @@ static void on_object(const struct name_copy *n, void *arg)
     if (!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(l->seg, n->ref, &k) < 0)
         l->failed = -ENOMEM;
     if (!strcmp(n->type, LIST_TYPE_NAME) && n->size == sizeof(tarn_list))
-        list_check(l->seg, n->ref, damage, l);
+        list_check(l->seg, n->ref, &(struct list_checker){.damage = damage, .owner = check_owner, .arg = l});
 }
 
 static void check_extents(struct look *l, uint64_t ref)

@@ -1,4 +1,4 @@
-/* collection/layout.h - the map in the segment: a root under a name, a directory in chunks, buckets, entries.
+/* collection/layout.h - the map in the segment: a root under a name, a directory in chunks, buckets, entries. (The list's words are public: tarn.h.)
  *
  * Each is a block of the heap, and is never moved. Invariants, where no participant is inside a change:
  *     directory entry i stands in chunk k = bits of i: entry i - 2^(k-1) (k = 0: i = 0 alone), and 2^depth entries are in use
@@ -75,5 +75,11 @@ struct entry_bytes {
     /* the value; behind it the key */
 };
 _Static_assert(sizeof(struct entry_bytes) == 8, "entry layout");
+
+/* Lists: all words are written by whoever has the list's lock, in a section, or by his recoverer; the equations are in docs/list.md. */
+#define LIST_TYPE_NAME "tarn_list"
+_Static_assert(sizeof(tarn_link) == 24 && offsetof(tarn_link, list) == 16, "link layout");
+_Static_assert(sizeof(tarn_list) == 48 && offsetof(tarn_list, ends) == 8 && offsetof(tarn_list, moves) == 32,
+               "list layout");
 
 #endif

@@ -2,15 +2,17 @@
  *
  * A circle through the list's own `ends`. A ref that leads there has its lowest bit set, so a walk ends at any list's end, and never takes that for a
  * member. Zeroed bytes are an empty list, and a link in none:
- *     member l:  next(previous(l)) == l == previous(next(l));  previous(l) != 0
- *     in none:   previous(l) == 0;  next(l) is 0, or what it was when l was taken out, for readers who stand on it
+ *     member l of x:  next(previous(l)) == l == previous(next(l));  previous(l) != 0;  list(l) == x
+ *     in none:        previous(l) == 0 == list(l);  next(l) is 0, or what it was when l was taken out, for readers who stand on it
+ *     moves(x) grows whenever a link with next(l) != 0 enters x, by an insertion or by the undo of a removal, before next(l) is stored
  * Changes are sections, of their own or part of the caller's, under the list's lock, which is held until that ends; all that they store was saved. Order:
- *     insert  link's next; link's previous; previous' next (from here on forward readers find it); next's previous
- *     remove  previous' next (from here on none finds it); next's previous; link's previous = 0
+ *     insert  moves; link's next; link's previous; link's list; previous' next (from here on forward readers find it); next's previous
+ *     remove  previous' next (from here on none finds it); next's previous; link's previous = 0; link's list = 0
  * so that a forward reader, who takes no lock, always finds a whole list: also while a change is undone, newest store first. Commit point: the section's.
  *
- * A link that is inserted anew takes along the readers who stand on it; who walks to the end without a lock may then come to another list's end
- * (tarn_list_each sees that, and begins anew). Whoever frees a member's block, which readers may stand on, retires it. */
+ * A link that is inserted anew takes along the readers who stand on it; who walks without a lock may then come to another list's end, or miss members
+ * of this one (tarn_list_each sees both, and begins anew). Whoever frees a member's block, which readers may stand on, retires it. docs/list.md. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +80,18 @@ static int take(struct self *s, tarn_list *list)
     return mutex_release(s, &list->lock); /* put off to the end of the section */
 }
 
+/* The link's own word says that it is in this list: under the list's lock that stays so. */
+static int check_member(const struct tarn *seg, const tarn_list *list, const tarn_link *link, const char *is_to_be)
+{
+    uint64_t of = load64(&link->list), at = offset_of(seg, link), mine = offset_of(seg, list);
+    if (of == mine)
+        return 0;
+    if (!of)
+        return fail(-ENOENT, "the link at %#llx, %s, is in no list", (unsigned long long)at, is_to_be);
+    return fail(-EINVAL, "the link at %#llx, %s, is in the list at %#llx, not in the one at %#llx: name the one that it is in",
+                (unsigned long long)at, is_to_be, (unsigned long long)of, (unsigned long long)mine);
+}
+
 static int save(struct self *s, const uint64_t *word, uint64_t words)
 {
     return log_save(s, offset_of(s->seg, word), words) ? log_is_full() : 0;
@@ -89,21 +103,23 @@ static int insert(struct self *s, tarn_list *list, tarn_link *link, tarn_link *a
     const struct tarn *seg = s->seg;
     uint64_t me = offset_of(seg, link), stop = end_of(seg, list), here = word_of(seg, list, at);
     int e;
-    if (load64(&link->previous))
+    if (load64(&link->previous) || load64(&link->list))
         return fail(-EEXIST, "the link at %#llx is in a list already: take it out first", (unsigned long long)me);
-    if (at != &list->ends && !load64(&at->previous))
-        return fail(-ENOENT, "the link at %#llx, beside which another is to be put, is in no list",
-                    (unsigned long long)here);
+    if (at != &list->ends && (e = check_member(seg, list, at, "beside which another is to be put")) < 0)
+        return e;
     tarn_link *other = link_at(seg, list, load64(after ? &at->next : &at->previous));
     tarn_link *previous = after ? at : other, *next = after ? other : at;
     if (!other || other == link || !leads_to(load64(after ? &next->previous : &previous->next), here, stop))
         return damaged(seg, list);
     /* its next is not saved: undone, it keeps where it led just now, for where it led before may be no member any more */
-    e = save(s, &link->previous, 1);
+    e = save(s, &link->previous, 2); /* and its list */
     if (e < 0 || (e = save(s, &previous->next, 1)) < 0 || (e = save(s, &next->previous, 1)) < 0)
         return e;
+    if (load64(&link->next)) /* it was in a list, so readers may stand on it, and are led here */
+        store64(&list->moves, load64(&list->moves) + 1); /* not saved: an undo must not take it back */
     store64(&link->next, word_of(seg, list, next));
     store64(&link->previous, word_of(seg, list, previous));
+    store64(&link->list, offset_of(seg, list));
     store64(&previous->next, me); /* pairs with the loads of forward readers */
     store64(&next->previous, me);
     return 0;
@@ -113,18 +129,23 @@ static int remove_link(struct self *s, tarn_list *list, tarn_link *link)
 {
     const struct tarn *seg = s->seg;
     uint64_t me = offset_of(seg, link), previous_word = load64(&link->previous), next_word = load64(&link->next);
-    int e;
-    if (!previous_word)
-        return fail(-ENOENT, "the link at %#llx is in no list", (unsigned long long)me);
+    int e = check_member(seg, list, link, "which is to be taken out");
+    if (e < 0)
+        return e;
     tarn_link *previous = link_at(seg, list, previous_word), *next = link_at(seg, list, next_word);
-    if (!next_word || !previous || !next || load64(&previous->next) != me || load64(&next->previous) != me)
+    if (!previous_word || !next_word || !previous || !next || load64(&previous->next) != me ||
+        load64(&next->previous) != me)
         return damaged(seg, list);
     if ((e = save(s, &previous->next, 1)) < 0 || (e = save(s, &next->previous, 1)) < 0 ||
-        (e = save(s, &link->next, 2)) < 0) /* both: it may be put elsewhere in this section */
+        (e = save(s, &link->next, 3)) < 0) /* all: it may be put elsewhere in this section */
         return e;
+    /* the newest entry: its undo counts before it leads those back who stand on the link */
+    if (log_word(s, LOG_WORD(offset_of(seg, &list->moves), LOG_COUNT)))
+        return log_is_full();
     store64(&previous->next, next_word);
     store64(&next->previous, previous_word);
     store64(&link->previous, 0);
+    store64(&link->list, 0);
     return 0;
 }
 
@@ -247,40 +268,54 @@ struct showing {
     struct copies *copies; /* NULL: members are shown themselves */
 };
 
-/* Once through. 1: a reader was led into another list. */
+/* Once through. ASTRAY: a reader was led elsewhere, or may have been. */
+#define ASTRAY 1
 #define MINE 2 /* what the callback returned, if positive, is told from our own 1 by so much */
 
-static int64_t walk(tarn *seg, tarn_list *list, const struct showing *show)
+static bool moved(const tarn_list *list, uint64_t moves)
 {
-    uint64_t word = load64(&list->ends.next), stop = end_of(seg, list), most = committed_of(seg) / show->size,
-             n = 0; /* members do not overlap */
+    return load64(&list->moves) !=
+           moves; /* loaded after the link that led here: pairs with the store in insert, and with the undo's */
+}
+
+static int64_t walk(tarn *seg, tarn_list *list, const struct showing *show, uint64_t *ret_shown)
+{
+    uint64_t moves = load64(&list->moves), word = load64(&list->ends.next), stop = end_of(seg, list),
+             mine = offset_of(seg, list), most = committed_of(seg) / show->size, n = 0; /* members do not overlap */
     for (; word && word != stop; n++) {
-        if (word & END || n > most) /* another's end; a circle, of hostile bytes or of a link that others put to and fro */
-            return n > most ? damaged(seg, list) : 1;
+        if (n > most) /* a circle, of hostile bytes or of a link that others put to and fro */
+            return moved(list, moves) ? ASTRAY : damaged(seg, list);
+        if (word & END)
+            return ASTRAY; /* another list's */
         if (word % 8 || word < show->before || !in_data(seg, word - show->before, show->size))
             return damaged(seg, list);
         const tarn_link *link = at_offset(seg, word);
         char *member = (char *)at_offset(seg, word) - show->before;
-        int64_t e = show->copies ? copy_one(show->copies, member, show->size) : 0;
+        uint64_t of = load64(&link->list);
         word = load64(&link->next); /* before it is shown: who is shown it may take it out */
-        if (e == 0 && !show->copies)
-            e = show->each(member, show->arg);
+        if (moved(list, moves) || (of && of != mine))
+            return ASTRAY;
+        if (!of)
+            continue; /* taken out since it was led to */
+        int64_t e = show->copies ? copy_one(show->copies, member, show->size) : show->each(member, show->arg);
+        ++*ret_shown;
         if (e)
             return e > 0 ? e + MINE : e;
     }
-    return word || n == 0 ? 0 : 1;
+    return !word && n ? ASTRAY : 0; /* moves was looked at behind each next, so also behind the last */
 }
 
 static int each_copied(tarn *seg, tarn_list *list, const struct showing *shown)
 {
     struct copies c = {0};
     struct showing show = *shown;
-    int64_t e = 1;
+    uint64_t copied = 0;
+    int64_t e = ASTRAY;
     show.copies = &c;
     for (struct again a = {0}; again_look(seg, &a);) {
         c.count = 0;
-        e = walk(seg, list, &show);
-        if (again_is_good(seg, &a) && e != 1)
+        e = walk(seg, list, &show, &copied);
+        if (again_is_good(seg, &a) && e != ASTRAY)
             goto good;
     }
     e = again_given_up();
@@ -290,6 +325,8 @@ good:
     free(c.bytes);
     return (int)e;
 }
+
+#define TRIES 100 /* as long as none was shown */
 
 int tarn_list_each(tarn *seg, tarn_list *list, size_t before, size_t size,
                    int (*each)(void *member, void *arg), void *arg)
@@ -307,35 +344,99 @@ int tarn_list_each(tarn *seg, tarn_list *list, size_t before, size_t size,
     struct self *s = self_of(seg, &error);
     if (!s)
         return error;
-    epoch_pin(s);
-    int64_t e = walk(seg, list, &show);
-    epoch_unpin(s);
-    if (e == 1)
-        return fail(-EAGAIN, "the list at %#llx: a member was put into another list while it was looked at: look again, or under its lock",
+    int64_t e = ASTRAY;
+    uint64_t shown = 0;
+    for (int i = 0; i < TRIES && e == ASTRAY && !shown; i++) {
+        epoch_pin(s);
+        e = walk(seg, list, &show, &shown);
+        epoch_unpin(s);
+    }
+    if (e == ASTRAY)
+        return fail(-EAGAIN, "the list at %#llx: members were moved while it was looked at: look again, or under its lock",
                     (unsigned long long)offset_of(seg, list));
     return e > MINE ? (int)(e - MINE) : (int)e;
 }
 
 /* ---- check ---- */
 
-void list_check(struct tarn *seg, uint64_t ref, void (*damage)(uint64_t ref, const char *what, void *arg), void *arg)
+#define CHECK_TRIES 8 /* looks at a list in motion; after these it counts as whole, until the next check */
+
+struct finding {
+    const tarn_link *from, *to; /* to: NULL where from leads nowhere */
+    uint64_t from_word, from_next, to_word, to_previous;
+    const char *what;
+};
+
+/* Has a participant, alive or dead and not recovered, this list in hand? Then next is whole, and previous may lag behind. */
+static bool in_hand(struct tarn *seg, const tarn_list *list)
+{
+    uint32_t id = load32(&list->lock.owner) & ~ID_DIRTY;
+    return id && ID_INDEX(id) < seg->geometry.records && fate_quick(seg, id) != GONE;
+}
+
+static bool is_member(const struct tarn *seg, const tarn_list *list, const tarn_link *link)
+{
+    return link == &list->ends || load64(&link->list) == offset_of(seg, list);
+}
+
+/* Is there anything amiss between `from`, a member or the ends, and whatever it leads to? */
+static bool amiss(struct tarn *seg, tarn_list *list, const tarn_link *from, struct finding *f)
+{
+    uint64_t stop = end_of(seg, list), next = load64(&from->next);
+    tarn_link *to = link_at(seg, list, next);
+    *f = (struct finding){.from = from, .to = to, .from_word = word_of(seg, list, from), .from_next = next};
+    if (!to || (!next && from != &list->ends)) {
+        f->what = "a list: a link leads where no member can be";
+        return true;
+    }
+    f->to_previous = load64(&to->previous);
+    f->to_word = load64(&to->list);
+    if (to != &list->ends && f->to_word != offset_of(seg, list)) {
+        f->what = "a list: a member says that it is in another";
+        return true;
+    }
+    if (leads_to(f->to_previous, f->from_word, stop) || in_hand(seg, list))
+        return false;
+    f->what = "a list: its links do not lead to each other";
+    return true;
+}
+
+/* Once through. false: it was in motion, or is good; true: damaged, so `f`. *ret_again: was in motion, look again. */
+static bool look(struct tarn *seg, tarn_list *list, struct finding *f, bool *ret_again)
+{
+    uint64_t moves = load64(&list->moves), most = committed_of(seg) / sizeof(tarn_link), n = 0;
+    const tarn_link *at = &list->ends;
+    *ret_again = false;
+    do {
+        struct finding same;
+        if (amiss(seg, list, at, f)) {
+            /* the same words again, from a member: then nobody has led us here by moving it */
+            bool still = is_member(seg, list, at) && amiss(seg, list, at, &same) && is_member(seg, list, at) &&
+                         same.from_next == f->from_next && same.to_previous == f->to_previous &&
+                         same.to_word == f->to_word && same.what == f->what;
+            *ret_again = !still;
+            return still;
+        }
+        at = f->to;
+        if (n++ > most) {
+            f->what = "a list: its members go in a circle";
+            *ret_again = moved(list, moves);
+            return !*ret_again;
+        }
+    } while (at != &list->ends);
+    return false;
+}
+
+void list_check(struct tarn *seg, uint64_t ref, const struct list_checker *k)
 {
     tarn_list *list = at_offset(seg, ref);
-    uint64_t stop, most = committed_of(seg) / 16, before, word;
+    bool again = true;
     if (!is_list(seg, list))
         return;
-    stop = end_of(seg, list);
-    before = stop;
-    word = load64(&list->ends.next);
-    for (uint64_t n = 0; word && word != stop; n++) {
-        const tarn_link *link = link_at(seg, list, word);
-        if (!link || n > most || load64(&link->previous) != before) {
-            damage(ref, "a list: its links do not lead to each other", arg);
-            return;
-        }
-        before = word;
-        word = load64(&link->next);
+    k->owner(&list->lock, k->arg);
+    for (int i = 0; i < CHECK_TRIES && again; i++) {
+        struct finding f;
+        if (look(seg, list, &f, &again))
+            k->damage(ref, f.what, k->arg);
     }
-    if (!leads_to(load64(&list->ends.previous), before, stop) || (!word && before != stop))
-        damage(ref, "a list: its last member is not the one before its end", arg);
 }

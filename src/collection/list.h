@@ -2,14 +2,16 @@
 #ifndef TARN_LIST_H
 #define TARN_LIST_H
 
-#include <errno.h>
-
+#include "collection/layout.h"
 #include "segment/segment.h"
 
-#define LIST_TYPE_NAME "tarn_list"
-
-/* What is wrong with the list at ref, if anything: calls back. Bounded, whatever the bytes; takes no lock. */
-void list_check(struct tarn *seg, uint64_t ref, void (*damage)(uint64_t ref, const char *what, void *arg),
-                void *arg);
+/* What is wrong with the list at ref, if anything: calls back; `owner` for its lock. Bounded, whatever the bytes; takes no lock. A change that a
+ * living, stopped or dead participant has in hand is no damage. */
+struct list_checker {
+    void (*damage)(uint64_t ref, const char *what, void *arg);
+    void (*owner)(const tarn_mutex *mutex, void *arg);
+    void *arg;
+};
+void list_check(struct tarn *seg, uint64_t ref, const struct list_checker *k);
 
 #endif

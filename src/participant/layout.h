@@ -57,6 +57,8 @@
 #define LOG_ALLOC 0x8000u  /* the block at offset was allocated in this section */
 #define LOG_FREE 0x8001u   /* ... is to be freed if it commits */
 #define LOG_RETIRE 0x8002u /* ... retired */
+#define LOG_COUNT                                                                                            \
+    0x8003u /* 1 is to be added to the word at offset if it is undone; a recoverer after a dead one may add it again */
 #define LOG_WORD(offset, kind) ((uint64_t)(offset) | (uint64_t)(kind) << 48)
 #define LOG_OFFSET(w) ((w)&0x0000ffffffffffffull)
 #define LOG_KIND(w) ((unsigned)((w) >> 48))

@@ -132,6 +132,11 @@ static uint64_t entry_before(struct self *s, uint64_t n, uint64_t *ret_word, uin
     return k + 1;
 }
 
+static bool is_free(uint64_t w)
+{
+    return LOG_KIND(w) == LOG_FREE || LOG_KIND(w) == LOG_RETIRE;
+}
+
 /* ---- the private set of blocks freed in this section ---- */
 
 enum { FREED_FEW = 16 }; /* frees up to which the log is read instead */
@@ -158,7 +163,7 @@ static void rebuild_freed(struct self *s)
     if (!set)
         return;
     for (uint32_t left = s->frees; n && left && (k = entry_before(s, n, &w, &saved)); n -= k)
-        if (LOG_KIND(w) > LOG_ALLOC) {
+        if (is_free(w)) {
             put_freed(set, room, LOG_OFFSET(w));
             left--;
         }
@@ -200,7 +205,7 @@ int log_word(struct self *s, uint64_t word)
         return -ENOSPC;
     store64(at, word);
     put_journal(s, JOURNAL_OPEN, JOURNAL_WORDS(s->journal) + 1);
-    if (LOG_KIND(word) != LOG_ALLOC) {
+    if (is_free(word)) {
         s->frees++;
         note_freed(s, LOG_OFFSET(word));
     }
@@ -239,7 +244,7 @@ bool log_frees(struct self *s, uint64_t block)
         uint64_t k = entry_before(s, n, &w, &saved);
         if (!k)
             return false;
-        if (LOG_KIND(w) > LOG_ALLOC) {
+        if (is_free(w)) {
             if (LOG_OFFSET(w) == block)
                 return true;
             left--;
@@ -247,6 +252,13 @@ bool log_frees(struct self *s, uint64_t block)
         n -= k;
     }
     return false;
+}
+
+static void count_undone(const struct tarn *seg, uint64_t offset)
+{
+    uint64_t *word = at_offset(seg, offset);
+    if (offset % 8 == 0 && in_writable(seg, offset, 8))
+        store64(word, load64(word) + 1);
 }
 
 /* Newest first. Each entry is taken off when it is done, so a death at any store begins again with the one in hand. */
@@ -264,6 +276,8 @@ void log_undo(struct self *s)
                     store64((uint64_t *)at_offset(s->seg, offset) + i, saved[i]);
         } else if (LOG_KIND(w) == LOG_ALLOC)
             tarn_recovery.undo_alloc(s, LOG_OFFSET(w));
+        else if (LOG_KIND(w) == LOG_COUNT)
+            count_undone(s->seg, LOG_OFFSET(w));
         n -= k;
         put_journal(s, JOURNAL_OPEN, n);
     }
@@ -279,7 +293,7 @@ void log_apply(struct self *s)
         if (!k)
             break;
         n -= k;
-        if (LOG_KIND(w) == LOG_FREE || LOG_KIND(w) == LOG_RETIRE) {
+        if (is_free(w)) {
             tarn_recovery.free_block(s, LOG_OFFSET(w), LOG_KIND(w));
             put_journal(s, JOURNAL_COMMITTED, n);
         }

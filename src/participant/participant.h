@@ -169,7 +169,7 @@ static inline void bell_disarm(struct self *s)
 
 /* ---- the log, for floors above: an open section appends ---- */
 
-/* One word of the kinds LOG_ALLOC, LOG_FREE, LOG_RETIRE. 0, or -ENOSPC. */
+/* One word of the kinds LOG_ALLOC, LOG_FREE, LOG_RETIRE, LOG_COUNT. 0, or -ENOSPC. */
 int log_word(struct self *s, uint64_t word);
 /* Is block listed to be freed in the open section already? Quick for many frees, as long as there is private memory. */
 bool log_frees(struct self *s, uint64_t block);

@@ -1,7 +1,8 @@
 /* lab.c - the instrument: see lab.h.
  *
  *   B  step the subject once through its operation; whenever the segment has changed, copy it, flip liveness words as the kernel does at a death
- *      (the robust list of the stepped thread is walked), recover the copy, and ask the oracle; recover again: nothing may change.
+ *      (the robust list of the stepped thread is walked), recover the copy, and ask the oracle; recover again: nothing may change. Before that, and
+ *      while the subject is only stopped, lists must pass for whole; and readers of lists are told of what is moved.
  *   D  for a sample of those images (all, with --all): a second child recovers it, stepped; at every change a kill of that one too.
  *   E  for a sample of instructions: the subject runs to it by a hardware breakpoint and is really SIGKILLed.
  *   F  for a sample of changes: the subject is stopped there by a breakpoint, a survivor meets it (deaths.c), and then it is really killed; the survivor
@@ -185,15 +186,20 @@ static void recover_image(void)
     heap_adopt(s);
 }
 
-static void examine(char *copy, const char *where, long step)
+static void examine(char *copy, const struct readers *readers, const char *where, long step)
 {
     static char *once;
     const char *bad;
     if (reported_only)
         return;
     install(d.image.seg, copy, -1);
+    bad = judge_lists(d.image.seg);
+    if (bad)
+        violation(where, step, bad);
     recover_image();
-    bad = judge(d.image.seg, d.op->flags, shared->legal, shared->legal_count);
+    bad = judge_readers(d.image.seg, readers);
+    if (!bad)
+        bad = judge(d.image.seg, d.op->flags, shared->legal, shared->legal_count);
     if (bad) {
         violation(where, step, bad);
         return;
@@ -367,12 +373,14 @@ static void learn_legal(void)
 
 static void pass_points(void)
 {
+    struct readers readers = {0};
     char *copy = malloc(d.size);
     pid_t p;
     install(d.live.seg, d.pristine, -1);
     p = subject(true);
     memset(d.previous, 0, d.size);
     do {
+        const char *bad;
         bool changed;
         if (d.trace_count >= STEPS_MOST)
             lab_fail("more than %d instructions", STEPS_MOST);
@@ -385,10 +393,18 @@ static void pass_points(void)
             d.image_step[d.images_count] = d.trace_count - 1;
         memcpy(d.previous, bytes_of(d.live.seg), d.size);
         memcpy(copy, d.previous, d.size);
+        bad = judge_readers(d.live.seg, &readers);
+        note_readers(d.live.seg, &readers);
+        if (!bad)
+            bad = judge_lists(d.live.seg);
+        if (bad)
+            violation("stopped", d.trace_count - 1, bad);
         die_on_copy(p, copy);
-        if (d.images_count < IMAGES_MOST)
+        if (d.images_count < IMAGES_MOST) {
+            d.readers[d.images_count] = readers;
             memcpy(d.images[d.images_count++] = malloc(d.size), copy, d.size);
-        examine(copy, "killed", d.trace_count - 1);
+        }
+        examine(copy, &readers, "killed", d.trace_count - 1);
     } while (step(p));
     reap(p);
     free(copy);
@@ -397,11 +413,13 @@ static void pass_points(void)
 /* images[n] with its recoverer killed at every change. */
 static void pass_recovery_of(int n)
 {
+    struct readers readers = d.readers[n];
     char *copy = malloc(d.size);
     pid_t p = recoverer(d.images[n], n == d.images_count - 1 || recovery_sample == 0);
     long steps = 0;
     memset(d.previous, 0, d.size);
     do {
+        const char *bad;
         steps++;
         d.counts.recoveries++;
         if (!memcmp(d.previous, bytes_of(d.live.seg), d.size))
@@ -409,7 +427,11 @@ static void pass_recovery_of(int n)
         memcpy(d.previous, bytes_of(d.live.seg), d.size);
         memcpy(copy, d.previous, d.size);
         die_on_copy(p, copy);
-        examine(copy, "killed, and its recoverer", steps);
+        bad = judge_readers(d.live.seg, &readers);
+        if (bad)
+            violation("while it is recovered", steps, bad);
+        note_readers(d.live.seg, &readers);
+        examine(copy, &readers, "killed, and its recoverer", steps);
         if (steps > STEPS_MOST)
             lab_fail("a recovery of more than %d instructions", STEPS_MOST);
     } while (step(p));
@@ -509,6 +531,7 @@ static void drive(void)
     d.previous = malloc(d.size);
     d.images = calloc(IMAGES_MOST, sizeof *d.images);
     d.image_step = calloc(IMAGES_MOST, sizeof *d.image_step);
+    d.readers = calloc(IMAGES_MOST, sizeof *d.readers);
     d.trace = calloc(STEPS_MOST + 1, sizeof *d.trace);
     memcpy(d.pristine, bytes_of(d.live.seg), d.size);
     learn_legal();

@@ -20,7 +20,7 @@ struct root {
     tarn_ref ref[LAB_REFS];
     uint64_t word[LAB_WORDS];
     tarn_mutex lock[LAB_LOCKS];
-    tarn_list list; /* its members: blocks of ref, a number first, the link at LAB_LINK */
+    tarn_list list, other; /* their members: blocks of ref, a number first, the link at LAB_LINK */
     tarn_rwlock rwlock;
     tarn_condition condition;
     tarn_semaphore semaphore;
@@ -91,6 +91,7 @@ extern struct driver {
     uint64_t size;          /* bytes of a segment */
     char *pristine, *previous;
     char **images;
+    struct readers *readers; /* and those of each image */
     long *image_step; /* the step before which each was taken */
     int images_count;
     uint64_t *trace; /* instruction pointers */
@@ -114,6 +115,21 @@ void pass_other_deaths(void);
 
 /* A number for what a user can see: words, blocks by their contents, names, maps. Not who owns a span, nor where a block is. */
 uint64_t contents_of(tarn *seg, unsigned flags);
+/* Are the lists whole as far as tarn_check may say so, also where a participant stands, or died, half-way? NULL, or what is not. */
+const char *judge_lists(tarn *seg);
+/* Readers without a lock, one on each link since it was last in a list: are they told, by moves, that it was moved under them? */
+struct readers {
+    uint64_t root, at[LAB_REFS]; /* where the links are */
+    uint64_t moves[2];           /* of the lists, now */
+    int list[LAB_REFS];          /* 0: in none now; 1, 2: in which */
+    int rank[LAB_REFS];
+    bool known[LAB_REFS];       /* it was in a list */
+    uint64_t then[LAB_REFS][2]; /* moves at the last moment when it was */
+};
+/* Go on to now. */
+void note_readers(tarn *seg, struct readers *r);
+/* And from then to now? NULL, or which is not. */
+const char *judge_readers(tarn *seg, const struct readers *then);
 /* Is everything in order once all dead are recovered? NULL, or what is not. legal: the numbers that contents may have. */
 const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_count);
 

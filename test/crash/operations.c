@@ -722,6 +722,40 @@ static void list_aborted(struct lab *l)
     MUST(tarn_abort(SEG));
 }
 
+/* One goes to another list, and there is put beside one that came before; what came back to the first may be read by who stood on it. */
+static void list_to_another(struct lab *l)
+{
+    MUST(tarn_list_remove(SEG, &R->list, link_of(l, 0)));
+    mark(l);
+    MUST(tarn_list_insert_last(SEG, &R->other, link_of(l, 0)));
+    mark(l);
+    MUST(tarn_begin(SEG));
+    MUST(tarn_list_remove(SEG, &R->list, link_of(l, 1)));
+    MUST(tarn_list_insert_before(SEG, &R->other, link_of(l, 1), link_of(l, 0)));
+    MUST(tarn_list_remove(SEG, &R->other, link_of(l, 0)));
+    MUST(tarn_list_insert_first(SEG, &R->list, link_of(l, 0)));
+    MUST(tarn_commit(SEG));
+}
+static void list_to_another_aborted(struct lab *l)
+{
+    MUST(tarn_begin(SEG));
+    MUST(tarn_list_remove(SEG, &R->list, link_of(l, 1)));
+    MUST(tarn_list_insert_last(SEG, &R->other, link_of(l, 1)));
+    MUST(tarn_list_insert_after(SEG, &R->other, link_of(l, 3), link_of(l, 1)));
+    MUST(tarn_list_remove(SEG, &R->other, link_of(l, 1)));
+    MUST(tarn_list_insert_first(SEG, &R->list, link_of(l, 1)));
+    MUST(tarn_abort(SEG));
+}
+/* Asked for by the wrong list: nothing happens. */
+static void list_mistaken(struct lab *l)
+{
+    MUST(tarn_list_insert_last(SEG, &R->other, link_of(l, 3)));
+    mark(l);
+    if (tarn_list_insert_after(SEG, &R->other, link_of(l, 4), link_of(l, 1)) != -EINVAL ||
+        tarn_list_remove(SEG, &R->list, link_of(l, 3)) != -EINVAL)
+        lab_fail("a member of another list is taken for one's own");
+}
+
 static void limit(struct lab *l)
 {
     tarn_ref none;
@@ -950,6 +984,9 @@ const struct operation operations[] = {
     {"list remove", 0, three_members, NULL, list_remove},
     {"list in a section", OP_FEW, three_members, NULL, list_in_section},
     {"list aborted", OP_FEW, three_members, NULL, list_aborted},
+    {"list to another", OP_FEW, three_members, NULL, list_to_another},
+    {"list to another, aborted", OP_FEW, three_members, NULL, list_to_another_aborted},
+    {"list mistaken", OP_FEW, three_members, NULL, list_mistaken},
     {"segment grow", OP_FEW | OP_GROWS, NULL, NULL, grow},
     {"segment grow, asked for", OP_FEW | OP_GROWS, NULL, NULL, grow_by},
     {"segment limit", OP_FEW | OP_GROWS, NULL, NULL, limit},

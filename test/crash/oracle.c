@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collection/list.h"
 #include "heap/heap.h"
 #include "lab.h"
 #include "participant/participant.h"
@@ -102,6 +103,7 @@ uint64_t contents_of(tarn *seg, unsigned flags)
     }
     h = mix(h, list_contents(seg, (tarn_list *)&root->list));
     h = mix(h, sync_contents(seg, root));
+    h = mix(h, list_contents(seg, (tarn_list *)&root->other));
     if (tarn_names(seg, add_name, &names))
         return 6;
     h = mix(h, names);
@@ -111,6 +113,92 @@ uint64_t contents_of(tarn *seg, unsigned flags)
         h = mix(h, map_contents(seg, "numbers", TARN_MAP_U64));
     }
     return h;
+}
+
+/* ---- lists that somebody has in hand ---- */
+
+static void note_damage(uint64_t ref, const char *what, void *arg)
+{
+    (void)ref;
+    *(const char **)arg = what;
+}
+
+static void note_owner(const tarn_mutex *m, void *arg)
+{
+    (void)m;
+    (void)arg; /* locks_free looks at it, once all are recovered */
+}
+
+const char *judge_lists(tarn *seg)
+{
+    const char *bad = NULL;
+    const struct list_checker k = {.damage = note_damage, .owner = note_owner, .arg = &bad};
+    struct root *root = root_of(seg);
+    if (root) {
+        list_check(seg, tarn_ref_of(seg, &root->list), &k);
+        list_check(seg, tarn_ref_of(seg, &root->other), &k);
+    }
+    return bad;
+}
+
+void note_readers(tarn *seg, struct readers *r)
+{
+    struct root *root = r->root ? at_offset(seg, r->root) : root_of(seg);
+    if (!root)
+        return;
+    r->root = offset_of(seg, root);
+    memset(r->list, 0, sizeof r->list);
+    for (int k = 0; k < 2; k++) {
+        tarn_list *list = k ? &root->other : &root->list;
+        int rank = 0;
+        r->moves[k] = list->moves;
+        for (tarn_link *l = tarn_list_first(seg, list); l && rank <= LAB_REFS; l = tarn_list_next(seg, l), rank++)
+            for (int i = 0; i < LAB_REFS; i++) {
+                if (root->ref[i])
+                    r->at[i] = root->ref[i] + LAB_LINK;
+                if (r->at[i] != offset_of(seg, l))
+                    continue;
+                r->list[i] = k + 1;
+                r->rank[i] = rank;
+            }
+    }
+    for (int i = 0; i < LAB_REFS; i++)
+        if (r->list[i]) {
+            r->known[i] = true;
+            memcpy(r->then[i], r->moves, sizeof r->moves);
+        }
+}
+
+const char *judge_readers(tarn *seg, const struct readers *then)
+{
+    struct readers now = *then;
+    note_readers(seg, &now);
+    for (int i = 0; i < LAB_REFS; i++) {
+        int k = now.list[i] - 1;
+        if (k < 0 || now.at[i] != then->at[i])
+            continue;
+        if (then->known[i] && then->list[i] != now.list[i] && now.moves[k] == then->then[i][k])
+            return "L4: a link that was in a list before was put into a list, and its moves is as it was";
+        for (int j = 0; j < LAB_REFS; j++)
+            if (then->list[i] == k + 1 && then->list[j] == k + 1 && now.list[j] == k + 1 &&
+                (then->rank[i] < then->rank[j]) != (now.rank[i] < now.rank[j]) && now.moves[k] == then->moves[k])
+                return "L4: one of two links was moved past the other, and moves is as it was";
+    }
+    return NULL;
+}
+
+/* L2: of links in blocks of 64 bytes, which other operations leave zeroed there */
+static const char *links_quiet(tarn *seg, const struct root *root)
+{
+    struct readers now = {0};
+    note_readers(seg, &now);
+    for (int i = 0; i < LAB_REFS; i++)
+        if (root->ref[i] && !now.list[i] && tarn_block_size(seg, root->ref[i]) == 64) {
+            const tarn_link *link = at_offset(seg, root->ref[i] + LAB_LINK);
+            if (link->previous || link->list)
+                return "L2: a link in no list says that it is in one";
+        }
+    return NULL;
 }
 
 /* C4 */
@@ -152,6 +240,8 @@ static const char *locks_free(tarn *seg, unsigned flags, const struct root *root
         if (o & ID_DIRTY && !(flags & OP_DIRTY) && !(flags & OP_MUST_DIRTY && i == 0))
             return "C2: a lock is dirty whose holder was in a section, or taking or leaving it";
     }
+    if (root->list.lock.owner || root->other.lock.owner)
+        return "C2: a list's lock is held by the dead, or dirty, though it is taken in sections only";
     return NULL;
 }
 
@@ -235,7 +325,8 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
     if (!root)
         return "the named object is gone";
     if ((bad = records_quiet(seg)) || (bad = locks_free(seg, flags, root)) ||
-        (bad = objects_free(seg, flags, root)) || (bad = blocks_accounted(seg, root)))
+        (bad = objects_free(seg, flags, root)) ||
+        (bad = blocks_accounted(seg, root)) || (bad = links_quiet(seg, root)))
         return bad;
     contents = contents_of(seg, flags);
     for (int i = 0; i < legal_count; i++)
