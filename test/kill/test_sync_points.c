@@ -28,10 +28,22 @@ void kill_now(void)
     await(&go_on, 1);
 }
 
+/* No test of two threads meets the few nanoseconds in which a store is not yet seen: so the barriers are counted, where there must be one. */
+static __thread int barriers, barriers_before_sleep;
+int __real_os_membarrier(void);
+int __wrap_os_membarrier(void);
+int __wrap_os_membarrier(void)
+{
+    barriers++;
+    return __real_os_membarrier();
+}
+
 int __real_os_futex_wait_any(const struct os_wait *wait, int n, const struct timespec *until);
 int __wrap_os_futex_wait_any(const struct os_wait *wait, int n, const struct timespec *until);
 int __wrap_os_futex_wait_any(const struct os_wait *wait, int n, const struct timespec *until)
 {
+    if (wait[0].word == &r->rwlock[0].drain)
+        barriers_before_sleep = barriers;
     if (waits_before_sleep && wait[0].word == &r->rwlock[0].drain) {
         waits_before_sleep = false;
         reach(&about_to_sleep, 1);
@@ -84,6 +96,39 @@ static void a_reader_leaves_between(void **state)
     assert_int_equal(answer(&second), 0);
 }
 
+static long write_counted(void *w)
+{
+    barriers = 0;
+    check(write_it(w) == 0);
+    return barriers;
+}
+static long write_asleep(void *w)
+{
+    barriers = barriers_before_sleep = 0;
+    check(write_it(w) == 0);
+    return barriers_before_sleep;
+}
+static void the_barriers_of_a_writer(void **state)
+{
+    (void)state;
+    tarn_rwlock *w = &r->rwlock[0];
+    for (int i = 0; i < 5000 && !w->fast; i++) {
+        assert_int_equal(tarn_rwlock_read(seg, w), 0);
+        assert_int_equal(tarn_rwlock_unlock(seg, w), 0);
+    }
+    assert_true(w->fast); /* readers come the quick way now: whose slots may not be seen yet */
+    assert_true(tell(&first, write_counted, w) >= 1);
+    assert_int_equal(w->fast, 0);
+    assert_int_equal(tell(&first, write_counted, w), 0); /* and one for nothing would be dear */
+    assert_int_equal(tarn_rwlock_read(seg, w), 0);
+    assert_int_equal(w->fast, 0);
+    ask(&first, write_asleep, w);
+    await_waiting(seg, w, 1);
+    usleep(20000);
+    assert_int_equal(tarn_rwlock_unlock(seg, w), 0);
+    assert_true(answer(&first) >= 1); /* between drain and the last look at who reads */
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -107,6 +152,9 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(a_reader_leaves_between, set_up, tear_down)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_reader_leaves_between, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_barriers_of_a_writer, set_up, tear_down),
+    };
     return cmocka_run_group_tests_name("sync_points", tests, NULL, NULL);
 }

@@ -425,13 +425,22 @@ static void get_through(void)
         shared->got[me]++;
     }
 }
+/* They hear of each death, as likely as those whom it concerns; and must tell those. */
+static void stand_by(void)
+{
+    at(1);
+    (void)tarn_event_wait(seg, &r->event[1]);
+}
 static void killed_event_waiters(void **state)
 {
     (void)state;
-    enum { N = 2, ROUNDS = 250 };
+    enum { N = 2, BESIDE = 4, ROUNDS = 250 };
     int is_set;
     uint64_t sets = 0, kills = 0, got = 0;
     assert_int_equal(tarn_event_init(seg, &r->event[0], TARN_EVENT_AUTOMATIC), 0);
+    for (int i = N; i < N + BESIDE; i++)
+        spawn(i, stand_by);
+    await_waiting(seg, &r->event[1], BESIDE);
     for (int i = 0; i < N; i++)
         spawn(i, get_through);
     for (int round = 0; round < ROUNDS; round++) {
