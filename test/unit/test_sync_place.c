@@ -330,7 +330,6 @@ static uint32_t next_random(void)
     seed = seed * 1664525u + 1013904223u;
     return seed >> 8 ^ seed << 20;
 }
-static volatile int refused[CALLS];
 
 /* In a child, so that what it came to hold goes with it. */
 static void on_ones(void *arg)
