@@ -92,7 +92,7 @@ extern struct driver {
     char *pristine, *previous;
     char **images;
     struct readers *readers; /* and those of each image */
-    long *image_step; /* the step before which each was taken */
+    long *image_step;        /* the step before which each was taken */
     int images_count;
     uint64_t *trace; /* instruction pointers */
     long trace_count;

@@ -325,8 +325,8 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
     if (!root)
         return "the named object is gone";
     if ((bad = records_quiet(seg)) || (bad = locks_free(seg, flags, root)) ||
-        (bad = objects_free(seg, flags, root)) ||
-        (bad = blocks_accounted(seg, root)) || (bad = links_quiet(seg, root)))
+        (bad = objects_free(seg, flags, root)) || (bad = blocks_accounted(seg, root)) ||
+        (bad = links_quiet(seg, root)))
         return bad;
     contents = contents_of(seg, flags);
     for (int i = 0; i < legal_count; i++)
