@@ -21,7 +21,8 @@
 #include "backing/backing.h"
 
 #define PAGE_BITS 12u /* of the size that the sum may take: pages are no smaller anywhere */
-#define PATIENCE 10   /* seconds for another maker */
+
+uint32_t sysv_patience = 10000; /* ms for another maker */
 
 /* ---- names ---- */
 
@@ -195,9 +196,11 @@ static int find(const char *name, int *ret_id)
 static int sysv_open(const char *name, bool readonly, struct object *ret)
 {
     int id, error = find(name, &id);
-    (void)readonly; /* asked for when it is mapped */
     if (error < 0)
         return error;
+    /* It is asked again when it is mapped; but a handle that this process has already, or inherited, is not mapped again. */
+    if (!readonly && (error = os_shm_may_write(key_of(name))) < 0)
+        return is_gone(error) || error == -ENOENT ? -ENOENT : no_right(name, id, error, "write");
     *ret = (struct object){.fd = -1, .shm = id};
     return 0;
 }
@@ -227,9 +230,12 @@ static int sysv_look(const char *name, struct facts *ret)
     return 0;
 }
 
-static int sysv_unlink(const char *name)
+static int sysv_unlink(const char *name, const struct object *it)
 {
-    int id, error = os_shm_find(key_of(name), &id);
+    struct os_shm s;
+    int id = it ? it->shm : -1, error = it ? 0 : os_shm_find(key_of(name), &id);
+    if (it && os_shm_stat(id, &s) == 0 && s.removed)
+        return -EAGAIN;
     if (error == 0)
         error = os_shm_remove(id);
     return error < 0 ? no_right(name, id, error, "remove") : 0;
@@ -314,7 +320,10 @@ static int sysv_enter(const char *name, struct making *m, void *base, pthread_mu
         return -EEXIST;
     os_robust_kind(door); /* harms nobody who is in it */
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += PATIENCE;
+    until.tv_sec += sysv_patience / 1000;
+    until.tv_nsec += sysv_patience % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000)
+        until.tv_sec++, until.tv_nsec -= 1000000000;
     int error = -pthread_mutex_timedlock(door, &until);
     if (error == -EOWNERDEAD)
         error = -pthread_mutex_consistent(door);

@@ -115,6 +115,7 @@ struct os_shm {
 /* A fresh one, zeroed, of which no page is there yet nor accounted for. -EEXIST, -ENOSPC (shmmni, shmall), -EINVAL (shmmax). */
 int os_shm_create(int32_t key, uint64_t size, uint32_t mode, int *ret_id);
 int os_shm_find(int32_t key, int *ret_id); /* asks for no right on it. -ENOENT */
+int os_shm_may_write(int32_t key);         /* and read. -EACCES, -ENOENT */
 int os_shm_stat(int id, struct os_shm *ret);
 /* What /proc/sysvipc/shm tells everybody, also who has no right on it (of `removed` it does not know). -ENOENT: not in it, or no /proc. */
 int os_shm_listed(int id, struct os_shm *ret);

@@ -38,6 +38,11 @@ int os_shm_find(int32_t key, int *ret_id)
     return 0;
 }
 
+int os_shm_may_write(int32_t key)
+{
+    return shmget(key, 0, 0600) < 0 ? -errno : 0; /* which of the three rights these bits stand for is the kernel's to know */
+}
+
 int os_shm_stat(int id, struct os_shm *ret)
 {
     struct shmid_ds ds;
