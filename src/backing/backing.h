@@ -16,6 +16,7 @@ struct facts {
     uint64_t device, inode; /* which it is */
     uint64_t size;          /* bytes that may be mapped */
     uint32_t mode, uid, gid;
+    uint32_t maker_uid; /* who has its owner's rights for ever: of shared memory its creator, whoever owns it now; else uid */
     uint32_t links; /* names; a memory file counts none, shared memory one until it is removed */
     bool bytes;     /* it has bytes to map: no directory, FIFO, device */
 };

@@ -60,6 +60,7 @@ static struct facts facts_of(int id, const struct os_shm *s)
                           .size = (s->size + page - 1) / page * page,
                           .mode = s->mode,
                           .uid = s->uid,
+                          .maker_uid = s->creator_uid,
                           .gid = s->gid,
                           .links = !s->removed,
                           .bytes = true};
@@ -254,13 +255,16 @@ static uint64_t told_size(const struct demand *d)
 static int not_created(const char *name, uint64_t size, int error)
 {
     uint64_t most = os_shm_limit("shmmax"), all = os_shm_limit("shmall"), ids = os_shm_limit("shmmni");
+    uint64_t used_ids = 0, used = 0, pages = size / os_page_size() + 1; /* size is no whole number of pages */
     if (error == -EINVAL && size > most)
         return fail(-ENOSPC, "sysv:%s: its limit needs %llu bytes, and kernel.shmmax is %llu: make it with a smaller limit, or raise that",
                     name, (unsigned long long)size, (unsigned long long)most);
+    if (error == -ENOSPC && os_shm_used(&used_ids, &used) == 0 && used_ids < ids)
+        return fail(error, "sysv:%s: its limit needs %llu pages, and kernel.shmall lets all segments together have %llu, of which %llu are taken: make it with a smaller limit, remove some (ipcs -m), or raise that",
+                    name, (unsigned long long)pages, (unsigned long long)all, (unsigned long long)used);
     if (error == -ENOSPC)
-        return fail(error, "sysv:%s: kernel.shmmni (%llu segments) or kernel.shmall (%llu pages of all segments together; this needs %llu) is used up: remove some (ipcs -m), or raise them",
-                    name, (unsigned long long)ids, (unsigned long long)all,
-                    (unsigned long long)(size / os_page_size() + 1));
+        return fail(error, "sysv:%s: kernel.shmmni, %llu segments, is used up: remove some (ipcs -m), or raise that",
+                    name, (unsigned long long)ids);
     return fail(error, "sysv:%s: %llu bytes cannot be made: %s", name, (unsigned long long)size, strerror(-error));
 }
 

@@ -124,6 +124,8 @@ int os_shm_remove(int id);
 /* All of it. -EEXIST as os_map; -EIDRM, -EINVAL: there is no such id any more. */
 int os_shm_map(int id, const struct os_place *place, void **ret_base);
 void os_shm_unmap(void *base);
+/* How many segments there are, and of how many pages all together. */
+int os_shm_used(uint64_t *ret_ids, uint64_t *ret_pages);
 /* A limit of the system: "shmmax" (bytes), "shmall" (pages), "shmmni" (segments); UINT64_MAX if not to be known. */
 uint64_t os_shm_limit(const char *name);
 

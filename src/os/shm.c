@@ -133,6 +133,16 @@ void os_shm_unmap(void *base)
     shmdt(base);
 }
 
+int os_shm_used(uint64_t *ret_ids, uint64_t *ret_pages)
+{
+    struct shm_info info;
+    if (shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info) < 0)
+        return -errno;
+    *ret_ids = (uint64_t)info.used_ids;
+    *ret_pages = info.shm_tot;
+    return 0;
+}
+
 uint64_t os_shm_limit(const char *name)
 {
     char path[64], text[32] = "";

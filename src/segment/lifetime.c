@@ -179,7 +179,7 @@ static int sweep(const char *what, const struct url *url, const struct tarn *onl
     if (error < 0)
         return error;
     error = read_header(url, &o, &f, &h);
-    if (error == 0 && f.uid != geteuid() && f.uid != 0 && !foreign)
+    if (error == 0 && is_foreign(&f) && !foreign)
         error = -EEXIST;
     if (error == 0 && only && (f.device != only->device || f.inode != only->inode || h.lifetime != only->lifetime))
         error = -EEXIST;
