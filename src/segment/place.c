@@ -17,10 +17,14 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+#include "os/futex.h"
 
 #define SAME_FROM UINT64_C(0x510000000000)
 #define SAME_TO UINT64_C(0x550000000000)
 #define SAME_UNIT (UINT64_C(2) << 20)
+#define LOOKERS_WAIT 500u /* ms */
 
 /* ---- addresses ---- */
 
@@ -96,11 +100,19 @@ const struct keeping private_keeping = {
     .close = private_close,
 };
 
+/* Of shared memory the kernel tells how many have it, and not what for. Who only looks what it is, or copies it, is gone in a moment. */
 static bool has_writers(const struct object *o)
 {
+    struct timespec end = os_deadline(LOOKERS_WAIT);
     struct os_shm s;
-    if (o->fd < 0)
-        return os_shm_stat(o->shm, &s) == 0 && s.attached > 0;
+    if (o->fd < 0) {
+        while (os_shm_stat(o->shm, &s) == 0 && s.attached > 0) {
+            if (os_passed(&end))
+                return true;
+            usleep(200);
+        }
+        return false;
+    }
     return os_byte_range_holder(o->fd, OS_BYTE_USER, OS_USERS, false) == F_WRLCK;
 }
 

@@ -100,6 +100,22 @@ int __wrap_os_membarrier_register(void) /* when it is attached: just before the 
     return e;
 }
 
+/* Called before, and after, the n-th mapping from now on. */
+static int maps_to_hook;
+static void (*before_map)(void), (*after_map)(void);
+int __real_os_shm_map(int id, const struct os_place *place, void **ret_base);
+int __wrap_os_shm_map(int id, const struct os_place *place, void **ret_base);
+int __wrap_os_shm_map(int id, const struct os_place *place, void **ret_base)
+{
+    bool now = maps_to_hook && --maps_to_hook == 0;
+    if (now && before_map)
+        before_map();
+    int e = __real_os_shm_map(id, place, ret_base);
+    if (now && after_map)
+        after_map();
+    return e;
+}
+
 /* ---- keys ---- */
 
 static void keys_are_judged(void **state)
@@ -407,6 +423,43 @@ static void makers_killed_at_random(void **state)
     print_message("%d rounds: %d found whole, %d not to be seen, %d of them half-made\n", rounds, made,
                   unseen, half);
     assert_true(made > 0 && unseen > 0 && half > 0); /* else the kills were not where they should be */
+}
+
+/* ---- removing ---- */
+
+static int planted;
+static void plant_in_its_place(void)
+{
+    remove_key();
+    planted = shmget(key, 8192, IPC_CREAT | IPC_EXCL | 0600);
+}
+
+/* Between the look at it and its removal it goes, and something else comes under the key. */
+static void removal_is_of_what_was_looked_at(void **state)
+{
+    (void)state;
+    for (int users = 0; users < 2; users++) /* nobody has it: it is gone at once; or it is removed only by name */
+        for (int way = 0; way < 3; way++) {
+            tarn *seg;
+            struct shmid_ds ds;
+            assert_int_equal(tarn_open(url, TARN_CREATE | TARN_EXCL, &small, &seg), 0);
+            if (!users)
+                assert_int_equal(tarn_close(seg), 0);
+            before_map = way == 0 ? remove_key : NULL; /* the second look, at its header */
+            after_map = way == 1 ? remove_key : way == 2 ? plant_in_its_place : NULL;
+            maps_to_hook = 2;
+            assert_int_equal(tarn_unlink(url), -ENOENT); /* another was quicker */
+            assert_int_equal(maps_to_hook, 0);
+            if (way == 2) {
+                assert_int_equal(shmctl(planted, IPC_STAT, &ds), 0);
+                assert_int_equal(shmget(key, 0, 0), planted);
+                remove_key();
+            }
+            if (users)
+                assert_int_equal(tarn_close(seg), 0);
+            assert_int_equal(shmget(key, 0, 0), -1);
+        }
+    before_map = after_map = NULL;
 }
 
 #define STRANGER 65534u
@@ -1018,6 +1071,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_options_are_not_adopted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_stopped_are_waited_for_a_while, set_up, tear_down),
         cmocka_unit_test_setup_teardown(makers_killed_at_random, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(removal_is_of_what_was_looked_at, set_up, tear_down),
         cmocka_unit_test_setup_teardown(others_memory_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(gifts_are_not_accepted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(removed_by_a_stranger, set_up, tear_down),
