@@ -148,7 +148,7 @@ struct tarn_options {
  *   -EINVAL  URL, flags or an option out of range        -ENOENT  not there, no TARN_CREATE    -EEXIST  there, TARN_EXCL
  *   -EACCES  no permission (tarn_error names owner and mode), or owned (of System V: or made) by another user than this one and root
  *   -EPROTO  not a segment, or made by another version or with another layout (tarn_error names the field)
- *   -EADDRINUSE  the address asked for, or recorded, is taken in this process (tarn_error shows by what)
+ *   -EADDRINUSE  the address asked for, or recorded, is taken in this process (tarn_error shows by what), or where its stack may grow
  *   -EUCLEAN truncated or damaged; file: in use when the machine stopped, or when it was copied
  *   -EROFS   file: mounted read-only: say TARN_RDONLY    -EOPNOTSUPP  file: not on this file system (tarn_error says why)
  *   -EIO     file: the disk failed                       -ENOSPC -ENOMEM  the backing's or the process's limit (named)

@@ -58,6 +58,8 @@ int os_map_over(int fd, void *base, uint64_t size, const struct os_place *place)
 void os_unmap(void *base, uint64_t size);
 /* What the process has mapped in [address, address + size): the first line of /proc/self/maps, without its newline; "" if nothing, or no /proc. */
 void os_neighbour(const void *address, uint64_t size, char *ret_text, size_t room);
+/* Is [address, address + size) where the stack of the process's first thread may still grow? What is mapped there ends the process when it does. */
+bool os_stack_grows_into(const void *address, uint64_t size);
 /* Have the pages of [address, address + size) there: as after a write (or a read) of each. -ENOMEM; -EFAULT: the backing has no room; -EINVAL:
  * a kernel before Linux 5.14. May be interrupted only by death. */
 int os_populate(void *address, uint64_t size, bool writable);

@@ -1,7 +1,8 @@
 /* segment/place.c - where and how a segment is mapped: anywhere, at an address, at the one it records, or as a private copy; kept in memory; mapped
  * page by page beforehand.
  *
- * Nothing is ever mapped over something else: an address that is taken is an error that names who is there.
+ * Nothing is ever mapped over something else: an address that is taken is an error that names who is there. What a segment records is not the
+ * opener's choice, so nor is it mapped where the stack may still grow: that would end the process later.
  *
  * Same-address segments get an address at random, in a range where on 64-bit Linux nothing else goes by itself: above the heap of a program that is
  * loaded low, below where position-independent programs are loaded (0x55...), and far below mmap's own range, the stack and the vdso
@@ -174,6 +175,10 @@ int place_map(const char *what, const struct object *o, const struct geometry *g
             return fail(-EINVAL, "%s: it is mapped at %#llx by everybody, and address %p was asked for", what,
                         (unsigned long long)g->address, how->address);
         place.address = (void *)(uintptr_t)g->address;
+        if (os_stack_grows_into(place.address, g->end))
+            return fail(-EADDRINUSE,
+                        "%s: %llu bytes at %p are wanted, and there this process's stack is, or will grow",
+                        what, (unsigned long long)g->end, place.address);
     }
     int error = how->private ? private_map(what, o, g, f, &place, ret_base)
                              : keeping->map(o, 0, g->end, &place, ret_base);

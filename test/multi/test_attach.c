@@ -6,7 +6,7 @@
 #include <sys/shm.h>
 
 #include "os/os.h"
-#include "segment/segment.h"
+#include "segment/lifecycle.h"
 
 static char file_url[128], sysv_url[64];
 static const char *const urls[] = {"posix:/attach", sysv_url, file_url};
@@ -203,6 +203,53 @@ static void plain_pointers_are_good_everywhere(void **state)
     struct tarn_options huge = {.size = sizeof huge, .limit = UINT64_C(1) << 45, .same_address = 1};
     tarn *seg;
     assert_int_equal(tarn_open("anon:", TARN_CREATE, &huge, &seg), -EINVAL);
+}
+
+/* An image that says it is mapped where this program's stack will grow: mapped there, it would end the program when it does. */
+static __attribute__((noinline)) int use_stack(size_t bytes)
+{
+    volatile char room[65536];
+    room[0] = 1;
+    return bytes > sizeof room ? use_stack(bytes - sizeof room) + room[0] : room[0];
+}
+static void grow_stack(void *arg)
+{
+    (void)arg;
+    check(use_stack(6 << 20) > 0);
+}
+static void never_in_the_stacks_way(void **state)
+{
+    (void)state;
+    static const uint64_t below[] = {256 << 10, 1 << 20, 4 << 20};
+    struct rlimit stack;
+    assert_int_equal(getrlimit(RLIMIT_STACK, &stack), 0);
+    struct tarn_options o = small;
+    o.same_address = 1;
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        tarn *seg = open_ok("memfd:stack", TARN_CREATE, &o);
+        uint64_t size = seg->geometry.end, here = (uintptr_t)&o / 65536 * 65536;
+        int fd = os_reopen(tarn_fd(seg), O_RDWR);
+        assert_int_equal(tarn_close(seg), 0);
+        struct segment_header h;
+        assert_int_equal(pread(fd, &h, sizeof h, 0), sizeof h);
+        h.address = here - below[i] - size;
+        h.sum = stamp_sum(&h);
+        assert_int_equal(pwrite(fd, &h, sizeof h, 0), sizeof h);
+        for (int way = 0; way < 3; way++) {
+            int e = tarn_open_fd(fd, way == 0 ? 0 : way == 1 ? TARN_RDONLY : TARN_PRIVATE, &seg);
+            if (stack.rlim_cur >= 8 << 20) /* what the program counts on */
+                assert_int_equal(in_child(grow_stack, NULL), 0);
+            assert_int_equal(e, -EADDRINUSE);
+            assert_says("stack");
+        }
+        close(fd);
+        struct tarn_options there = small; /* nor is one made there, which others could not attach */
+        there.same_address = 1;
+        there.address = (void *)(here - below[i] - size);
+        assert_int_equal(tarn_open("anon:", TARN_CREATE, &there, &seg), -EADDRINUSE);
+        assert_int_equal(tarn_open(sysv_url, TARN_CREATE, &there, &seg), -EADDRINUSE);
+        assert_int_equal(tarn_open(sysv_url, 0, NULL, &seg), -ENOENT);
+    }
 }
 
 /* ---- a private copy ---- */
@@ -861,6 +908,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(at_an_address_or_not_at_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(plain_pointers_are_good_everywhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(never_in_the_stacks_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(private_copies_are_ones_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nameless_ones_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(threads_come_and_go, set_up, tear_down),
