@@ -92,13 +92,17 @@ int os_shm_set(int id, const uint32_t *mode, const uint32_t *uid, const uint32_t
         ds.shm_perm.uid = listed.uid;
         ds.shm_perm.gid = listed.gid;
     }
+    bool as_it_is = mode && !uid && !gid && (ds.shm_perm.mode & 0777u) == *mode;
     if (mode)
         ds.shm_perm.mode = (unsigned short)*mode;
     if (uid)
         ds.shm_perm.uid = *uid;
     if (gid)
         ds.shm_perm.gid = *gid;
-    return shmctl(id, IPC_SET, &ds) != 0 ? -errno : 0;
+    if (shmctl(id, IPC_SET, &ds) == 0)
+        return 0;
+    /* -EINVAL: an owner who has no number in this user namespace cannot be set, not even to what he is. */
+    return errno == EINVAL && as_it_is ? 0 : -errno;
 }
 
 int os_shm_remove(int id)
@@ -109,7 +113,7 @@ int os_shm_remove(int id)
 int os_shm_map(int id, const struct os_place *place, void **ret_base)
 {
     struct shmid_ds ds;
-    int flags = (place->writable ? 0 : SHM_RDONLY) | (place->executable ? SHM_EXEC : 0);
+    int flags = place->writable ? 0 : SHM_RDONLY;
     if (shmctl(id, IPC_STAT, &ds) != 0)
         return -errno;
     void *base = shmat(id, place->address, flags);
@@ -119,6 +123,13 @@ int os_shm_map(int id, const struct os_place *place, void **ret_base)
             return -errno;
         os_neighbour(place->address, ds.shm_segsz, neighbour, sizeof neighbour); /* shmat has one word for all */
         return *neighbour ? -EEXIST : -EINVAL;
+    }
+    /* Not by SHM_EXEC, which asks for a right to execute among the mode's: of files nobody asks that. */
+    if (place->executable &&
+        mprotect(base, ds.shm_segsz, PROT_READ | PROT_EXEC | (place->writable ? PROT_WRITE : 0)) != 0) {
+        int error = -errno;
+        shmdt(base);
+        return error;
     }
     if (place->unreadable)
         (void)mprotect(base, ds.shm_segsz, PROT_NONE);
