@@ -132,7 +132,7 @@ typedef struct tarn_event {
     0x40u /* not a segment: an object's bytes as they are, at tarn_base; nothing is promised but the mapping. With TARN_CREATE it makes an object
            * of raw_length zeros. For tarn_open_fd: all of it. Every call that wants a segment is -EINVAL */
 #define TARN_FOREIGN                                                                                         \
-    0x8u /* also if it belongs to another user than this process's and root: that one can crash this process */
+    0x8u /* also if it belongs to (of System V: or was made by) another user than this process's and root: that one can crash this process */
 #define TARN_NO_GROWTH 0x800u /* tarn_send, tarn_receive: without the right to grow it */
 
 /* When a segment ends by itself: its name is removed, and who has it attached goes on. Options of a creation */
@@ -191,9 +191,9 @@ struct tarn_options {
  * With TARN_CREATE, of many racing callers one makes it, whole before anybody sees it, and the others open it.
  * Any thread, any time. 0, or
  *   -EINVAL  URL, flags or an option out of range        -ENOENT  not there, no TARN_CREATE    -EEXIST  there, TARN_EXCL
- *   -EACCES  no permission (tarn_error names owner and mode), or owned by another user than this one and root
+ *   -EACCES  no permission (tarn_error names owner and mode), or owned (of System V: or made) by another user than this one and root
  *   -EPROTO  not a segment, or made by another version or with another layout (tarn_error names the field)
- *   -EADDRINUSE  the address asked for, or recorded, is taken in this process (tarn_error shows by what)
+ *   -EADDRINUSE  the address asked for, or recorded, is taken in this process (tarn_error shows by what), or where its stack may grow
  *   -EUCLEAN truncated or damaged; file: in use when the machine stopped, or when it was copied
  *   -EROFS   file: mounted read-only: say TARN_RDONLY    -EOPNOTSUPP  file: not on this file system (tarn_error says why)
  *   -EIO     file: the disk failed                       -ENOSPC -ENOMEM  the backing's or the process's limit (named)

@@ -16,6 +16,7 @@ struct facts {
     uint64_t device, inode; /* which it is */
     uint64_t size;          /* bytes that may be mapped */
     uint32_t mode, uid, gid;
+    uint32_t maker_uid; /* who has its owner's rights for ever: of shared memory its creator, whoever owns it now; else uid */
     uint32_t links; /* names; a memory file counts none, shared memory one until it is removed */
     bool bytes;     /* it has bytes to map: no directory, FIFO, device */
 };
@@ -75,12 +76,17 @@ struct backing {
     int (*open)(const char *name, bool readonly, struct object *ret);
     int (*open_plain)(const char *name, bool readonly, struct object *ret); /* whatever is in it; NULL: as open */
     int (*look)(const char *name, struct facts *ret);
-    int (*unlink)(const char *name);
+    /* it: of shared memory, that one and no newer one; NULL: whichever has the name. -EAGAIN: it has lost it. */
+    int (*unlink)(const char *name, const struct object *it);
     int (*flush)(const char *name); /* the name, too, survives from now on. NULL: nothing to do */
 };
 
 extern const struct backing file_backing, posix_backing, memfd_backing, anon_backing, sysv_backing,
     sysv_private_backing;
+
+/* ---- sysv.c ---- */
+
+extern uint32_t sysv_patience; /* ms for another maker, who may be stopped. Tests shorten it */
 
 /* ---- file.c ---- */
 

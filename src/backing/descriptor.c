@@ -14,6 +14,7 @@ struct facts descriptor_facts_of(const struct stat *st)
                           .size = (uint64_t)st->st_size,
                           .mode = st->st_mode & 07777,
                           .uid = st->st_uid,
+                          .maker_uid = st->st_uid,
                           .gid = st->st_gid,
                           .links = (uint32_t)st->st_nlink,
                           .bytes = S_ISREG(st->st_mode)};

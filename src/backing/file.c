@@ -143,8 +143,9 @@ static int file_look(const char *path, struct facts *ret)
     return error < 0 ? error : linked_look(&at, ret);
 }
 
-static int file_unlink(const char *path)
+static int file_unlink(const char *path, const struct object *it)
 {
+    (void)it; /* no call of the kernel removes a name only if it leads to a given file */
     struct linked at;
     int error = place(path, &at);
     return error < 0 ? error : linked_unlink(&at);

@@ -21,7 +21,8 @@
 #include "backing/backing.h"
 
 #define PAGE_BITS 12u /* of the size that the sum may take: pages are no smaller anywhere */
-#define PATIENCE 10   /* seconds for another maker */
+
+uint32_t sysv_patience = 10000; /* ms for another maker */
 
 /* ---- names ---- */
 
@@ -59,6 +60,7 @@ static struct facts facts_of(int id, const struct os_shm *s)
                           .size = (s->size + page - 1) / page * page,
                           .mode = s->mode,
                           .uid = s->uid,
+                          .maker_uid = s->creator_uid,
                           .gid = s->gid,
                           .links = !s->removed,
                           .bytes = true};
@@ -195,9 +197,11 @@ static int find(const char *name, int *ret_id)
 static int sysv_open(const char *name, bool readonly, struct object *ret)
 {
     int id, error = find(name, &id);
-    (void)readonly; /* asked for when it is mapped */
     if (error < 0)
         return error;
+    /* It is asked again when it is mapped; but a handle that this process has already, or inherited, is not mapped again. */
+    if (!readonly && (error = os_shm_may_write(key_of(name))) < 0)
+        return is_gone(error) || error == -ENOENT ? -ENOENT : no_right(name, id, error, "write");
     *ret = (struct object){.fd = -1, .shm = id};
     return 0;
 }
@@ -227,9 +231,12 @@ static int sysv_look(const char *name, struct facts *ret)
     return 0;
 }
 
-static int sysv_unlink(const char *name)
+static int sysv_unlink(const char *name, const struct object *it)
 {
-    int id, error = os_shm_find(key_of(name), &id);
+    struct os_shm s;
+    int id = it ? it->shm : -1, error = it ? 0 : os_shm_find(key_of(name), &id);
+    if (it && os_shm_stat(id, &s) == 0 && s.removed)
+        return -EAGAIN;
     if (error == 0)
         error = os_shm_remove(id);
     return error < 0 ? no_right(name, id, error, "remove") : 0;
@@ -248,13 +255,16 @@ static uint64_t told_size(const struct demand *d)
 static int not_created(const char *name, uint64_t size, int error)
 {
     uint64_t most = os_shm_limit("shmmax"), all = os_shm_limit("shmall"), ids = os_shm_limit("shmmni");
+    uint64_t used_ids = 0, used = 0, pages = size / os_page_size() + 1; /* size is no whole number of pages */
     if (error == -EINVAL && size > most)
         return fail(-ENOSPC, "sysv:%s: its limit needs %llu bytes, and kernel.shmmax is %llu: make it with a smaller limit, or raise that",
                     name, (unsigned long long)size, (unsigned long long)most);
+    if (error == -ENOSPC && os_shm_used(&used_ids, &used) == 0 && used_ids < ids)
+        return fail(error, "sysv:%s: its limit needs %llu pages, and kernel.shmall lets all segments together have %llu, of which %llu are taken: make it with a smaller limit, remove some (ipcs -m), or raise that",
+                    name, (unsigned long long)pages, (unsigned long long)all, (unsigned long long)used);
     if (error == -ENOSPC)
-        return fail(error, "sysv:%s: kernel.shmmni (%llu segments) or kernel.shmall (%llu pages of all segments together; this needs %llu) is used up: remove some (ipcs -m), or raise them",
-                    name, (unsigned long long)ids, (unsigned long long)all,
-                    (unsigned long long)(size / os_page_size() + 1));
+        return fail(error, "sysv:%s: kernel.shmmni, %llu segments, is used up: remove some (ipcs -m), or raise that",
+                    name, (unsigned long long)ids);
     return fail(error, "sysv:%s: %llu bytes cannot be made: %s", name, (unsigned long long)size, strerror(-error));
 }
 
@@ -314,7 +324,10 @@ static int sysv_enter(const char *name, struct making *m, void *base, pthread_mu
         return -EEXIST;
     os_robust_kind(door); /* harms nobody who is in it */
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += PATIENCE;
+    until.tv_sec += sysv_patience / 1000;
+    until.tv_nsec += sysv_patience % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000)
+        until.tv_sec++, until.tv_nsec -= 1000000000;
     int error = -pthread_mutex_timedlock(door, &until);
     if (error == -EOWNERDEAD)
         error = -pthread_mutex_consistent(door);

@@ -5,7 +5,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +22,10 @@
 #ifndef MADV_WIPEONFORK /* Linux 4.14 */
 #define MADV_WIPEONFORK 18
 #endif
+
+/* What the kernel keeps free below the stack when it chooses addresses itself, however small the limit; and of one that has none, as much as anybody needs. */
+#define STACK_LEAST (UINT64_C(128) << 20)
+#define STACK_MOST (UINT64_C(1) << 30)
 
 size_t os_page_size(void)
 {
@@ -99,6 +105,15 @@ void os_neighbour(const void *address, uint64_t size, char *ret_text, size_t roo
         }
     if (f)
         fclose(f);
+}
+
+bool os_stack_grows_into(const void *address, uint64_t size)
+{
+    uint64_t from = (uintptr_t)address, top = getauxval(AT_EXECFN); /* a string at the stack's upper end */
+    uint64_t room = os_process_limit(RLIMIT_STACK);
+    if (room < STACK_LEAST || room > STACK_MOST)
+        room = room < STACK_LEAST ? STACK_LEAST : STACK_MOST;
+    return from < top && size > 0 && (size > top - from || top - (from + size) < room);
 }
 
 int os_populate(void *address, uint64_t size, bool writable)

@@ -58,6 +58,8 @@ int os_map_over(int fd, void *base, uint64_t size, const struct os_place *place)
 void os_unmap(void *base, uint64_t size);
 /* What the process has mapped in [address, address + size): the first line of /proc/self/maps, without its newline; "" if nothing, or no /proc. */
 void os_neighbour(const void *address, uint64_t size, char *ret_text, size_t room);
+/* Is [address, address + size) where the stack of the process's first thread may still grow? What is mapped there ends the process when it does. */
+bool os_stack_grows_into(const void *address, uint64_t size);
 /* Have the pages of [address, address + size) there: as after a write (or a read) of each. -ENOMEM; -EFAULT: the backing has no room; -EINVAL:
  * a kernel before Linux 5.14. May be interrupted only by death. */
 int os_populate(void *address, uint64_t size, bool writable);
@@ -115,6 +117,7 @@ struct os_shm {
 /* A fresh one, zeroed, of which no page is there yet nor accounted for. -EEXIST, -ENOSPC (shmmni, shmall), -EINVAL (shmmax). */
 int os_shm_create(int32_t key, uint64_t size, uint32_t mode, int *ret_id);
 int os_shm_find(int32_t key, int *ret_id); /* asks for no right on it. -ENOENT */
+int os_shm_may_write(int32_t key);         /* and read. -EACCES, -ENOENT */
 int os_shm_stat(int id, struct os_shm *ret);
 /* What /proc/sysvipc/shm tells everybody, also who has no right on it (of `removed` it does not know). -ENOENT: not in it, or no /proc. */
 int os_shm_listed(int id, struct os_shm *ret);
@@ -123,6 +126,8 @@ int os_shm_remove(int id);
 /* All of it. -EEXIST as os_map; -EIDRM, -EINVAL: there is no such id any more. */
 int os_shm_map(int id, const struct os_place *place, void **ret_base);
 void os_shm_unmap(void *base);
+/* How many segments there are, and of how many pages all together. */
+int os_shm_used(uint64_t *ret_ids, uint64_t *ret_pages);
 /* A limit of the system: "shmmax" (bytes), "shmall" (pages), "shmmni" (segments); UINT64_MAX if not to be known. */
 uint64_t os_shm_limit(const char *name);
 

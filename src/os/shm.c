@@ -38,6 +38,11 @@ int os_shm_find(int32_t key, int *ret_id)
     return 0;
 }
 
+int os_shm_may_write(int32_t key)
+{
+    return shmget(key, 0, 0600) < 0 ? -errno : 0; /* which of the three rights these bits stand for is the kernel's to know */
+}
+
 int os_shm_stat(int id, struct os_shm *ret)
 {
     struct shmid_ds ds;
@@ -87,13 +92,17 @@ int os_shm_set(int id, const uint32_t *mode, const uint32_t *uid, const uint32_t
         ds.shm_perm.uid = listed.uid;
         ds.shm_perm.gid = listed.gid;
     }
+    bool as_it_is = mode && !uid && !gid && (ds.shm_perm.mode & 0777u) == *mode;
     if (mode)
         ds.shm_perm.mode = (unsigned short)*mode;
     if (uid)
         ds.shm_perm.uid = *uid;
     if (gid)
         ds.shm_perm.gid = *gid;
-    return shmctl(id, IPC_SET, &ds) != 0 ? -errno : 0;
+    if (shmctl(id, IPC_SET, &ds) == 0)
+        return 0;
+    /* -EINVAL: an owner who has no number in this user namespace cannot be set, not even to what he is. */
+    return errno == EINVAL && as_it_is ? 0 : -errno;
 }
 
 int os_shm_remove(int id)
@@ -104,7 +113,7 @@ int os_shm_remove(int id)
 int os_shm_map(int id, const struct os_place *place, void **ret_base)
 {
     struct shmid_ds ds;
-    int flags = (place->writable ? 0 : SHM_RDONLY) | (place->executable ? SHM_EXEC : 0);
+    int flags = place->writable ? 0 : SHM_RDONLY;
     if (shmctl(id, IPC_STAT, &ds) != 0)
         return -errno;
     void *base = shmat(id, place->address, flags);
@@ -114,6 +123,13 @@ int os_shm_map(int id, const struct os_place *place, void **ret_base)
             return -errno;
         os_neighbour(place->address, ds.shm_segsz, neighbour, sizeof neighbour); /* shmat has one word for all */
         return *neighbour ? -EEXIST : -EINVAL;
+    }
+    /* Not by SHM_EXEC, which asks for a right to execute among the mode's: of files nobody asks that. */
+    if (place->executable &&
+        mprotect(base, ds.shm_segsz, PROT_READ | PROT_EXEC | (place->writable ? PROT_WRITE : 0)) != 0) {
+        int error = -errno;
+        shmdt(base);
+        return error;
     }
     if (place->unreadable)
         (void)mprotect(base, ds.shm_segsz, PROT_NONE);
@@ -126,6 +142,16 @@ int os_shm_map(int id, const struct os_place *place, void **ret_base)
 void os_shm_unmap(void *base)
 {
     shmdt(base);
+}
+
+int os_shm_used(uint64_t *ret_ids, uint64_t *ret_pages)
+{
+    struct shm_info info;
+    if (shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info) < 0)
+        return -errno;
+    *ret_ids = (uint64_t)info.used_ids;
+    *ret_pages = info.shm_tot;
+    return 0;
 }
 
 uint64_t os_shm_limit(const char *name)

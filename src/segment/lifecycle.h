@@ -4,6 +4,8 @@
 #ifndef TARN_SEGMENT_LIFECYCLE_H
 #define TARN_SEGMENT_LIFECYCLE_H
 
+#include <unistd.h>
+
 #include "backing/backing.h"
 #include "segment/segment.h"
 
@@ -75,6 +77,11 @@ int handle_map(const char *what, const struct object *o, const struct geometry *
 /* One that has nothing yet, with its URL if it has a backing. NULL: no memory. */
 struct tarn *handle_new(const char *what, const struct backing *backing);
 /* Words for what a mapping failed with. */
+/* Neither this user's nor root's, or somebody else's who made it. */
+static inline bool is_foreign(const struct facts *f)
+{
+    return (f->uid != geteuid() && f->uid != 0) || (f->maker_uid != geteuid() && f->maker_uid != 0);
+}
 int place_failed(const char *what, uint64_t size, const struct facts *f, const struct attaching *how, int error);
 /* The floors' parts: all have attached, or none has. */
 int handle_attach(struct tarn *seg);

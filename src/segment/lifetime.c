@@ -140,7 +140,7 @@ static int end_it(const struct url *url, const struct object *o, const struct fa
     if (!lifetime_leads(url, f))
         return -ENOENT;
     kill_point();
-    int error = o->fd < 0 ? os_shm_remove(o->shm) : url->backing->unlink(url->name);
+    int error = o->fd < 0 ? os_shm_remove(o->shm) : url->backing->unlink(url->name, o);
     if (error < 0 && lifetime_gone(o))
         return 0;               /* another was quicker */
     if (o->fd < 0 && error < 0) /* a file's backing has said it */
@@ -179,7 +179,7 @@ static int sweep(const char *what, const struct url *url, const struct tarn *onl
     if (error < 0)
         return error;
     error = read_header(url, &o, &f, &h);
-    if (error == 0 && f.uid != geteuid() && f.uid != 0 && !foreign)
+    if (error == 0 && is_foreign(&f) && !foreign)
         error = -EEXIST;
     if (error == 0 && only && (f.device != only->device || f.inode != only->inode || h.lifetime != only->lifetime))
         error = -EEXIST;

@@ -28,12 +28,14 @@ static int check_object(const char *what, const struct facts *f, const struct at
 {
     if (!f->bytes)
         return fail(-EPROTO, "%s: no segment: not a regular file", what);
-    if (f->uid != geteuid() && f->uid != 0 && !how->foreign)
+    bool given = f->uid == geteuid() || f->uid == 0; /* by a maker who keeps his rights on it */
+    if (is_foreign(f) && !how->foreign)
         return fail(-EACCES,
-                    "%s: it belongs to user %u (mode %04o), and this process is user %u: only segments of "
+                    "%s: it %s user %u (mode %04o), and this process is user %u: only segments of "
                     "one's own or "
                     "root's are attached, unless TARN_FOREIGN is said",
-                    what, f->uid, f->mode, geteuid());
+                    what, given ? "was made by" : "belongs to", given ? f->maker_uid : f->uid, f->mode,
+                    geteuid());
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* segment/place.c - where and how a segment is mapped: anywhere, at an address, at the one it records, or as a private copy; kept in memory; mapped
  * page by page beforehand.
  *
- * Nothing is ever mapped over something else: an address that is taken is an error that names who is there.
+ * Nothing is ever mapped over something else: an address that is taken is an error that names who is there. What a segment records is not the
+ * opener's choice, so nor is it mapped where the stack may still grow: that would end the process later.
  *
  * Same-address segments get an address at random, in a range where on 64-bit Linux nothing else goes by itself: above the heap of a program that is
  * loaded low, below where position-independent programs are loaded (0x55...), and far below mmap's own range, the stack and the vdso
@@ -17,10 +18,14 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+#include "os/futex.h"
 
 #define SAME_FROM UINT64_C(0x510000000000)
 #define SAME_TO UINT64_C(0x550000000000)
 #define SAME_UNIT (UINT64_C(2) << 20)
+#define LOOKERS_WAIT 500u /* ms */
 
 /* ---- addresses ---- */
 
@@ -96,11 +101,19 @@ const struct keeping private_keeping = {
     .close = private_close,
 };
 
+/* Of shared memory the kernel tells how many have it, and not what for. Who only looks what it is, or copies it, is gone in a moment. */
 static bool has_writers(const struct object *o)
 {
+    struct timespec end = os_deadline(LOOKERS_WAIT);
     struct os_shm s;
-    if (o->fd < 0)
-        return os_shm_stat(o->shm, &s) == 0 && s.attached > 0;
+    if (o->fd < 0) {
+        while (os_shm_stat(o->shm, &s) == 0 && s.attached > 0) {
+            if (os_passed(&end))
+                return true;
+            usleep(200);
+        }
+        return false;
+    }
     return os_byte_range_holder(o->fd, OS_BYTE_USER, OS_USERS, false) == F_WRLCK;
 }
 
@@ -162,6 +175,10 @@ int place_map(const char *what, const struct object *o, const struct geometry *g
             return fail(-EINVAL, "%s: it is mapped at %#llx by everybody, and address %p was asked for", what,
                         (unsigned long long)g->address, how->address);
         place.address = (void *)(uintptr_t)g->address;
+        if (os_stack_grows_into(place.address, g->end))
+            return fail(-EADDRINUSE,
+                        "%s: %llu bytes at %p are wanted, and there this process's stack is, or will grow",
+                        what, (unsigned long long)g->end, place.address);
     }
     int error = how->private ? private_map(what, o, g, f, &place, ret_base)
                              : keeping->map(o, 0, g->end, &place, ret_base);

@@ -153,8 +153,10 @@ static int unlink_once(const char *what, const struct url *u)
     if (error < 0)
         return error == -ENOENT ? fail(error, "%s: there is none", what) : error;
     if ((error = check_segment(what, u->backing->keeping, &o, &h)) == 0 &&
-        (error = pass_gate(what, u, &o, &h)) == 0 && (error = u->backing->unlink(u->name)) == 0)
+        (error = pass_gate(what, u, &o, &h)) == 0 && (error = u->backing->unlink(u->name, &o)) == 0)
         mark_unlinked(&o);
+    if (error < 0 && lifetime_gone(&o)) /* another was quicker */
+        error = -EAGAIN;
     u->backing->keeping->close(&o);
     return error;
 }
@@ -178,7 +180,7 @@ static int unlink_raw(const char *url)
     int error = url_parse(url, &u);
     if (error < 0)
         return error;
-    return u.backing->named ? u.backing->unlink(u.name) : fail(-EINVAL, "%s: it has no name to remove", url);
+    return u.backing->named ? u.backing->unlink(u.name, NULL) : fail(-EINVAL, "%s: it has no name to remove", url);
 }
 
 int tarn_unlink_raw(const char *url)

@@ -8,6 +8,7 @@
 #define THREADS 4u
 #define ROUNDS (SANITIZED ? 400u : 4000u)
 #define NODES 64u
+#define NAMED (getenv("TARN_TEST_FILE") || on_sysv())
 
 static tarn *seg;
 static struct arena *a;
@@ -18,13 +19,15 @@ static int set_up(void **state)
     struct tarn_options o = {.size = sizeof o, .initial = 1 << 20, .limit = 64 << 20, .participants = 8};
     (void)state;
     alarm(SANITIZED ? 280 : 100);
-    a = arena_open("anon:", &o, &seg);
+    a = arena_open(NAMED ? "posix:/threads" : "anon:", &o, &seg);
     return pthread_barrier_init(&gate, NULL, THREADS);
 }
 static int tear_down(void **state)
 {
     (void)state;
     int damages = tarn_check(seg, NULL, NULL), e = tarn_close(seg);
+    if (NAMED)
+        e |= tarn_unlink("posix:/threads");
     if (damages || e)
         print_error("%d damages; close: %d\n", damages, e);
     pthread_barrier_destroy(&gate);
@@ -424,5 +427,5 @@ int main(void)
         with_segment(names),
         with_segment(deaths_between),
     };
-    return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("threads", tests, own_directory, remove_directory);
 }

@@ -42,9 +42,16 @@ static void must(int e, const char *what)
 
 /* ---- good images, of every kind of segment ---- */
 
-enum kind { MEMFD, POSIX, SYSV, FILE_, EXCHANGE, WIDE, DEAD, KINDS };
-static const char *const kind_name[KINDS] = {
-    "memfd", "posix", "sysv", "file", "exchange unlock", "spans of 64 KiB", "with a participant who died in a section"};
+enum kind { MEMFD, POSIX, SYSV, FILE_, EXCHANGE, WIDE, DEAD, SAME, LOCKED, KINDS };
+static const char *const kind_name[KINDS] = {"memfd",
+                                             "posix",
+                                             "sysv",
+                                             "file",
+                                             "exchange unlock",
+                                             "spans of 64 KiB",
+                                             "with a participant who died in a section",
+                                             "same address",
+                                             "locked and mapped beforehand"};
 
 struct image {
     enum kind kind;
@@ -105,7 +112,10 @@ static void make_image(enum kind kind, struct image *ret)
                              .participants = 3,
                              .record_size = 2048,
                              .span_size = kind == WIDE ? 65536 : 4096,
-                             .exchange_unlock = kind == EXCHANGE};
+                             .exchange_unlock = kind == EXCHANGE,
+                             .same_address = kind == SAME,
+                             .locked = kind == LOCKED,
+                             .prefault = kind == LOCKED};
     char url[64];
     tarn *seg;
     snprintf(url, sizeof url,
@@ -116,7 +126,12 @@ static void make_image(enum kind kind, struct image *ret)
              (int)getpid() + (kind == SYSV ? 0x5a000000 : 0));
     if (kind == WIDE)
         o.initial = 640 << 10;
-    must(tarn_open(url, TARN_CREATE, &o, &seg), url);
+    int e = tarn_open(url, TARN_CREATE, &o, &seg);
+    if (e == -ENOMEM && o.locked) { /* a small RLIMIT_MEMLOCK: nobody could attach it */
+        o.locked = 0;
+        e = tarn_open(url, TARN_CREATE, &o, &seg);
+    }
+    must(e, url);
     if (kind == POSIX || kind == SYSV)
         must(tarn_unlink(url), "unlink");
     furnish(seg);
@@ -225,6 +240,13 @@ static void write_some(tarn *seg)
 
 /* ---- spoiling ---- */
 
+/* What a child is at, for its parent to tell of. Shared. */
+static struct progress {
+    uint64_t rounds, opened[KINDS], refused[KINDS]; /* of all children */
+    uint64_t seed;                                  /* of the round under way */
+    int kind;
+} * progress;
+
 /* Some words of [first, last): mostly such as are not zero, changed a little or wholly. */
 static void spoil(uint64_t *words, uint64_t first, uint64_t last, uint64_t n)
 {
@@ -270,14 +292,45 @@ static void spoil_stamp(uint64_t *words)
         h->sum = stamp_sum(h);
 }
 
-/* ---- rounds ---- */
+/* An address where it may hurt: at what this process has already, at the ends of all addresses, beside a page. */
+static uint64_t some_address(uint64_t good)
+{
+    const uint64_t page = 4096;
+    uint64_t here = (uintptr_t)&good, heap = (uintptr_t)sbrk(0), a;
+    switch (rnd(9)) {
+    case 0: return 0;
+    case 1: a = here - rnd(4096) * page; break; /* the stack, and below it */
+    case 2: a = here + rnd(64) * page; break;
+    case 3: a = heap + rnd(64) * page; break;
+    case 4: a = (uintptr_t)progress - rnd(4096) * page; break; /* mappings */
+    case 5: a = (UINT64_C(1) << 47) - rnd(2048) * page; break;
+    case 6: a = rnd(64) * page; break;
+    case 7: a = rnd(UINT64_C(1) << 47); break;
+    default: a = good + rnd(4096) * page - 2048 * page;
+    }
+    return rnd(8) ? a & ~(page - 1) : a;
+}
 
-/* What a child is at, for its parent to tell of. Shared. */
-static struct progress {
-    uint64_t rounds, opened[KINDS], refused[KINDS]; /* of all children */
-    uint64_t seed;                                  /* of the round under way */
-    int kind;
-} * progress;
+/* What says where and how it is to be attached. The sum is mostly made right: else it is only the sum that is looked at. */
+static void spoil_attaching(uint64_t *words)
+{
+    struct segment_header *h = (struct segment_header *)(void *)words;
+    uint32_t known = SEGMENT_SAME_ADDRESS | SEGMENT_LOCKED | SEGMENT_DUMPED | SEGMENT_PREFAULTED |
+                     SEGMENT_EXCHANGE_UNLOCK | SEGMENT_UNINITIALIZED | SEGMENT_COPY_ON_WRITE;
+    uint64_t how = rnd(4);
+    if (how != 0)
+        h->address = some_address(h->address);
+    if (how == 0 || how == 3)
+        h->options = rnd(4) ? (uint32_t)rnd(known + 1) & known : h->options ^ 1u << rnd(32);
+    if (h->address && rnd(2)) /* else it is refused for that alone */
+        h->options |= SEGMENT_SAME_ADDRESS;
+    if (rnd(16) == 0)
+        spoil(words, offsetof(struct segment_header, committed) / 8, sizeof *h / 8, 1 + rnd(2));
+    if (rnd(8))
+        h->sum = stamp_sum(h);
+}
+
+/* ---- rounds ---- */
 
 /* One round. 1: something of it is still there, and this process must not go on. */
 static int round_in(int fd, uint64_t *words, const struct image *m)
@@ -286,7 +339,9 @@ static int round_in(int fd, uint64_t *words, const struct image *m)
     tarn *seg;
     int left = 0;
     memcpy(words, m->bytes, m->size);
-    if (stamp)
+    if (stamp && m->kind >= SAME && rnd(4))
+        spoil_attaching(words);
+    else if (stamp)
         spoil_stamp(words);
     else
         spoil_somewhere(words, m);

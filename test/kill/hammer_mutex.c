@@ -309,7 +309,7 @@ int main(int c, char **v)
     struct tarn_options o = {.size = sizeof o, .initial = 64 << 10, .limit = 1 << 20, .participants = WORKERS + 4};
     void *address;
     if (c < 4)
-        return fprintf(stderr, "usage: hammer_mutex WORKERS LOCKS SECONDS [SEED]\n"), 2;
+        return fprintf(stderr, "usage: hammer_mutex WORKERS LOCKS SECONDS [SEED [URL]]\n"), 2;
     workers = atoi(v[1]);
     locks = atoi(v[2]);
     seed = c > 4 ? (uint32_t)atoi(v[4]) : (uint32_t)now_ns() | 1;
@@ -319,7 +319,7 @@ int main(int c, char **v)
     printf("seed %u\n", seed);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     mutex_cap_off = !getenv("TARN_TEST_CAP");
-    if (tarn_open("memfd:hammer", TARN_CREATE, &o, &seg) || tarn_thread_attach(seg))
+    if (tarn_open(c > 5 ? v[5] : "memfd:hammer", TARN_CREATE, &o, &seg) || tarn_thread_attach(seg)) /* of URLs without a name */
         return fprintf(stderr, "%s\n", tarn_error()), 1;
     /* without names and heap: the locks lie in the last span, which nobody claims here */
     address = seg->base + seg->geometry.zone[ZONE_DATA] + committed_of(seg) - 4096;

@@ -6,7 +6,7 @@
 #include <sys/shm.h>
 
 #include "os/os.h"
-#include "segment/segment.h"
+#include "segment/lifecycle.h"
 
 static char file_url[128], sysv_url[64];
 static const char *const urls[] = {"posix:/attach", sysv_url, file_url};
@@ -67,6 +67,18 @@ static void *free_range(size_t size)
     void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_ptr_not_equal(at, MAP_FAILED);
     munmap(at, size);
+    return at;
+}
+
+/* Where no thread's stack or heap goes by itself. */
+static void *far_range(void)
+{
+    char *at = (char *)0x450000000000;
+    void *got;
+    while ((got = mmap(at, 64 << 20, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0)) == MAP_FAILED)
+        at += 64 << 20;
+    munmap(got, 64 << 20);
     return at;
 }
 
@@ -193,6 +205,53 @@ static void plain_pointers_are_good_everywhere(void **state)
     assert_int_equal(tarn_open("anon:", TARN_CREATE, &huge, &seg), -EINVAL);
 }
 
+/* An image that says it is mapped where this program's stack will grow: mapped there, it would end the program when it does. */
+static __attribute__((noinline)) int use_stack(size_t bytes)
+{
+    volatile char room[65536];
+    room[0] = 1;
+    return bytes > sizeof room ? use_stack(bytes - sizeof room) + room[0] : room[0];
+}
+static void grow_stack(void *arg)
+{
+    (void)arg;
+    check(use_stack(6 << 20) > 0);
+}
+static void never_in_the_stacks_way(void **state)
+{
+    (void)state;
+    static const uint64_t below[] = {256 << 10, 1 << 20, 4 << 20};
+    struct rlimit stack;
+    assert_int_equal(getrlimit(RLIMIT_STACK, &stack), 0);
+    struct tarn_options o = small;
+    o.same_address = 1;
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        tarn *seg = open_ok("memfd:stack", TARN_CREATE, &o);
+        uint64_t size = seg->geometry.end, here = (uintptr_t)&o / 65536 * 65536;
+        int fd = os_reopen(tarn_fd(seg), O_RDWR);
+        assert_int_equal(tarn_close(seg), 0);
+        struct segment_header h;
+        assert_int_equal(pread(fd, &h, sizeof h, 0), sizeof h);
+        h.address = here - below[i] - size;
+        h.sum = stamp_sum(&h);
+        assert_int_equal(pwrite(fd, &h, sizeof h, 0), sizeof h);
+        for (int way = 0; way < 3; way++) {
+            int e = tarn_open_fd(fd, way == 0 ? 0 : way == 1 ? TARN_RDONLY : TARN_PRIVATE, &seg);
+            if (stack.rlim_cur >= 8 << 20) /* what the program counts on */
+                assert_int_equal(in_child(grow_stack, NULL), 0);
+            assert_int_equal(e, -EADDRINUSE);
+            assert_says("stack");
+        }
+        close(fd);
+        struct tarn_options there = small; /* nor is one made there, which others could not attach */
+        there.same_address = 1;
+        there.address = (void *)(here - below[i] - size);
+        assert_int_equal(tarn_open("anon:", TARN_CREATE, &there, &seg), -EADDRINUSE);
+        assert_int_equal(tarn_open(sysv_url, TARN_CREATE, &there, &seg), -EADDRINUSE);
+        assert_int_equal(tarn_open(sysv_url, 0, NULL, &seg), -ENOENT);
+    }
+}
+
 /* ---- a private copy ---- */
 
 static uint64_t sum_of_object(tarn *seg)
@@ -282,6 +341,335 @@ static void private_copies_are_ones_own(void **state)
         assert_int_equal(tarn_open(urls[i], TARN_PRIVATE | TARN_RDONLY, NULL, &seg), -EINVAL);
         assert_int_equal(tarn_open(urls[i], TARN_PRIVATE | TARN_CREATE, NULL, &seg), -EINVAL);
         assert_int_equal(tarn_unlink(urls[i]), 0);
+    }
+}
+
+/* ---- without a name ---- */
+
+/* By their creation, or by their descriptor: at an address, everybody at one address, private copies. */
+static void nameless_ones_too(void **state)
+{
+    (void)state;
+    static const char *const nameless[] = {"anon:", "memfd:attach", "sysv:private"};
+    for (int i = 0; i < 3; i++) {
+        bool shm = i == 2;
+        struct tarn_options o = small;
+        struct list *l, *mine;
+        struct tarn_stat s;
+        tarn *seg, *other = NULL;
+        o.address = free_range(64 << 20);
+        seg = open_ok(nameless[i], TARN_CREATE, &o);
+        assert_ptr_equal(tarn_base(seg), o.address);
+        assert_int_equal(tarn_open(nameless[i], TARN_CREATE, &o, &other), -EADDRINUSE); /* another one, at the same place */
+        assert_int_equal(tarn_object(seg, "list", struct list, &l), 0);
+        l->writes = 7;
+        if (!shm) {
+            int fd = os_reopen(tarn_fd(seg), O_RDWR); /* a duplicate would keep the handle's byte locks */
+            assert_true(fd >= 0);
+            assert_int_equal(tarn_open_fd(fd, TARN_PRIVATE, &other), -EBUSY);
+            assert_int_equal(tarn_close(seg), 0);
+            assert_int_equal(tarn_open_fd(fd, TARN_PRIVATE, &other), 0);
+            assert_int_equal(tarn_object(other, "list", struct list, &mine), 0);
+            assert_int_equal(mine->writes, 7);
+            mine->writes = 8;
+            assert_int_equal(tarn_grow(other, 65536), 0);
+            assert_int_equal(tarn_check(other, NULL, NULL), 0);
+            assert_int_equal(tarn_open_fd(fd, 0, &seg), 0); /* beside it */
+            assert_int_equal(tarn_object(seg, "list", struct list, &l), 0);
+            assert_int_equal(l->writes, 7);
+            assert_int_equal(committed_of(seg), 256 << 10);
+            assert_int_equal(tarn_close(other), 0);
+            close(fd);
+        }
+        assert_int_equal(tarn_close(seg), 0);
+        o.address = NULL;
+        o.same_address = 1;
+        seg = open_ok(nameless[i], TARN_CREATE, &o);
+        assert_int_equal(tarn_stat(seg, &s), 0);
+        assert_true(s.address != 0 && (void *)s.address == tarn_base(seg));
+        if (!shm)
+            assert_int_equal(tarn_open_fd(tarn_fd(seg), TARN_RDONLY, &other), -EADDRINUSE);
+        assert_int_equal(tarn_close(seg), 0);
+    }
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 4, OPENINGS = 50 };
+struct opening {
+    const char *url;
+    struct tarn_options options;
+    unsigned flags;
+    void *base;       /* where it must be; NULL: anywhere */
+    long value;       /* what it finds */
+    int in_use, busy; /* the results: -EADDRINUSE, and those that opened it */
+};
+
+static void *open_often(void *arg)
+{
+    struct opening *o = arg;
+    for (int i = 0; i < OPENINGS; i++) {
+        struct list *l;
+        tarn *seg;
+        int e = tarn_open(o->url, o->flags, &o->options, &seg);
+        if (e == -EADDRINUSE) {
+            o->in_use++;
+            sched_yield();
+            continue;
+        }
+        check(e == 0);
+        check(!o->base || tarn_base(seg) == o->base);
+        if (o->flags & TARN_RDONLY) {
+            tarn_ref ref;
+            check(tarn_find(seg, "list", NULL, &ref) == 0);
+            check(((struct list *)tarn_ptr(seg, ref, sizeof *l))->writes >= o->value);
+        } else {
+            check(tarn_object(seg, "list", struct list, &l) == 0);
+            check(tarn_mutex_lock(seg, &l->lock) == 0);
+            if (o->flags & TARN_PRIVATE)
+                check(l->writes == o->value); /* as it was, whatever others write into theirs */
+            l->writes++;
+            sched_yield();
+            if (o->flags & TARN_PRIVATE)
+                check(l->writes == o->value + 1);
+            check(tarn_mutex_unlock(seg, &l->lock) == 0);
+            check(tarn_thread_detach(seg) == 0);
+        }
+        o->busy++;
+        check(tarn_close(seg) == 0);
+    }
+    return NULL;
+}
+
+static void open_in_threads(struct opening o[THREADS])
+{
+    pthread_t thread[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, open_often, &o[i]), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+}
+
+static long writes_in(const char *url)
+{
+    struct list *l;
+    tarn *seg = open_ok(url, 0, NULL);
+    assert_int_equal(tarn_object(seg, "list", struct list, &l), 0);
+    long writes = l->writes;
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    assert_int_equal(tarn_close(seg), 0);
+    return writes;
+}
+
+static void threads_come_and_go(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NAMED; i++)
+        for (int same = 0; same < 2; same++) {
+            struct tarn_options o = small, none = {.size = sizeof none};
+            struct opening all[THREADS];
+            struct list *l;
+            long done = 0;
+            o.same_address = (uint32_t)same;
+            o.participants = THREADS;
+            if (!same)
+                none.address = far_range();
+            tarn *seg = open_ok(urls[i], TARN_CREATE | TARN_EXCL, &o);
+            void *base = same ? tarn_base(seg) : none.address;
+            assert_int_equal(tarn_object(seg, "list", struct list, &l), 0);
+            assert_int_equal(tarn_close(seg), 0);
+            /* one place: all have the one handle, or the first of them maps it there anew */
+            for (int k = 0; k < THREADS; k++)
+                all[k] = (struct opening){.url = urls[i], .options = none, .base = base};
+            open_in_threads(all);
+            for (int k = 0; k < THREADS; k++) {
+                assert_int_equal(all[k].busy, OPENINGS);
+                done += OPENINGS;
+            }
+            assert_int_equal(writes_in(urls[i]), done);
+            /* readers have another handle, and there is no room for two: the one or the other */
+            for (int k = 0; k < THREADS; k++) {
+                all[k] = (struct opening){.url = urls[i], .options = none, .base = base, .value = done};
+                all[k].flags = k % 2 ? TARN_RDONLY : 0;
+            }
+            open_in_threads(all);
+            for (int k = 0; k < THREADS; k++) {
+                assert_int_equal(all[k].busy + all[k].in_use, OPENINGS);
+                if (k % 2 == 0)
+                    done += all[k].busy;
+            }
+            assert_int_equal(writes_in(urls[i]), done);
+            /* private copies, each thread its own, at once: anywhere, or in the one place */
+            for (int k = 0; k < THREADS; k++)
+                all[k] = (struct opening){.url = urls[i],
+                                          .options = {.size = sizeof none},
+                                          .flags = TARN_PRIVATE,
+                                          .base = same ? base : NULL,
+                                          .value = done};
+            open_in_threads(all);
+            for (int k = 0; k < THREADS; k++)
+                assert_int_equal(all[k].busy + all[k].in_use, OPENINGS);
+            if (!same)
+                for (int k = 0; k < THREADS; k++)
+                    assert_int_equal(all[k].busy, OPENINGS);
+            assert_int_equal(writes_in(urls[i]), done);
+            assert_int_equal(tarn_unlink(urls[i]), 0);
+        }
+}
+
+/* The same by processes: each looks at it, and attaches it, while others do. */
+static void copy_often(void *arg)
+{
+    open_often(arg);
+    check(((struct opening *)arg)->busy == OPENINGS);
+}
+static void processes_copy_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NAMED; i++) {
+        struct opening o = {.url = urls[i], .options = {.size = sizeof o.options}, .flags = TARN_PRIVATE};
+        struct list *l;
+        pid_t child[THREADS];
+        int status, bad = 0;
+        tarn *seg = open_ok(urls[i], TARN_CREATE | TARN_EXCL, &small);
+        assert_int_equal(tarn_object(seg, "list", struct list, &l), 0);
+        assert_int_equal(tarn_close(seg), 0);
+        for (int k = 0; k < THREADS; k++)
+            if ((child[k] = fork()) == 0) {
+                alarm(60);
+                copy_often(&o);
+                _exit(0);
+            }
+        for (int k = 0; k < THREADS; k++) {
+            assert_int_equal(waitpid(child[k], &status, 0), child[k]);
+            bad |= status;
+        }
+        assert_int_equal(bad, 0);
+        assert_int_equal(writes_in(urls[i]), 0);
+        assert_int_equal(tarn_unlink(urls[i]), 0);
+    }
+}
+
+/* ---- fork ---- */
+
+enum way { ADDRESS, SAME, PRIVATE, WAYS };
+
+struct forked {
+    tarn *seg;
+    struct list *l;
+    enum way way;
+    bool closes_first;
+    const char *url;
+};
+
+/* It has the parent's mapping; takes a lock, allocates, and writes there, as a participant of its own; and closes it. */
+static void in_forked(void *arg)
+{
+    struct forked *f = arg;
+    tarn_ref ref = 0;
+    void *base = tarn_base(f->seg);
+    if (f->closes_first) { /* and opens it for itself */
+        check(tarn_close(f->seg) == 0);
+        if (f->way == SAME) {
+            check(mmap(base, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == base);
+            check(tarn_open(f->url, 0, NULL, &f->seg) == -EADDRINUSE);
+            check(munmap(base, 4096) == 0);
+        }
+        check(tarn_open(f->url, f->way == PRIVATE ? TARN_PRIVATE : 0, NULL, &f->seg) == 0);
+        check(f->way != SAME || tarn_base(f->seg) == base);
+        check(tarn_object(f->seg, "list", struct list, &f->l) == 0);
+    }
+    check(tarn_begin(f->seg) == 0);
+    check(tarn_mutex_lock(f->seg, &f->l->lock) == 0);
+    check(f->l->writes == (f->closes_first && f->way == PRIVATE ? 5 : 6)); /* a private copy made anew has what is there */
+    check(tarn_save(f->seg, &f->l->writes, sizeof f->l->writes) == 0);
+    f->l->writes = 7;
+    check(tarn_alloc(f->seg, 300 << 10, &ref) == 0); /* it grows */
+    memset(tarn_ptr(f->seg, ref, 300 << 10), 0x77, 300 << 10);
+    check(tarn_mutex_unlock(f->seg, &f->l->lock) == 0);
+    check(tarn_commit(f->seg) == 0);
+    check(tarn_check(f->seg, NULL, NULL) == 0);
+    check(tarn_close(f->seg) == 0);
+}
+
+static void forked_attachments(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NAMED; i++)
+        for (int way = 0; way < WAYS; way++)
+            for (int closes = 0; closes < 2; closes++) {
+                struct tarn_options o = small;
+                struct forked f = {.way = (enum way)way, .closes_first = closes, .url = urls[i]};
+                o.same_address = way == SAME;
+                o.address = way == ADDRESS ? free_range(64 << 20) : NULL;
+                f.seg = open_ok(urls[i], TARN_CREATE | TARN_EXCL, &o);
+                assert_int_equal(tarn_object(f.seg, "list", struct list, &f.l), 0);
+                f.l->writes = 5;
+                if (way == PRIVATE) {
+                    assert_int_equal(tarn_close(f.seg), 0);
+                    f.seg = open_ok(urls[i], TARN_PRIVATE, NULL);
+                    assert_int_equal(tarn_object(f.seg, "list", struct list, &f.l), 0);
+                }
+                assert_int_equal(tarn_mutex_lock(f.seg, &f.l->lock),
+                                 0); /* it takes part, and goes on while the child comes and goes */
+                f.l->writes = 6;
+                assert_int_equal(tarn_mutex_unlock(f.seg, &f.l->lock), 0);
+                uint64_t committed = committed_of(f.seg);
+                int status = in_child(in_forked, &f);
+                if (status)
+                    fail_msg("%s, way %d, %d: %#x", urls[i], way, closes, status);
+                bool shared = way != PRIVATE;
+                assert_int_equal(tarn_mutex_lock(f.seg, &f.l->lock), 0);
+                assert_int_equal(f.l->writes, shared ? 7 : 6);
+                assert_int_equal(committed_of(f.seg) > committed, shared);
+                assert_int_equal(tarn_mutex_unlock(f.seg, &f.l->lock), 0);
+                assert_int_equal(tarn_check(f.seg, NULL, NULL), 0);
+                assert_int_equal(tarn_close(f.seg), 0);
+                assert_int_equal(writes_in(urls[i]), shared ? 7 : 5);
+                assert_int_equal(tarn_unlink(urls[i]), 0);
+            }
+}
+
+/* Raw bytes: what is shared is written through, a private mapping is each one's own, and either may be closed by both. */
+static void raw_forked(void *arg)
+{
+    tarn **raw = arg;
+    unsigned char *shared = tarn_base(raw[0]), *private = raw[1] ? tarn_base(raw[1]) : NULL;
+    check(shared[4999] == 1);
+    shared[4999] = 2;
+    if (private) {
+        check(private[0] == 9);
+        private[0] = 10;
+        check(tarn_close(raw[1]) == 0);
+    }
+    check(tarn_close(raw[0]) == 0);
+}
+static void raw_attachments_forked(void **state)
+{
+    (void)state;
+    static const char *const nameless[] = {"anon:", "memfd:raw", "sysv:private"};
+    for (int i = 0; i < NAMED + 3; i++) {
+        const char *url = i < NAMED ? urls[i] : nameless[i - NAMED];
+        struct tarn_options o = {.size = sizeof o, .raw_length = 5000};
+        tarn *raw[2] = {open_ok(url, TARN_RAW | TARN_CREATE, &o), NULL};
+        unsigned char *shared = tarn_base(raw[0]);
+        if (i < NAMED && strncmp(url, "sysv", 4) != 0) /* shmat makes no private mapping */
+            raw[1] = open_ok(url, TARN_RAW | TARN_PRIVATE, NULL);
+        else if (i < NAMED)
+            assert_int_equal(tarn_open(url, TARN_RAW | TARN_PRIVATE, NULL, &raw[1]), -EOPNOTSUPP);
+        shared[4999] = 1;
+        if (raw[1])
+            ((unsigned char *)tarn_base(raw[1]))[0] = 9;
+        assert_int_equal(in_child(raw_forked, raw), 0);
+        assert_int_equal(shared[4999], 2);
+        assert_int_equal(shared[0], 0);
+        if (raw[1]) {
+            assert_int_equal(((unsigned char *)tarn_base(raw[1]))[0], 9);
+            assert_int_equal(tarn_close(raw[1]), 0);
+        }
+        assert_int_equal(tarn_close(raw[0]), 0);
+        if (i < NAMED)
+            assert_int_equal(tarn_unlink_raw(url), 0);
     }
 }
 
@@ -520,7 +908,13 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(at_an_address_or_not_at_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(plain_pointers_are_good_everywhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(never_in_the_stacks_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(private_copies_are_ones_own, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nameless_ones_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(threads_come_and_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(processes_copy_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(forked_attachments, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(raw_attachments_forked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(raw_bytes_are_as_they_are, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_was_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(locked_in_memory, set_up, tear_down),

@@ -85,7 +85,7 @@ static void of_racing_makers_one_wins(void **state)
                 assert_int_equal(report[i].result, -EEXIST);
         }
         assert_int_equal(won, exclusive ? 1 : RACERS);
-        assert_int_equal(names_in(own_path, "", false), 1);
+        assert_int_equal(names_there(false), 1);
         assert_int_equal(tarn_unlink("posix:/race"), 0);
     }
     linked_without_tmpfile = false;
@@ -125,7 +125,7 @@ static void names_may_come_and_go(void **state)
             assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
             assert_int_equal(status, 0);
         }
-        names_in(own_path, "", true);
+        names_there(true);
     }
     linked_without_tmpfile = false;
 }
@@ -180,13 +180,14 @@ static void makers_who_die_leave_nothing(void **state)
         } else {
             assert_int_equal(error, -ENOENT);
         }
-        if (linked_without_tmpfile) { /* the next maker cleans */
-            assert_true(names_in(own_path, "", false) <= 1);
-            assert_int_equal(tarn_open("posix:/next", TARN_CREATE, &small, &seg), 0);
+        if (linked_without_tmpfile || on_sysv()) { /* the next maker cleans; of System V, he goes on under the same key */
+            const char *next = on_sysv() ? "posix:/dies" : "posix:/next";
+            assert_true(names_there(false) <= 1);
+            assert_int_equal(tarn_open(next, TARN_CREATE, &small, &seg), 0);
             assert_int_equal(tarn_close(seg), 0);
-            assert_int_equal(tarn_unlink("posix:/next"), 0);
+            assert_int_equal(tarn_unlink(next), 0);
         }
-        assert_int_equal(names_in(own_path, "", false), 0);
+        assert_int_equal(names_there(false), 0);
     }
     assert_in_range(found, 1, 199); /* else the kills were not where they should be */
     linked_without_tmpfile = false;
@@ -326,18 +327,21 @@ static void in_namespace(void (*run)(void *arg))
 static void a_full_file_system_is_an_error_at_creation(void **state)
 {
     (void)state;
+    skip_on_sysv("its memory is of no file system that could be full");
     in_namespace(full_at_creation);
 }
 
 static void a_full_file_system_is_an_error_at_growth(void **state)
 {
     (void)state;
+    skip_on_sysv("its memory is of no file system that could be full");
     in_namespace(full_at_growth);
 }
 
 static void crowds_do_not_keep_each_other_out_for_good(void **state)
 {
     (void)state;
+    skip_on_sysv("its memory is of no file system that could be full");
     in_namespace(crowded);
 }
 
@@ -365,8 +369,10 @@ static void as_stranger(void *arg)
     check(tarn_open("posix:/readable", TARN_RDONLY, NULL, &seg) == 0); /* of root, and readable */
     check(tarn_close(seg) == 0);
     check(tarn_unlink("posix:/readable") == -EACCES);
-    check(tarn_open_fd(fd, 0, &seg) == 0); /* root's, handed over */
-    check(tarn_close(seg) == 0);
+    if (!on_sysv()) {
+        check(tarn_open_fd(fd, 0, &seg) == 0); /* root's, handed over */
+        check(tarn_close(seg) == 0);
+    }
     check(tarn_open("posix:/strangers", TARN_CREATE, &small, &seg) == 0);
     check(tarn_close(seg) == 0);
 }
@@ -407,7 +413,7 @@ static void strangers_are_kept_out(void **state)
     assert_int_equal(tarn_open("posix:/strangers", 0, NULL, &seg), -EACCES); /* nor does root walk into others' */
     assert_int_equal(in_child(make_wide, NULL), 0);
     assert_int_equal(in_child(as_another, NULL), 0);
-    names_in(own_path, "", true);
+    names_there(true);
     assert_int_equal(chmod(own_path, 0700), 0);
 }
 
@@ -492,6 +498,7 @@ static void receive_and_write(void *arg)
 static void descriptors_are_handed_over(void **state)
 {
     (void)state;
+    skip_on_sysv("no descriptor (test_pass hands an id over)");
     int sockets[2], status;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
     pid_t pid = fork(); /* before the segment is there, so it comes by the socket alone */
@@ -528,8 +535,10 @@ static void close_in_child(void *arg)
 {
     tarn *seg = arg, *again;
     check(process_generation() == 1);
-    check(tarn_open_fd(tarn_fd(seg), 0, &again) == 0 && again == seg); /* the list came along */
-    check(tarn_close(again) == 0);
+    if (!on_sysv()) {
+        check(tarn_open_fd(tarn_fd(seg), 0, &again) == 0 && again == seg); /* the list came along */
+        check(tarn_close(again) == 0);
+    }
     *(char *)tarn_ptr(seg, seg->geometry.zone[ZONE_DATA], 1) = 9;
     check(tarn_close(seg) == 0);
 }
