@@ -1,0 +1,98 @@
+/* main.c - the explorer: see explore.h. Ends with EXPLORER cases=N states=N violations=N; exit 1 if there was a violation. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "explore.h"
+
+extern const struct test_case mutex_cases[];
+const struct test_case *const case_tables[] = {mutex_cases, NULL};
+
+static struct result {
+    struct outcome outcome;
+    char wrong[400];
+    bool done;
+} * result; /* of a child */
+
+/* Each in a process of its own: a fresh segment, and nothing left. */
+static bool explore(const struct test_case *c, int preemptions, bool trace)
+{
+    int status;
+    pid_t pid;
+    memset(result, 0, sizeof *result);
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        struct rlimit most = {3ull << 30, 3ull << 30};
+        setrlimit(RLIMIT_AS, &most);
+        result->outcome = search(c, preemptions, trace);
+        if (result->outcome.wrong)
+            snprintf(result->wrong, sizeof result->wrong, "%s", result->outcome.wrong);
+        result->done = true;
+        _exit(0);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return false;
+    if (!result->done)
+        snprintf(result->wrong, sizeof result->wrong, "the explorer itself ended, by signal %d",
+                 WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    return result->done;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int main(int n, char **v)
+{
+    bool soak = getenv("TARN_SOAK") != NULL, trace = false;
+    int only = -1;
+    const char *name = NULL;
+    uint64_t cases = 0, states = 0, violations = 0;
+    for (int i = 1; i < n; i++) {
+        if (!strcmp(v[i], "--soak"))
+            soak = true;
+        else if (!strcmp(v[i], "--no-membarrier"))
+            plant_no_membarrier = true;
+        else if (!strcmp(v[i], "--trace"))
+            trace = true;
+        else if (!strcmp(v[i], "--preemptions") && i + 1 < n)
+            only = atoi(v[++i]);
+        else if (*v[i] != '-')
+            name = v[i];
+        else {
+            printf("usage: explorer [--soak] [--trace] [--preemptions N] [NAME]\n");
+            return strcmp(v[i], "--help") ? 2 : 0;
+        }
+    }
+    result = mmap(NULL, sizeof *result, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (result == MAP_FAILED)
+        return 2;
+    for (int t = 0; case_tables[t]; t++)
+        for (const struct test_case *c = case_tables[t]; c->name; c++) {
+            int preemptions = only >= 0 ? only : soak ? c->soak : c->preemptions;
+            double begin = now();
+            bool bad;
+            if ((name && strcmp(name, c->name)) || (c->flags & CASE_SOAK && !soak))
+                continue;
+            bad = !explore(c, preemptions, trace) || result->wrong[0];
+            cases++;
+            states += result->outcome.states;
+            violations += bad;
+            printf("%-30s %d people, %d preemptions: %9llu states %8llu ends %6.1f s  %s\n", c->name, c->people,
+                   preemptions, (unsigned long long)result->outcome.states,
+                   (unsigned long long)result->outcome.ends, now() - begin, bad ? result->wrong : "ok");
+        }
+    printf("EXPLORER cases=%llu states=%llu violations=%llu\n", (unsigned long long)cases,
+           (unsigned long long)states, (unsigned long long)violations);
+    return violations || !cases;
+}
