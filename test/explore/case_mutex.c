@@ -1,4 +1,6 @@
 /* case_mutex.c - the mutex: nobody shares it, nobody waits for the dead, and a death is told to who comes next. */
+#include <errno.h>
+
 #include "explore.h"
 
 enum { INSIDE, TAKEN, LEAVING, DIRTY };
@@ -24,10 +26,8 @@ static void count(void)
     ghost[TAKEN]++;
 }
 
-static void lock_count_unlock(int p)
+static void finish(int p, int e)
 {
-    int e = tarn_mutex_lock(seg_of(p), &root()->lock[0]);
-    enters(p, e);
     if (e == TARN_RECOVERED) {
         shared_write(&root()->word[0], ghost[TAKEN]);
         MUST(tarn_mutex_consistent(seg_of(p), &root()->lock[0]));
@@ -39,10 +39,49 @@ static void lock_count_unlock(int p)
         ghost[INSIDE] = ghost[LEAVING] = 0;
 }
 
+static void lock_count_unlock(int p)
+{
+    int e = tarn_mutex_lock(seg_of(p), &root()->lock[0]);
+    enters(p, e);
+    finish(p, e);
+}
+
 static void twice(int p)
 {
     lock_count_unlock(p);
     lock_count_unlock(p);
+}
+
+/* Who comes in time counts; who does not, gives up, and must wake who would else sleep on. */
+static void in_time(int p)
+{
+    static const struct timespec soon = {.tv_sec = 1};
+    int e;
+    if (p == 0) {
+        lock_count_unlock(p);
+        return;
+    }
+    e = tarn_mutex_timed(seg_of(p), &root()->lock[0], &soon);
+    if (e == -ETIMEDOUT)
+        return;
+    enters(p, e);
+    finish(p, e);
+}
+
+static void try_it(int p)
+{
+    int e = tarn_mutex_try(seg_of(p), &root()->lock[0]);
+    if (e == -EBUSY)
+        return;
+    enters(p, e);
+    finish(p, e);
+}
+static void one_tries(int p)
+{
+    if (p == 1)
+        try_it(p);
+    else
+        lock_count_unlock(p);
 }
 
 static const char *all_counted(void)
@@ -55,7 +94,9 @@ static const char *all_counted(void)
 
 const struct test_case mutex_cases[] = {
     {"mutex, two", 2, 3, 4, 0, NULL, NULL, lock_count_unlock, all_counted},
-    {"mutex, two, twice", 2, 2, 3, 0, NULL, NULL, twice, all_counted},
+    {"mutex, two, twice", 2, 3, 4, 0, NULL, NULL, twice, all_counted},
     {"mutex, three", 3, 2, 3, 0, NULL, NULL, lock_count_unlock, all_counted},
+    {"mutex, timed", 3, 1, 2, 0, NULL, NULL, in_time, all_counted},
+    {"mutex, try", 2, 3, 4, 0, NULL, NULL, one_tries, all_counted},
     {0},
 };

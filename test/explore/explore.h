@@ -34,9 +34,10 @@ struct root { /* the named object "root" */
 };
 
 enum {
-    CASE_NO_DEATH = 1,  /* nobody dies */
-    CASE_UNJOINED = 2,  /* the participants do not take part yet when they begin */
-    CASE_SOAK = 4       /* in soak only */
+    CASE_NO_DEATH = 1,   /* nobody dies */
+    CASE_UNJOINED = 2,   /* the participants do not take part yet when they begin */
+    CASE_DEAD_FIRST = 4, /* participant 0 has died after its `prepare`, and never runs */
+    CASE_SOAK = 8        /* in soak only */
 };
 
 struct test_case {
@@ -70,7 +71,6 @@ enum state { READY, SLEEPING, PAUSED, DONE, DEAD };
 enum access { ACCESS_START, ACCESS_READ, ACCESS_WRITE, ACCESS_CHANGE, ACCESS_KERNEL };
 
 struct delayed { /* a store that its own participant sees, and others do not yet */
-    uint64_t *unused;
     char *at;
     uint64_t value, under; /* under: what it hides, while its participant runs */
     uint32_t size, pad;
@@ -81,9 +81,10 @@ struct person {
     uint32_t state, access; /* what it is about to do */
     const void *at;
     uint32_t *word[WORDS];  /* it sleeps on, or slept until it was woken */
-    uint32_t words, woken, asleep_since, result;
+    uint32_t words, woken, asleep_since, unused;
     uint32_t *pending;      /* of its robust list */
-    uint32_t delays, pad;
+    uint32_t delays;
+    uint16_t timed, late; /* it sleeps until a time; that has come */
     struct delayed delayed[BUFFER];
     uint64_t private_hash;  /* of its stack and thread-local words, while it does not run */
     uint64_t heap_used;
@@ -96,8 +97,6 @@ struct world {
     uint64_t ghost[GHOSTS];
     int32_t running; /* -1: nobody */
     int32_t people, deaths_left, died;
-    uint32_t clock; /* orders sleepers */
-    uint32_t pad;
     const char *wrong;
 };
 extern struct world world;

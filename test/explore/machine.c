@@ -593,6 +593,8 @@ void machine_begin(const struct test_case *c)
         world.person[p].private_hash = hash_private(p);
     }
     world.deaths_left = c->flags & CASE_NO_DEATH ? 0 : 1;
+    if (c->flags & CASE_DEAD_FIRST)
+        kernel_kill(0);
     sum = sum_all();
     exploring = true;
 }

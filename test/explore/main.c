@@ -11,8 +11,14 @@
 
 #include "explore.h"
 
-extern const struct test_case mutex_cases[];
-const struct test_case *const case_tables[] = {mutex_cases, NULL};
+#define TABLES                                                                                               \
+    X(mutex_cases) X(section_cases) X(record_cases) X(heap_cases) X(list_cases) X(map_cases) X(name_cases)
+#define X(table) extern const struct test_case table[];
+TABLES
+#undef X
+#define X(table) table,
+const struct test_case *const case_tables[] = {TABLES NULL};
+#undef X
 
 static struct result {
     struct outcome outcome;

@@ -105,10 +105,12 @@ WRAP(int, os_futex_wait_any, const struct os_wait *wait, int n, const struct tim
     struct person *p = me();
     uint32_t woken;
     enter(wait[0].word);
-    if (world.running < 0 || until || n > WORDS) {
-        violation("a sleep by the driver, or with a time-out");
+    if (world.running < 0 || n > WORDS) {
+        violation("the driver would have to sleep");
         return -EINVAL;
     }
+    if (until && p->late)
+        return -ETIMEDOUT;
     for (int i = 0; i < n; i++)
         if (*wait[i].word != wait[i].value)
             return -EAGAIN;
@@ -117,11 +119,15 @@ WRAP(int, os_futex_wait_any, const struct os_wait *wait, int n, const struct tim
         p->word[i] = wait[i].word;
     p->words = (uint32_t)n;
     p->woken = 0;
+    p->timed = until != NULL;
     give_way(SLEEPING);
     woken = p->woken;
     p->woken = p->words = p->asleep_since = 0;
+    p->timed = 0;
     memset(p->word, 0, sizeof p->word);
-    return 31 - __builtin_clz(woken | 1);
+    if (!woken)
+        return -ETIMEDOUT;
+    return 31 - __builtin_clz(woken);
 }
 
 static void pause_(void)
@@ -256,7 +262,7 @@ void kernel_kill(int who)
     machine_drain(who, BUFFER);
     p->state = DEAD;
     world.died = 1 + who;
-    p->words = p->woken = p->asleep_since = 0;
+    p->words = p->woken = p->asleep_since = p->timed = p->late = 0;
     memset(p->word, 0, sizeof p->word);
     p->sp = NULL;
     p->at = NULL;
@@ -343,7 +349,7 @@ WRAP(struct timespec, os_deadline, unsigned ms)
 WRAP(bool, os_passed, const struct timespec *t)
 {
     (void)t;
-    return false;
+    return me()->late;
 }
 
 int __wrap_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

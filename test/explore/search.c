@@ -13,7 +13,7 @@
 
 enum { CHOICES = 48, DEPTH_MOST = 20000, ENDS = 6 /* more than any number of preemptions */ };
 
-enum what { GO, KILL, DRAIN };
+enum what { GO, KILL, DRAIN, LATE };
 struct choice {
     uint8_t what, who, keep, cost;
 };
@@ -102,9 +102,12 @@ static void choices(struct node *n)
     for (int p = 0; p < world.people; p++) /* a pause ends when nobody else can run, too */
         if (!n->count && world.person[p].state == PAUSED)
             add(n, GO, p, 0, 0);
-    for (int p = 0; p < world.people; p++)
+    for (int p = 0; p < world.people; p++) {
         if (p != run && world.person[p].delays)
             add(n, DRAIN, p, 1, 0);
+        if (world.person[p].state == SLEEPING && world.person[p].timed && (budget > 0 || !n->count))
+            add(n, LATE, p, 0, n->count ? 1 : 0);
+    }
     if (!world.deaths_left)
         return;
     for (int p = 0; p < world.people; p++) {
@@ -139,6 +142,10 @@ static void act(const struct choice *c)
             machine_leave(run, BUFFER);
         world.deaths_left--;
         kernel_kill(c->who);
+        break;
+    case LATE:
+        world.person[c->who].late = 1;
+        world.person[c->who].state = READY;
         break;
     case DRAIN: machine_drain(c->who, 1); break;
     }
@@ -183,17 +190,38 @@ static const char *locks_free(struct tarn *seg)
     return NULL;
 }
 
+/* C3: a block of root's refs has no name, so it counts as leaked; nothing else may be. */
+static const char *blocks_accounted(struct tarn *seg)
+{
+    uint64_t leaked = 0, mine = 0, size;
+    for (int i = 0; i < ROOT_REFS; i++) {
+        tarn_ref ref = root()->ref[i];
+        if (!ref)
+            continue;
+        if (heap_state(seg, ref, &size) != BLOCK_ALLOCATED)
+            return "C3: a ref leads to a block that is not allocated";
+        for (int k = 0; k < i; k++)
+            if (root()->ref[k] == ref)
+                return "C3: a block is reached twice";
+        mine += size;
+    }
+    if (tarn_leaked(seg, &leaked) < 0)
+        return "tarn_leaked failed";
+    return leaked == mine ? NULL : leaked > mine ? "C3: a leak" : "C3: a reachable block is not allocated";
+}
+
 static void judge(void *case_)
 {
     const struct test_case *c = case_;
     struct tarn *seg = seg_of(DRIVER);
     const char *bad;
     (void)recover_all(self_if(seg));
+    heap_adopt(self_if(seg));
     if ((bad = records_quiet(seg)) || (bad = locks_free(seg)))
         violation(bad);
     else if (tarn_check(seg, first_damage, NULL) < 0)
         violation("tarn_check failed");
-    else if (c->judge && (bad = c->judge()))
+    else if ((bad = blocks_accounted(seg)) || (c->judge && (bad = c->judge())))
         violation(bad);
 }
 
@@ -287,7 +315,10 @@ static void show_path(const struct test_case *c, const char *wrong)
             fprintf(stderr, "  %zu: %d %s %s%s%s\n", i, h->who, access_names[p->access], text,
                     h->cost ? " (preempts)" : "", h->keep ? " (stores delayed)" : "");
         else
-            fprintf(stderr, "  %zu: %d %s\n", i, h->who, h->what == KILL ? "IS KILLED" : "has a store drained");
+            fprintf(stderr, "  %zu: %d %s\n", i, h->who,
+                    h->what == KILL    ? "IS KILLED"
+                    : h->what == DRAIN ? "has a store drained"
+                                       : "has slept long enough");
     }
 }
 
