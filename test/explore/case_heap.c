@@ -2,7 +2,11 @@
 #include "explore.h"
 #include "heap/heap.h"
 
-enum { BLOCK = 512, IN_SPAN = 7 }; /* blocks of that size in a span of 4096 bytes: with R bytes within */
+enum {
+    BLOCK = 512,
+    IN_SPAN = 8,
+    MORE = IN_SPAN
+}; /* blocks of that size in a span; root's ref for another one */
 
 /* Participant 0 fills a span of its own. */
 static void fill(int p)
@@ -15,7 +19,7 @@ static void fill(int p)
 static void remote(int p)
 {
     if (p == 0) {
-        MUST(tarn_alloc_into(seg_of(p), &root()->ref[7], BLOCK));
+        MUST(tarn_alloc_into(seg_of(p), &root()->ref[MORE], BLOCK));
         return;
     }
     for (int i = 0; i < 4; i++)
@@ -28,14 +32,14 @@ static const char *four_gone(void)
     for (int i = 0; i < 4; i++)
         if (root()->ref[i])
             return "a free was lost";
-    return root()->ref[7] ? NULL : "an allocation was lost";
+    return root()->ref[MORE] ? NULL : "an allocation was lost";
 }
 
 /* Both free blocks of the third, who does nothing but take them back. */
 static void remote_three(int p)
 {
     if (p == 0) {
-        MUST(tarn_alloc_into(seg_of(p), &root()->ref[7], BLOCK));
+        MUST(tarn_alloc_into(seg_of(p), &root()->ref[MORE], BLOCK));
         return;
     }
     for (int i = 2 * p - 2; i < 2 * p; i++)
@@ -45,24 +49,22 @@ static void remote_three(int p)
 /* Memory is full, so that 0 must wait out the grace of what it retired; 1 reads it meanwhile. */
 static void fill_all(int p)
 {
-    static const int big[] = {40, 8, 4, 2, 1};
-    int filled = 1;
+    int filled = MORE + 1;
     if (p)
         return;
-    MUST(tarn_alloc_into(seg_of(p), &root()->ref[0], BLOCK));
+    fill(p);
     *(uint64_t *)tarn_ptr(seg_of(p), root()->ref[0], 8) = root()->ref[0];
-    for (unsigned i = 0; i < sizeof big / sizeof *big && filled < 7; i++)
-        while (filled < 7 && tarn_alloc_into(seg_of(p), &root()->ref[filled], (size_t)big[i] * 4096) == 0)
+    for (size_t spans = 8; spans; spans /= 2)
+        while (filled < ROOT_REFS && tarn_alloc_into(seg_of(p), &root()->ref[filled], spans * 4096) == 0)
             filled++;
-    for (int i = filled; i < 7; i++)
-        (void)tarn_alloc_into(seg_of(p), &root()->ref[i], BLOCK);
+    must_be(filled < ROOT_REFS, "memory is not full");
 }
 static void retire_and_read(int p)
 {
     tarn *seg = seg_of(p);
     if (p == 0) {
         MUST(tarn_retire_from(seg, &root()->ref[0]));
-        (void)tarn_alloc_into(seg, &root()->ref[7], BLOCK);
+        (void)tarn_alloc_into(seg, &root()->ref[MORE], BLOCK);
         return;
     }
     MUST(tarn_read_begin(seg));

@@ -27,7 +27,7 @@ static void insert_and_remove(int p)
     ghost[p] = 1;
 }
 
-/* As often as it likes, a reader meets members only, 0 first, and the end. */
+/* As often as it likes, a reader meets members only, 0 in any case, and the end. */
 static void read_all(int p)
 {
     tarn *seg = seg_of(p);
@@ -52,7 +52,7 @@ static void change_and_read(int p)
     }
     MUST(tarn_begin(seg));
     MUST(tarn_list_remove(seg, &root()->list, link_of(p, 1)));
-    MUST(tarn_list_insert_last(seg, &root()->list, link_of(p, 2)));
+    MUST(tarn_list_insert_first(seg, &root()->list, link_of(p, 2)));
     MUST(tarn_commit(seg));
     ghost[p] = 1;
 }

@@ -41,7 +41,8 @@ static void put_and_get(int p)
         MUST(tarn_map_put(map[p], "key", 3, "bbbbbbbbbbbbbbbb", 16));
         return;
     }
-    must_be(tarn_map_get(map[p], "key", 3, v, sizeof v, &n) == 0 && n == 16, "a key was not found that was there all the time");
+    must_be(tarn_map_get(map[p], "key", 3, v, sizeof v, &n) == 0 && n == 16,
+            "a key was not found that was there all the time");
     for (size_t i = 1; i < n; i++)
         must_be(v[i] == v[0], "a torn value");
 }

@@ -12,6 +12,13 @@ static void come_and_go(int p)
     index = ID_INDEX(self_if(seg)->id);
     must_be(!ghost[OWNER_OF + index] || died((int)ghost[OWNER_OF + index] - 1), "two have one record");
     ghost[OWNER_OF + index] = (uint64_t)p + 1;
+    MUST(tarn_begin(seg));
+    must_be(tarn_mutex_lock(seg, &root()->lock[0]) == 0, "a lock failed, or came dirty from a section");
+    MUST(tarn_save(seg, &root()->word[0], 8));
+    shared_write(&root()->word[0], shared_read(&root()->word[0]) + 1);
+    MUST(tarn_mutex_unlock(seg, &root()->lock[0]));
+    MUST(tarn_commit(seg));
+    ghost[COUNTED]++;
     must_be(fate_of(seg, self_if(seg)->id) == ALIVE, "a living participant looks dead");
     ghost[OWNER_OF + index] = 0;
     MUST(tarn_thread_detach(seg));
@@ -30,7 +37,9 @@ static const char *all_left(void)
     uint32_t taken = 0;
     for (uint32_t i = 0; i < seg->geometry.records; i++)
         taken += record_at(seg, i)->state != RECORD_FREE;
-    return taken == 1 ? NULL : "a record is left taken";
+    if (taken != 1)
+        return "a record is left taken";
+    return root()->word[0] - ghost[COUNTED] <= (uint64_t)anyone_died() ? NULL : "a count was lost";
 }
 
 /* It dies with a lock, in a section that has changed a word, with a block allocated and one freed. */
@@ -84,11 +93,33 @@ static const char *undone(void)
     return NULL;
 }
 
+/* 2 takes no part at first; it recovers 0, goes, and comes again, into the record that 0 had, while 1 is at recovering it, too. */
+static void prepare_two(int p)
+{
+    if (p == 2)
+        return;
+    MUST(tarn_thread_attach(seg_of(p)));
+    dies_busy(p);
+}
+static void newcomer(int p)
+{
+    if (p == 1) {
+        recover_it(p);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        MUST(tarn_thread_attach(seg_of(p)));
+        add_one(p);
+        MUST(tarn_thread_detach(seg_of(p)));
+    }
+}
+
 const struct test_case record_cases[] = {
     {"record, two come and go", 2, 3, 4, CASE_UNJOINED, NULL, NULL, come_go_and_come, all_left},
     {"record, three come", 3, 1, 2, CASE_UNJOINED, NULL, NULL, come_and_go, all_left},
     {"recovery, two want its lock", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, add_one, undone},
     {"recovery, two recover", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, recover_it, undone},
     {"recovery, one of each", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, one_recovers, undone},
+    {"recovery, and a newcomer", 3, 2, 3, CASE_DEAD_FIRST | CASE_UNJOINED, NULL, prepare_two, newcomer, undone},
     {0},
 };

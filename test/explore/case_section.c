@@ -25,7 +25,8 @@ static void move(int p, uint64_t amount)
 
 static void lock_in_section(int p, int lock)
 {
-    must_be(tarn_mutex_lock(seg_of(p), &root()->lock[lock]) == 0, "a lock failed, or came dirty from a section");
+    must_be(tarn_mutex_lock(seg_of(p), &root()->lock[lock]) == 0,
+            "a lock failed, or came dirty from a section");
 }
 
 static void transfer(int p)

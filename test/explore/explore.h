@@ -16,16 +16,16 @@
 #include "tarn.h"
 
 enum {
-    PEOPLE = 3,      /* participants of a case, at most; person PEOPLE is the driver, who sets up and judges */
+    PEOPLE = 3, /* participants of a case, at most; person PEOPLE is the driver, who sets up and judges */
     DRIVER = PEOPLE,
-    WORDS = 5,       /* of one futex_waitv */
-    BUFFER = 6,      /* stores that one participant may delay */
+    WORDS = 5,  /* of one futex_waitv */
+    BUFFER = 6, /* stores that one participant may delay */
     GHOSTS = 24
 };
 
 /* ---- cases ---- */
 
-enum { ROOT_REFS = 8, ROOT_WORDS = 8, ROOT_LOCKS = 3, ROOT_LINK = 16 };
+enum { ROOT_REFS = 14, ROOT_WORDS = 8, ROOT_LOCKS = 3, ROOT_LINK = 16 };
 struct root { /* the named object "root" */
     tarn_ref ref[ROOT_REFS];
     uint64_t word[ROOT_WORDS];
@@ -44,9 +44,9 @@ struct test_case {
     const char *name;
     int people, preemptions, soak; /* preemptions in check, and in soak */
     unsigned flags;
-    void (*setup)(void);       /* by the driver */
-    void (*prepare)(int p);    /* by each participant, before anything is explored; NULL: nothing */
-    void (*run)(int p);        /* explored */
+    void (*setup)(void);        /* by the driver */
+    void (*prepare)(int p);     /* by each participant, before anything is explored; NULL: nothing */
+    void (*run)(int p);         /* explored */
     const char *(*judge)(void); /* by the driver, at each end: NULL, or what is wrong. The dead are recovered */
 };
 extern const struct test_case *const case_tables[]; /* each ends with a row without a name; the last is NULL */
@@ -61,6 +61,8 @@ void shared_write(uint64_t *word, uint64_t value);
 extern uint64_t *ghost; /* [GHOSTS] */
 bool died(int p);
 bool anyone_died(void);
+/* By a case, in run: from here on a time-out of p's may come at any time. */
+void may_be_late(int p);
 /* In run and in judge: it must be so. */
 void must_be(bool so, const char *what);
 #define MUST(call) must_be((call) >= 0, #call " failed")
@@ -80,15 +82,15 @@ struct person {
     void *sp;
     uint32_t state, access; /* what it is about to do */
     const void *at;
-    uint32_t *word[WORDS];  /* it sleeps on, or slept until it was woken */
+    uint32_t *word[WORDS]; /* it sleeps on, or slept until it was woken */
     uint32_t words, woken, asleep_since, unused;
-    uint32_t *pending;      /* of its robust list */
+    uint32_t *pending; /* of its robust list */
     uint32_t delays;
-    uint16_t timed, late; /* it sleeps until a time; that has come */
+    uint16_t timed, late; /* it waits until a time; that has come */
     struct delayed delayed[BUFFER];
-    uint64_t private_hash;  /* of its stack and thread-local words, while it does not run */
+    uint64_t private_hash; /* of its stack and thread-local words, while it does not run */
     uint64_t heap_used;
-    int64_t byte;           /* 1 + index of the record byte that it has locked; 0: none */
+    int64_t byte; /* 1 + index of the record byte that it has locked; 0: none */
 };
 
 /* All that is not memory: copied whole into a snapshot, and hashed. */
@@ -106,10 +108,10 @@ extern bool exploring; /* false: accesses are neither switched at nor taken back
 
 void machine_begin(const struct test_case *c); /* all are about to begin */
 void machine_run(int p);                       /* until its next access, or until it sleeps or ends */
-void machine_leave(int p, uint32_t keep);      /* p, that runs, is switched away from, with its `keep` last stores delayed */
-void machine_drain(int p, uint32_t count);     /* its oldest stores are seen by all; not while it runs */
+void machine_leave(int p, uint32_t keep); /* p, that runs, is switched away from, with its `keep` last stores delayed */
+void machine_drain(int p, uint32_t count);        /* its oldest stores are seen by all; not while it runs */
 void machine_alone(void (*f)(void *), void *arg); /* by the driver, and taken back */
-void machine_as(int p, void (*f)(int p));      /* in set-up, as participant p */
+void machine_as(int p, void (*f)(int p));         /* in set-up, as participant p */
 uint64_t machine_hash(void);
 bool machine_agrees(void); /* the memory is what the hooks say it is */
 
@@ -139,7 +141,6 @@ void violation(const char *what);
 
 void kernel_kill(int p);
 void kernel_changed(void); /* somebody stored something: those who pause look again */
-extern bool plant_no_membarrier;
 
 /* ---- search.c ---- */
 

@@ -47,6 +47,10 @@ bool died(int p)
 {
     return world.person[p].state == DEAD;
 }
+void may_be_late(int p)
+{
+    world.person[p].timed = 1;
+}
 bool anyone_died(void)
 {
     return world.died != 0;
@@ -296,7 +300,7 @@ static void stack_make(int p)
 {
     uint64_t *top = (uint64_t *)(void *)stack_top(p);
     memset(stack_top(p) - STACK, 0, STACK);
-    top -= 2; /* rsp is 8 off a multiple of 16 at a function's entry */
+    top -= 1; /* rsp is 8 off a multiple of 16 at a function's entry */
     *--top = (uint64_t)(uintptr_t)body;
     top -= 6;
     world.person[p].sp = top;
@@ -333,6 +337,10 @@ void must_be(bool so, const char *what)
 {
     if (so)
         return;
+    if (!exploring) {
+        fprintf(stderr, "explorer: set-up: %s\n", what);
+        exit(2);
+    }
     violation(what);
     if (world.running >= 0)
         for (;;)
@@ -561,8 +569,7 @@ static void open_segment(void)
                              .record_size = 2048,
                              .span_size = 4096};
     if (tarn_open("memfd:explorer", TARN_CREATE, &o, &handle[DRIVER]) < 0 ||
-        tarn_thread_attach(handle[DRIVER]) < 0 ||
-        tarn_object(handle[DRIVER], "root", struct root, &the_root) < 0) {
+        tarn_thread_attach(handle[DRIVER]) < 0 || tarn_object(handle[DRIVER], "root", struct root, &the_root) < 0) {
         fprintf(stderr, "explorer: %s\n", tarn_error());
         abort();
     }

@@ -20,6 +20,18 @@ TABLES
 const struct test_case *const case_tables[] = {TABLES NULL};
 #undef X
 
+/* Of the program with planted faults: which of them is on. 0: none */
+int explore_fault;
+#ifdef EXPLORE_FAULTS
+#define X(number, name, what) {name, what},
+static const struct {
+    const char *name, *what;
+} faults[] = {
+#include "faults.inc"
+};
+#undef X
+#endif
+
 static struct result {
     struct outcome outcome;
     char wrong[400];
@@ -58,6 +70,39 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static const struct test_case *find(const char *name)
+{
+    for (int t = 0; case_tables[t]; t++)
+        for (const struct test_case *c = case_tables[t]; c->name; c++)
+            if (!strcmp(c->name, name))
+                return c;
+    return NULL;
+}
+
+#ifdef EXPLORE_FAULTS
+/* Each must be found, by its case, within the preemptions of check; and each such case is in order without it. */
+static int try_faults(int only, bool trace)
+{
+    int tried = 0, missed = 0;
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        const struct test_case *c = find(faults[i].name);
+        double begin = now();
+        bool found;
+        if (only && only != (int)i + 1)
+            continue;
+        explore_fault = (int)i + 1;
+        found = c && explore(c, c->preemptions, trace) && result->wrong[0];
+        tried++;
+        missed += !found;
+        printf("%2zu %-58s %-28s %9llu states %6.1f s  %s%s\n", i + 1, faults[i].what, faults[i].name,
+               (unsigned long long)result->outcome.states, now() - begin, found ? "found: " : "NOT FOUND",
+               found ? result->wrong : "");
+    }
+    printf("EXPLORER faults=%d missed=%d\n", tried, missed);
+    return missed || !tried;
+}
+#endif
+
 int main(int n, char **v)
 {
     bool soak = getenv("TARN_SOAK") != NULL, trace = false;
@@ -67,8 +112,6 @@ int main(int n, char **v)
     for (int i = 1; i < n; i++) {
         if (!strcmp(v[i], "--soak"))
             soak = true;
-        else if (!strcmp(v[i], "--no-membarrier"))
-            plant_no_membarrier = true;
         else if (!strcmp(v[i], "--trace"))
             trace = true;
         else if (!strcmp(v[i], "--preemptions") && i + 1 < n)
@@ -80,9 +123,17 @@ int main(int n, char **v)
             return strcmp(v[i], "--help") ? 2 : 0;
         }
     }
+    if (name && !find(name) && !atoi(name)) {
+        fprintf(stderr, "explorer: no such case: %s\n", name);
+        return 2;
+    }
     result = mmap(NULL, sizeof *result, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (result == MAP_FAILED)
         return 2;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+#ifdef EXPLORE_FAULTS
+    return try_faults(name ? atoi(name) : 0, trace);
+#endif
     for (int t = 0; case_tables[t]; t++)
         for (const struct test_case *c = case_tables[t]; c->name; c++) {
             int preemptions = only >= 0 ? only : soak ? c->soak : c->preemptions;
@@ -94,8 +145,8 @@ int main(int n, char **v)
             cases++;
             states += result->outcome.states;
             violations += bad;
-            printf("%-30s %d people, %d preemptions: %9llu states %8llu ends %6.1f s  %s\n", c->name, c->people,
-                   preemptions, (unsigned long long)result->outcome.states,
+            printf("%-30s %d people, %d preemptions: %9llu states %8llu ends %6.1f s  %s\n", c->name,
+                   c->people, preemptions, (unsigned long long)result->outcome.states,
                    (unsigned long long)result->outcome.ends, now() - begin, bad ? result->wrong : "ok");
         }
     printf("EXPLORER cases=%llu states=%llu violations=%llu\n", (unsigned long long)cases,

@@ -21,8 +21,6 @@
 #include "participant/participant.h"
 #include "segment/segment.h"
 
-bool plant_no_membarrier;
-
 #define WRAP(type, name, ...)                                                                                \
     type __real_##name(__VA_ARGS__);                                                                         \
     type __wrap_##name(__VA_ARGS__);                                                                         \
@@ -119,11 +117,11 @@ WRAP(int, os_futex_wait_any, const struct os_wait *wait, int n, const struct tim
         p->word[i] = wait[i].word;
     p->words = (uint32_t)n;
     p->woken = 0;
-    p->timed = until != NULL;
+    if (until && !p->timed)
+        violation("a sleep with a time-out: the cap is off");
     give_way(SLEEPING);
     woken = p->woken;
     p->woken = p->words = p->asleep_since = 0;
-    p->timed = 0;
     memset(p->word, 0, sizeof p->word);
     if (!woken)
         return -ETIMEDOUT;
@@ -150,10 +148,9 @@ WRAP(int, os_membarrier_register, void)
 WRAP(int, os_membarrier, void)
 {
     enter(NULL);
-    if (!plant_no_membarrier)
-        for (int p = 0; p < world.people; p++)
-            if (p != world.running && world.person[p].delays)
-                machine_drain(p, BUFFER);
+    for (int p = 0; p < world.people; p++)
+        if (p != world.running && world.person[p].delays)
+            machine_drain(p, BUFFER);
     return 0;
 }
 WRAP(int, usleep, unsigned us)

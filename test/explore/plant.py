@@ -21,9 +21,9 @@ def read(table):
         if key == 'fault':
             faults.append({'number': len(faults) + 1, 'edits': []})
         if key == 'old':
-            faults[-1]['edits'].append([text.strip(), None])
+            faults[-1]['edits'].append([text.strip().replace('\\n', '\n'), None])
         elif key == 'new':
-            faults[-1]['edits'][-1][1] = text.strip()
+            faults[-1]['edits'][-1][1] = text.strip().replace('\\n', '\n')
         else:
             faults[-1][key] = text.strip()
     return faults
@@ -48,7 +48,7 @@ def main():
         if n != 1:
             sys.exit(f'{source}: LOOKS = 60 is not there')
     for f in faults:
-        if not source.endswith('/' + f['file']):
+        if '/'.join(path.parts[-2:]) != f['file']:
             continue
         for old, new in f['edits']:
             if text.count(old) != 1:

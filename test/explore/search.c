@@ -105,8 +105,8 @@ static void choices(struct node *n)
     for (int p = 0; p < world.people; p++) {
         if (p != run && world.person[p].delays)
             add(n, DRAIN, p, 1, 0);
-        if (world.person[p].state == SLEEPING && world.person[p].timed && (budget > 0 || !n->count))
-            add(n, LATE, p, 0, n->count ? 1 : 0);
+        if (world.person[p].timed && !world.person[p].late && world.person[p].state <= PAUSED)
+            add(n, LATE, p, 0, 0);
     }
     if (!world.deaths_left)
         return;
@@ -145,7 +145,8 @@ static void act(const struct choice *c)
         break;
     case LATE:
         world.person[c->who].late = 1;
-        world.person[c->who].state = READY;
+        if (world.person[c->who].state == SLEEPING)
+            world.person[c->who].state = READY;
         break;
     case DRAIN: machine_drain(c->who, 1); break;
     }

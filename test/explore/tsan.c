@@ -204,29 +204,31 @@ void *explored_memmove(void *to, const void *from, size_t n);
 void *explored_memset(void *to, int c, size_t n);
 int explored_memcmp(const void *a, const void *b, size_t n);
 
-enum { PIECES = 4 }; /* of a copy: places to switch within it */
+enum { PIECES = 4, COPY_MOST = 65536 }; /* of a copy: places to switch within it */
 
 static size_t piece_of(size_t n)
 {
     return n <= 8 * PIECES ? 8 : (n / PIECES + 7) / 8 * 8;
 }
 
-/* Up to 8 bytes within one aligned word may be delayed; more is seen at once. */
-static void store_piece(char *to, const char *from, size_t n)
+/* From `from`, or n times c. Up to 8 bytes within one aligned word may be delayed; more is seen at once. */
+static void store_piece(char *to, const char *from, int c, size_t n)
 {
-    if (!is_shared(to)) {
-        put(to, from, n);
-        return;
-    }
-    if (world.running >= 0)
+    static char same[COPY_MOST];
+    bool watched = is_shared(to) && world.running >= 0;
+    if (watched)
         point(ACCESS_WRITE, to);
-    if (world.running >= 0 && (n == 8 || n == 4 || n == 2 || n == 1) && (uintptr_t)to % n == 0) {
+    if (!from) { /* c, n times: by now, for others may have been here while this one was away */
+        memset(same, c, n);
+        from = same;
+    }
+    if (watched && (n == 8 || n == 4 || n == 2 || n == 1) && (uintptr_t)to % n == 0) {
         uint64_t v = 0;
         memcpy(&v, from, n);
         delay(to, v, (uint32_t)n);
         return;
     }
-    if (world.running >= 0) {
+    if (watched) {
         fence();
         kernel_changed();
     }
@@ -235,11 +237,11 @@ static void store_piece(char *to, const char *from, size_t n)
 
 void *explored_memmove(void *to, const void *from, size_t n)
 {
-    char bytes[8192];
     size_t piece = piece_of(n);
     settle();
-    if (!exploring || n == 0 || n > sizeof bytes || (!is_tracked(to) && !is_shared(from)))
+    if (!exploring || n == 0 || n > COPY_MOST || (!is_tracked(to) && !is_shared(from)))
         return memmove(to, from, n);
+    char bytes[n]; /* no longer than need be: it is part of each snapshot meanwhile */
     if (is_shared(from) && world.running >= 0)
         for (size_t i = 0; i < n; i += piece) {
             point(ACCESS_READ, (const char *)from + i);
@@ -250,7 +252,7 @@ void *explored_memmove(void *to, const void *from, size_t n)
     if (!is_tracked(to))
         return memcpy(to, bytes, n);
     for (size_t i = 0; i < n; i += piece)
-        store_piece((char *)to + i, bytes + i, n - i < piece ? n - i : piece);
+        store_piece((char *)to + i, bytes + i, 0, n - i < piece ? n - i : piece);
     return to;
 }
 void *explored_memcpy(void *to, const void *from, size_t n)
@@ -259,14 +261,12 @@ void *explored_memcpy(void *to, const void *from, size_t n)
 }
 void *explored_memset(void *to, int c, size_t n)
 {
-    char bytes[8192];
     size_t piece = piece_of(n);
     settle();
-    if (!exploring || !is_tracked(to) || n > sizeof bytes)
+    if (!exploring || !is_tracked(to) || n > COPY_MOST)
         return memset(to, c, n);
-    memset(bytes, c, n);
     for (size_t i = 0; i < n; i += piece)
-        store_piece((char *)to + i, bytes + i, n - i < piece ? n - i : piece);
+        store_piece((char *)to + i, NULL, c, n - i < piece ? n - i : piece);
     return to;
 }
 int explored_memcmp(const void *a, const void *b, size_t n)
