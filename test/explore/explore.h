@@ -37,7 +37,8 @@ enum {
     CASE_NO_DEATH = 1,   /* nobody dies */
     CASE_UNJOINED = 2,   /* the participants do not take part yet when they begin */
     CASE_DEAD_FIRST = 4, /* participant 0 has died after its `prepare`, and never runs */
-    CASE_SOAK = 8        /* in soak only */
+    CASE_ALIKE = 8,      /* all do the same, and it matters to nobody who is who */
+    CASE_SOAK = 16        /* in soak only */
 };
 
 struct test_case {
@@ -114,6 +115,10 @@ void machine_alone(void (*f)(void *), void *arg); /* by the driver, and taken ba
 void machine_as(int p, void (*f)(int p));         /* in set-up, as participant p */
 uint64_t machine_hash(void);
 bool machine_agrees(void); /* the memory is what the hooks say it is */
+
+/* So far nobody else has written this word: so p, reading it, need not be switched away from. False once it turned out wrong. */
+bool only_ours(int p, const void *at);
+bool learned_more(void); /* somebody else has written such a word since this was last asked */
 
 /* Take back all stores since the mark. */
 size_t undo_mark(void);

@@ -29,10 +29,11 @@ static uint64_t seg_size;
 static struct root *the_root;
 static tarn *handle[PEOPLE + 1];
 static char *tls;
-static size_t tls_size;
+static size_t tls_size, tls_from = TLS_MOST, tls_to;
 static char saved_tls[PEOPLE + 1][TLS_MOST] __attribute__((aligned(64)));
 static void *main_sp;
 static const struct test_case *running_case;
+static bool alone;   /* the driver judges */
 static uint64_t sum; /* over all words that are tracked */
 
 tarn *seg_of(int p)
@@ -124,6 +125,37 @@ void undo_to(size_t mark)
     }
 }
 
+/* Of each word of the segment: who has written it, in any run; and who was not switched away from because nobody else had. */
+static uint8_t *writers, *trusted;
+static bool learned;
+
+static void note_writer(const void *at, uint8_t who)
+{
+    uint64_t word = (uint64_t)((const char *)at - seg_base) / 8;
+    if ((writers[word] & who) == who)
+        return;
+    writers[word] |= who;
+    for (int p = 0; p < PEOPLE; p++)
+        learned |= trusted[word] >> p & 1 && who & ~(1u << p);
+}
+
+bool only_ours(int p, const void *at)
+{
+    uint64_t word = (uint64_t)((const char *)at - seg_base) / 8;
+    if (writers[word] & ~(1u << p))
+        return false;
+    trusted[word] |= (uint8_t)(1u << p);
+    return true;
+}
+
+bool learned_more(void)
+{
+    bool l = learned;
+    learned = false;
+    memset(trusted, 0, seg_size / 8);
+    return l;
+}
+
 void put(void *at, const void *from, size_t n)
 {
     char *to = at;
@@ -139,6 +171,8 @@ void put(void *at, const void *from, size_t n)
         if (v != *word) {
             log_old(word, *word);
             set_word(word, v);
+            if (is_shared(word) && !alone)
+                note_writer(word, (uint8_t)(world.running >= 0 ? 1u << world.running : 0xffu));
         }
         to += part, f += part, n -= part;
     }
@@ -187,6 +221,8 @@ void settle(void)
             native.first[i] = native.old[i];
             log_old(&native.first[i], native.old[i]);
             set_word(&native.first[i], new);
+            if (is_shared(&native.first[i]) && !alone)
+                note_writer(&native.first[i], (uint8_t)(world.running >= 0 ? 1u << world.running : 0xffu));
         }
     }
 }
@@ -291,6 +327,7 @@ static void body(void)
     int p = world.running;
     running_case->run(p);
     settle();
+    point(ACCESS_KERNEL, NULL); /* its last stores may yet be delayed */
     give_way(DONE);
     abort();
 }
@@ -385,15 +422,21 @@ static void *low_of(int p)
 static uint64_t hash_private(int p)
 {
     uint64_t h = hash_bytes((uint64_t)p, low_of(p), (size_t)(stack_top(p) - (char *)low_of(p)));
-    return hash_bytes(h, world.running == p ? tls : saved_tls[p], tls_size);
+    return tls_to ? hash_bytes(h, (world.running == p ? tls : saved_tls[p]) + tls_from, tls_to - tls_from) : h;
 }
 
 static void load_tls(int p)
 {
     memcpy(tls, saved_tls[p], tls_size);
 }
+/* The part of it that anybody ever changed: [tls_from, tls_to). */
 static void save_tls(int p)
 {
+    for (size_t i = 0; i < tls_size; i += 8)
+        if (*(uint64_t *)(void *)(tls + i) != *(uint64_t *)(void *)(saved_tls[p] + i)) {
+            tls_from = i < tls_from ? i : tls_from;
+            tls_to = i + 8 > tls_to ? i + 8 : tls_to;
+        }
     memcpy(saved_tls[p], tls, tls_size);
 }
 
@@ -430,8 +473,10 @@ void machine_alone(void (*f)(void *), void *arg)
     if (world.running >= 0)
         abort();
     load_tls(DRIVER);
+    alone = true;
     f(arg);
     settle();
+    alone = false;
     undo_to(mark);
     before.wrong = world.wrong;
     world = before;
@@ -575,6 +620,10 @@ static void open_segment(void)
     }
     seg_base = handle[DRIVER]->base;
     seg_size = handle[DRIVER]->geometry.end;
+    writers = calloc(2, seg_size / 8);
+    if (!writers)
+        abort();
+    trusted = writers + seg_size / 8;
 }
 
 /* In a process of its own for each case. */

@@ -130,7 +130,7 @@ WRAP(int, os_futex_wait_any, const struct os_wait *wait, int n, const struct tim
 
 static void pause_(void)
 {
-    settle();
+    enter(NULL);
     if (world.running >= 0)
         give_way(PAUSED);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "explore.h"
 #include "heap/heap.h"
@@ -44,18 +45,28 @@ static uint64_t *place_in(uint64_t *t, uint64_t size, uint64_t key)
     return &t[at & (size - 1)];
 }
 
+static uint64_t *table_make(uint64_t size)
+{
+    uint64_t *t = mmap(NULL, size * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (t == MAP_FAILED) {
+        fprintf(stderr, "explorer: no memory to remember states\n");
+        exit(2);
+    }
+    (void)madvise(t, size * 8, MADV_HUGEPAGE); /* it is looked up at random */
+    return t;
+}
+
 /* key's low three bits: 1 + preemptions left. true: seen, with as many left or more. */
 static bool seen(uint64_t hash, int left)
 {
     uint64_t key = hash << 3 | (uint64_t)(left + 1), *at;
-    if (table_used * 2 >= table_size) {
-        uint64_t size = table_size ? table_size * 2 : 1 << 16, *t = calloc(size, 8);
-        if (!t)
-            abort();
+    if (table_used * 4 >= table_size * 3) {
+        uint64_t size = table_size ? table_size * 2 : 1 << 20, *t = table_make(size);
         for (uint64_t i = 0; i < table_size; i++)
             if (table[i])
                 *place_in(t, size, table[i]) = table[i];
-        free(table);
+        if (table)
+            munmap(table, table_size * 8);
         table = t;
         table_size = size;
     }
@@ -67,6 +78,13 @@ static bool seen(uint64_t hash, int left)
     return false;
 }
 
+static void forget_seen(void)
+{
+    if (table)
+        memset(table, 0, table_size * sizeof *table);
+    table_used = 0;
+}
+
 /* ---- what can be done ---- */
 
 static void add(struct node *n, enum what what, int who, int keep, int cost)
@@ -76,20 +94,31 @@ static void add(struct node *n, enum what what, int who, int keep, int cost)
     n->choice[n->count++] = (struct choice){(uint8_t)what, (uint8_t)who, (uint8_t)keep, (uint8_t)cost};
 }
 
+/* Alike participants that have not begun: which of them begins first makes no difference. */
+static bool in_turn(const struct test_case *c, int p)
+{
+    if (c->flags & CASE_ALIKE && world.person[p].access == ACCESS_START)
+        for (int i = 0; i < p; i++)
+            if (world.person[i].access == ACCESS_START && world.person[i].state == READY)
+                return false;
+    return true;
+}
+
 static bool leaves_a_trace(uint32_t access)
 {
     return access != ACCESS_READ;
 }
 
-static void choices(struct node *n)
+static void choices(const struct test_case *c, struct node *n)
 {
     int run = world.running;
+    bool alone = run >= 0 && world.person[run].access == ACCESS_READ && only_ours(run, world.person[run].at);
     n->count = n->next = 0;
     if (run >= 0)
         add(n, GO, run, 0, 0);
     for (int p = 0; p < world.people; p++) {
         struct person *w = &world.person[p];
-        if (p == run || w->state != READY)
+        if (p == run || w->state != READY || alone || !in_turn(c, p))
             continue;
         if (run < 0)
             add(n, GO, p, 0, 0);
@@ -112,7 +141,7 @@ static void choices(struct node *n)
         return;
     for (int p = 0; p < world.people; p++) {
         const struct person *w = &world.person[p];
-        if (w->state != DONE && w->state != DEAD && (leaves_a_trace(w->access) || w->state == SLEEPING))
+        if (w->state != DONE && w->state != DEAD && (leaves_a_trace(w->access) || w->state == SLEEPING) && in_turn(c, p))
             add(n, KILL, p, 0, 0);
     }
 }
@@ -228,7 +257,7 @@ static void judge(void *case_)
 
 /* ---- the search ---- */
 
-static void push(uint64_t hash)
+static void push(const struct test_case *c, uint64_t hash)
 {
     size_t at = 0;
     struct node *n;
@@ -253,7 +282,7 @@ static void push(uint64_t hash)
             abort();
     }
     snapshot_take(store + at);
-    choices(n);
+    choices(c, n);
 }
 
 static void pop_to(struct node *n)
@@ -323,15 +352,14 @@ static void show_path(const struct test_case *c, const char *wrong)
     }
 }
 
-struct outcome search(const struct test_case *c, int preemptions, bool trace)
+static struct outcome search_once(const struct test_case *c, int preemptions)
 {
     struct outcome o = {0};
     uint64_t hash;
-    machine_begin(c);
     budget = preemptions;
     hash = machine_hash();
     seen(hash, budget);
-    push(hash);
+    push(c, hash);
     while (depth && !world.wrong) {
         struct node *n = &path[depth - 1];
         if (n->next == n->count) {
@@ -350,9 +378,8 @@ struct outcome search(const struct test_case *c, int preemptions, bool trace)
             continue;
         }
         o.states++;
-        push(hash);
+        push(c, hash);
         if (!goes_on(&path[depth - 1])) {
-            depth--;
             if (!seen(hash, ENDS)) {
                 o.ends++;
                 at_an_end(c);
@@ -363,6 +390,32 @@ struct outcome search(const struct test_case *c, int preemptions, bool trace)
             violation("a run without end");
     }
     o.wrong = world.wrong;
+    return o;
+}
+
+/* Who writes what is learned on the way, first with few preemptions; if it was thought wrongly of a word, all is done again. */
+struct outcome search(const struct test_case *c, int preemptions, bool trace)
+{
+    struct outcome o = {0};
+    char *first;
+    machine_begin(c);
+    first = malloc(snapshot_size());
+    if (!first)
+        abort();
+    snapshot_take(first);
+    for (int most = preemptions < 1 ? preemptions : 1;;) {
+        o = search_once(c, most);
+        if (o.wrong)
+            break;
+        if (!learned_more()) {
+            if (most == preemptions)
+                break;
+            most = preemptions;
+        }
+        undo_to(0);
+        snapshot_restore(first);
+        forget_seen();
+    }
     if (o.wrong && trace)
         show_path(c, o.wrong);
     return o;
