@@ -59,8 +59,6 @@ static void in_time(int p)
     int e;
     if (p != 1) {
         lock_count_unlock(p);
-        if (p == 0)
-            lock_count_unlock(p);
         return;
     }
     may_be_late(p);

@@ -4,7 +4,7 @@
 
 enum { OWNER_OF, COUNTED = 10 }; /* ghost[OWNER_OF + index]: 1 + p */
 
-static void come_and_go(int p)
+static void take_part(int p, void (*work)(int p))
 {
     tarn *seg = seg_of(p);
     uint32_t index;
@@ -12,6 +12,15 @@ static void come_and_go(int p)
     index = ID_INDEX(self_if(seg)->id);
     must_be(!ghost[OWNER_OF + index] || died((int)ghost[OWNER_OF + index] - 1), "two have one record");
     ghost[OWNER_OF + index] = (uint64_t)p + 1;
+    if (work)
+        work(p);
+    must_be(fate_of(seg, self_if(seg)->id) == ALIVE, "a living participant looks dead");
+    ghost[OWNER_OF + index] = 0;
+    MUST(tarn_thread_detach(seg));
+}
+static void count_in_section(int p)
+{
+    tarn *seg = seg_of(p);
     MUST(tarn_begin(seg));
     must_be(tarn_mutex_lock(seg, &root()->lock[0]) == 0, "a lock failed, or came dirty from a section");
     MUST(tarn_save(seg, &root()->word[0], 8));
@@ -19,15 +28,16 @@ static void come_and_go(int p)
     MUST(tarn_mutex_unlock(seg, &root()->lock[0]));
     MUST(tarn_commit(seg));
     ghost[COUNTED]++;
-    must_be(fate_of(seg, self_if(seg)->id) == ALIVE, "a living participant looks dead");
-    ghost[OWNER_OF + index] = 0;
-    MUST(tarn_thread_detach(seg));
 }
 static void come_go_and_come(int p)
 {
-    come_and_go(p);
+    take_part(p, count_in_section);
     if (p == 0)
-        come_and_go(p);
+        take_part(p, count_in_section);
+}
+static void come_and_go(int p)
+{
+    take_part(p, NULL);
 }
 
 /* All records but the driver's are free. */

@@ -88,10 +88,10 @@ struct person {
     uint32_t *pending; /* of its robust list */
     uint32_t delays;
     uint16_t timed, late; /* it waits until a time; that has come */
-    struct delayed delayed[BUFFER];
     uint64_t private_hash; /* of its stack and thread-local words, while it does not run */
     uint64_t heap_used;
     int64_t byte; /* 1 + index of the record byte that it has locked; 0: none */
+    struct delayed delayed[BUFFER]; /* `delays` of them; behind all else: what is not in use is not hashed */
 };
 
 /* All that is not memory: copied whole into a snapshot, and hashed. */

@@ -399,19 +399,18 @@ void shared_write(uint64_t *word, uint64_t value)
 
 /* ---- switching ---- */
 
+/* Pairs of words, each with keys of their place, multiplied and summed: no step waits for the one before. */
 static uint64_t hash_bytes(uint64_t h, const void *from, size_t n)
 {
     const uint64_t *w = from;
-    uint64_t a = h, b = h ^ 0x94d049bb133111ebull;
-    for (size_t i = 0; i + 1 < n / 8; i += 2) {
-        a = (a ^ w[i]) * 0x9e3779b97f4a7c15ull;
-        b = (b ^ w[i + 1]) * 0xbf58476d1ce4e5b9ull;
-        a ^= a >> 32;
-        b ^= b >> 29;
+    uint64_t acc = 0, key = 0x94d049bb133111ebull;
+    for (size_t i = 0; i + 1 < n / 8; i += 2, key += 0x9e3779b97f4a7c15ull) {
+        unsigned __int128 m = (unsigned __int128)(w[i] + key) * (w[i + 1] ^ (key + 0xd1342543de82ef95ull));
+        acc += (uint64_t)m ^ (uint64_t)(m >> 64);
     }
     if (n / 8 % 2)
-        a = (a ^ w[n / 8 - 1]) * 0x9e3779b97f4a7c15ull;
-    return mix(a ^ a >> 31, b);
+        acc += (w[n / 8 - 1] ^ key) * 0xbf58476d1ce4e5b9ull;
+    return mix(acc, h);
 }
 
 static void *low_of(int p)
@@ -499,7 +498,13 @@ uint64_t machine_hash(void)
     uint64_t h = sum;
     if (world.running >= 0)
         h += hash_private(world.running);
-    return mix(h, hash_bytes(7, &world, sizeof world));
+    for (int p = 0; p < world.people; p++) {
+        const struct person *w = &world.person[p];
+        h = hash_bytes(h, w, offsetof(struct person, delayed));
+        for (uint32_t i = 0; i < w->delays; i++)
+            h = hash_bytes(h, &w->delayed[i], sizeof w->delayed[i]);
+    }
+    return hash_bytes(h, world.ghost, sizeof world - offsetof(struct world, ghost));
 }
 
 /* ---- snapshots ---- */

@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "explore.h"
@@ -38,11 +37,14 @@ static struct result {
     bool done;
 } * result; /* of a child */
 
+static double seconds; /* of the processor, that the last one took */
+
 /* Each in a process of its own: a fresh segment, and nothing left. */
 static bool explore(const struct test_case *c, int preemptions, bool trace)
 {
     int status;
     pid_t pid;
+    struct rusage usage;
     memset(result, 0, sizeof *result);
     fflush(stdout);
     pid = fork();
@@ -55,19 +57,14 @@ static bool explore(const struct test_case *c, int preemptions, bool trace)
         result->done = true;
         _exit(0);
     }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+    if (pid < 0 || wait4(pid, &status, 0, &usage) != pid)
         return false;
+    seconds = (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
+              (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6;
     if (!result->done)
         snprintf(result->wrong, sizeof result->wrong, "the explorer itself ended, by signal %d",
                  WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     return result->done;
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static const struct test_case *find(const char *name)
@@ -86,7 +83,6 @@ static int try_faults(int only, bool trace)
     int tried = 0, missed = 0;
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         const struct test_case *c = find(faults[i].name);
-        double begin = now();
         bool found;
         if (only && only != (int)i + 1)
             continue;
@@ -95,7 +91,7 @@ static int try_faults(int only, bool trace)
         tried++;
         missed += !found;
         printf("%2zu %-58s %-28s %9llu states %6.1f s  %s%s\n", i + 1, faults[i].what, faults[i].name,
-               (unsigned long long)result->outcome.states, now() - begin, found ? "found: " : "NOT FOUND",
+               (unsigned long long)result->outcome.states, seconds, found ? "found: " : "NOT FOUND",
                found ? result->wrong : "");
     }
     printf("EXPLORER faults=%d missed=%d\n", tried, missed);
@@ -137,8 +133,7 @@ int main(int n, char **v)
     for (int t = 0; case_tables[t]; t++)
         for (const struct test_case *c = case_tables[t]; c->name; c++) {
             int preemptions = only >= 0 ? only : soak ? c->soak : c->preemptions;
-            double begin = now();
-            bool bad;
+                bool bad;
             if ((name && strcmp(name, c->name)) || (c->flags & CASE_SOAK && !soak))
                 continue;
             bad = !explore(c, preemptions, trace) || result->wrong[0];
@@ -147,7 +142,7 @@ int main(int n, char **v)
             violations += bad;
             printf("%-30s %d people, %d preemptions: %9llu states %8llu ends %6.1f s  %s\n", c->name,
                    c->people, preemptions, (unsigned long long)result->outcome.states,
-                   (unsigned long long)result->outcome.ends, now() - begin, bad ? result->wrong : "ok");
+                   (unsigned long long)result->outcome.ends, seconds, bad ? result->wrong : "ok");
         }
     printf("EXPLORER cases=%llu states=%llu violations=%llu\n", (unsigned long long)cases,
            (unsigned long long)states, (unsigned long long)violations);
