@@ -75,8 +75,8 @@ static void retire_and_read(int p)
 }
 
 const struct test_case heap_cases[] = {
-    {"remote free", 2, 2, 3, 0, NULL, fill, remote, four_gone},
-    {"remote free, three", 3, 1, 2, 0, NULL, fill, remote_three, NULL},
+    {"remote free", 2, 3, 4, 0, NULL, fill, remote, four_gone},
+    {"remote free, three", 3, 2, 3, 0, NULL, fill, remote_three, NULL},
     {"retire under a reader", 2, 3, 4, 0, NULL, fill_all, retire_and_read, NULL},
     {0},
 };

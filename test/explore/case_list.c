@@ -92,7 +92,7 @@ static const char *moved_wholly(void)
 }
 
 const struct test_case list_cases[] = {
-    {"list, two writers", 2, 2, 3, 0, two_members, NULL, insert_and_remove, inserted_and_removed},
+    {"list, two writers", 2, 3, 4, 0, two_members, NULL, insert_and_remove, inserted_and_removed},
     {"list, writer and reader", 2, 3, 4, 0, two_members, NULL, change_and_read, moved_wholly},
     {0},
 };

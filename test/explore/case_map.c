@@ -80,8 +80,8 @@ static const char *removed_and_put(void)
 }
 
 const struct test_case map_cases[] = {
-    {"map, two add", 2, 2, 3, 0, make, open_it, add_and_put, sum_is_right},
-    {"map, put and get", 2, 3, 3, 0, make, open_it, put_and_get, value_is_whole},
-    {"map, remove and put", 2, 2, 3, 0, make, open_it, remove_and_put, removed_and_put},
+    {"map, two add", 2, 3, 4, 0, make, open_it, add_and_put, sum_is_right},
+    {"map, put and get", 2, 3, 4, 0, make, open_it, put_and_get, value_is_whole},
+    {"map, remove and put", 2, 3, 4, 0, make, open_it, remove_and_put, removed_and_put},
     {0},
 };

@@ -21,6 +21,6 @@ static const char *one_thing(void)
 }
 
 const struct test_case name_cases[] = {
-    {"name, two make it", 2, 2, 3, 0, NULL, NULL, make_thing, one_thing},
+    {"name, two make it", 2, 3, 4, 0, NULL, NULL, make_thing, one_thing},
     {0},
 };

@@ -125,11 +125,12 @@ static void newcomer(int p)
 }
 
 const struct test_case record_cases[] = {
-    {"record, two come and go", 2, 3, 4, CASE_UNJOINED, NULL, NULL, come_go_and_come, all_left},
-    {"record, three come", 3, 2, 3, CASE_UNJOINED | CASE_ALIKE, NULL, NULL, come_and_go, all_left},
+    {"record, two come and go", 2, 3, 4, CASE_UNJOINED | CASE_SLOW_FILES, NULL, NULL, come_go_and_come, all_left},
+    {"record, three come", 3, 2, 3, CASE_UNJOINED | CASE_SLOW_FILES | CASE_ALIKE, NULL, NULL, come_and_go, all_left},
     {"recovery, two want its lock", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, add_one, undone},
     {"recovery, two recover", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, recover_it, undone},
     {"recovery, one of each", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, one_recovers, undone},
-    {"recovery, and a newcomer", 3, 2, 3, CASE_DEAD_FIRST | CASE_UNJOINED, NULL, prepare_two, newcomer, undone},
+    {"recovery, and a newcomer", 3, 2, 3, CASE_DEAD_FIRST | CASE_UNJOINED | CASE_SLOW_FILES, NULL,
+     prepare_two, newcomer, undone},
     {0},
 };

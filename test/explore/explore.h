@@ -34,11 +34,12 @@ struct root { /* the named object "root" */
 };
 
 enum {
-    CASE_NO_DEATH = 1,   /* nobody dies */
-    CASE_UNJOINED = 2,   /* the participants do not take part yet when they begin */
-    CASE_DEAD_FIRST = 4, /* participant 0 has died after its `prepare`, and never runs */
-    CASE_ALIKE = 8,      /* all do the same, and it matters to nobody who is who */
-    CASE_SOAK = 16        /* in soak only */
+    CASE_NO_DEATH = 1,    /* nobody dies */
+    CASE_UNJOINED = 2,    /* the participants do not take part yet when they begin */
+    CASE_DEAD_FIRST = 4,  /* participant 0 has died after its `prepare`, and never runs */
+    CASE_ALIKE = 8,       /* all do the same, and it matters to nobody who is who */
+    CASE_SLOW_FILES = 16, /* byte locks of the dead go some time after all else: for claims */
+    CASE_SOAK = 32        /* in soak only */
 };
 
 struct test_case {
@@ -87,10 +88,11 @@ struct person {
     uint32_t words, woken, asleep_since, unused;
     uint32_t *pending; /* of its robust list */
     uint32_t delays;
-    uint16_t timed, late; /* it waits until a time; that has come */
+    uint32_t bell, files;  /* of a dead one: what the kernel has yet to do */
+    uint16_t timed, late;  /* it waits until a time; that has come */
     uint64_t private_hash; /* of its stack and thread-local words, while it does not run */
     uint64_t heap_used;
-    int64_t byte; /* 1 + index of the record byte that it has locked; 0: none */
+    int64_t byte;                   /* 1 + index of the record byte that it has locked; 0: none */
     struct delayed delayed[BUFFER]; /* `delays` of them; behind all else: what is not in use is not hashed */
 };
 
@@ -144,7 +146,8 @@ void violation(const char *what);
 
 /* ---- os.c ---- */
 
-void kernel_kill(int p);
+void kernel_kill(int p, bool slow_files);
+void kernel_bury(int p);   /* the next thing that a death brings, after the first */
 void kernel_changed(void); /* somebody stored something: those who pause look again */
 
 /* ---- search.c ---- */

@@ -655,7 +655,7 @@ void machine_begin(const struct test_case *c)
     }
     world.deaths_left = c->flags & CASE_NO_DEATH ? 0 : 1;
     if (c->flags & CASE_DEAD_FIRST)
-        kernel_kill(0);
+        kernel_kill(0, false);
     sum = sum_all();
     exploring = true;
 }

@@ -133,7 +133,7 @@ int main(int n, char **v)
     for (int t = 0; case_tables[t]; t++)
         for (const struct test_case *c = case_tables[t]; c->name; c++) {
             int preemptions = only >= 0 ? only : soak ? c->soak : c->preemptions;
-                bool bad;
+            bool bad;
             if ((name && strcmp(name, c->name)) || (c->flags & CASE_SOAK && !soak))
                 continue;
             bad = !explore(c, preemptions, trace) || result->wrong[0];

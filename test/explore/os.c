@@ -4,7 +4,7 @@
  * Each participant is a process of its own: with its own handle, its own descriptor for byte locks, and its own thread id.
  *   futex     sleepers are woken in the order in which they fell asleep. One who was woken, and has not run yet, still stands in the queues of its
  *             other words, and swallows what is woken there; it is told of the highest word of those.
- *   death     liveness words of the dead are flipped, a sleeper is woken on each; then one on the word that is pending; byte locks go.
+ *   death     liveness words of the dead are flipped, a sleeper is woken on each; later one on the word that is pending; later byte locks go.
  *   time      there is none: a sleep without a wake-up lasts for ever, a pause until somebody else has changed something. */
 #include <errno.h>
 #include <fcntl.h>
@@ -136,10 +136,11 @@ static void pause_(void)
 }
 WRAP(int, os_futex_wait, uint32_t *word, uint32_t value, const struct timespec *until)
 {
-    (void)until;
-    if (world.running >= 0 && *word == value)
-        pause_();
-    return 0;
+    const struct os_wait wait = {word, value};
+    if (!until)
+        return __wrap_os_futex_wait_any(&wait, 1, NULL);
+    pause_();
+    return *word == value ? -ETIMEDOUT : -EAGAIN;
 }
 WRAP(int, os_membarrier_register, void)
 {
@@ -252,7 +253,7 @@ WRAP(int, pthread_mutex_unlock, pthread_mutex_t *mutex)
     return 0;
 }
 
-void kernel_kill(int who)
+void kernel_kill(int who, bool slow_files)
 {
     struct person *p = &world.person[who];
     struct tarn *seg = seg_of(DRIVER);
@@ -274,10 +275,25 @@ void kernel_kill(int who)
         if (old & FUTEX_WAITERS)
             wake(word, 1);
     }
-    if (p->pending && *p->pending == 0)
-        wake(p->pending, 1);
-    p->pending = NULL;
-    p->byte = 0;
+    p->bell = p->pending != NULL;
+    p->files = p->byte && slow_files;
+    if (!p->files)
+        p->byte = 0;
+}
+
+void kernel_bury(int who)
+{
+    struct person *p = &world.person[who];
+    if (p->bell) {
+        if (*p->pending == 0)
+            wake(p->pending, 1);
+        p->pending = NULL;
+        p->bell = 0;
+    } else {
+        p->byte = 0;
+        p->files = 0;
+    }
+    kernel_changed();
 }
 
 /* ---- byte locks, and who runs ---- */

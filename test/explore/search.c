@@ -14,7 +14,7 @@
 
 enum { CHOICES = 48, DEPTH_MOST = 20000, ENDS = 6 /* more than any number of preemptions */ };
 
-enum what { GO, KILL, DRAIN, LATE };
+enum what { GO, KILL, DRAIN, LATE, BURY };
 struct choice {
     uint8_t what, who, keep, cost;
 };
@@ -134,6 +134,8 @@ static void choices(const struct test_case *c, struct node *n)
     for (int p = 0; p < world.people; p++) {
         if (p != run && world.person[p].delays)
             add(n, DRAIN, p, 1, 0);
+        if (world.person[p].bell || world.person[p].files)
+            add(n, BURY, p, 0, 0);
         if (world.person[p].timed && !world.person[p].late && world.person[p].state <= PAUSED)
             add(n, LATE, p, 0, 0);
     }
@@ -141,7 +143,8 @@ static void choices(const struct test_case *c, struct node *n)
         return;
     for (int p = 0; p < world.people; p++) {
         const struct person *w = &world.person[p];
-        if (w->state != DONE && w->state != DEAD && (leaves_a_trace(w->access) || w->state == SLEEPING) && in_turn(c, p))
+        if (w->state != DONE && w->state != DEAD && (leaves_a_trace(w->access) || w->state == SLEEPING) &&
+            in_turn(c, p))
             add(n, KILL, p, 0, 0);
     }
 }
@@ -155,7 +158,7 @@ static bool goes_on(const struct node *n)
     return false;
 }
 
-static void act(const struct choice *c)
+static void act(const struct choice *c, bool slow_files)
 {
     int run = world.running;
     budget -= c->cost;
@@ -170,8 +173,9 @@ static void act(const struct choice *c)
         if (run == c->who)
             machine_leave(run, BUFFER);
         world.deaths_left--;
-        kernel_kill(c->who);
+        kernel_kill(c->who, slow_files);
         break;
+    case BURY: kernel_bury(c->who); break;
     case LATE:
         world.person[c->who].late = 1;
         if (world.person[c->who].state == SLEEPING)
@@ -348,6 +352,7 @@ static void show_path(const struct test_case *c, const char *wrong)
             fprintf(stderr, "  %zu: %d %s\n", i, h->who,
                     h->what == KILL    ? "IS KILLED"
                     : h->what == DRAIN ? "has a store drained"
+                    : h->what == BURY  ? "is dead: the kernel's next step"
                                        : "has slept long enough");
     }
 }
@@ -368,7 +373,7 @@ static struct outcome search_once(const struct test_case *c, int preemptions)
         }
         if (n->next)
             pop_to(n);
-        act(&n->choice[n->next++]);
+        act(&n->choice[n->next++], c->flags & CASE_SLOW_FILES);
         if (world.wrong)
             break;
         hash = machine_hash();
