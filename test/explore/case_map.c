@@ -1,7 +1,5 @@
 /* case_map.c - the map: readers take no lock and see values whole; writers exclude each other; a split loses nothing. */
-#include <errno.h>
-#include <string.h>
-
+#include "collection/map.h"
 #include "explore.h"
 
 static tarn_map *map[PEOPLE + 1], *numbers[PEOPLE + 1];
@@ -79,9 +77,57 @@ static const char *removed_and_put(void)
     return NULL;
 }
 
+/* As many numbers as the first bucket holds: the next one splits it. */
+static uint64_t full;
+static void make_full(void)
+{
+    tarn_map *scratch;
+    MUST(tarn_map_open(seg_of(DRIVER), "scratch", TARN_CREATE | TARN_MAP_U64, &scratch));
+    make();
+    for (full = 0; scratch->map->depth == 0; full++) /* it has the same seed */
+        MUST(tarn_map_put64(scratch, full + 2, full));
+    full--;
+    MUST(tarn_map_remove64(numbers[DRIVER], 1));
+    for (uint64_t i = 0; i < full; i++)
+        MUST(tarn_map_put64(numbers[DRIVER], i + 2, i));
+    must_be(numbers[DRIVER]->map->depth == 0, "the map was split before its time");
+}
+static void split_and_get(int p)
+{
+    uint64_t v;
+    if (p == 0) {
+        MUST(tarn_map_put64(numbers[p], full + 2, full));
+        ghost[p] = 1;
+        return;
+    }
+    for (uint64_t i = 0; i < 3; i++)
+        must_be(tarn_map_get64(numbers[p], i + 2, &v) == 0 && v == i, "a key was not found that was there all the time");
+}
+static void split_and_put(int p)
+{
+    if (p == 0)
+        split_and_get(p);
+    else
+        MUST(tarn_map_put64(numbers[p], 2, 0));
+}
+static const char *all_there(void)
+{
+    uint64_t v, n;
+    for (uint64_t i = 0; i < full; i++)
+        if (tarn_map_get64(numbers[DRIVER], i + 2, &v) || v != i)
+            return "a split lost an entry";
+    if (ghost[0] && (tarn_map_get64(numbers[DRIVER], full + 2, &v) || v != full))
+        return "an entry was lost";
+    if (tarn_map_count(numbers[DRIVER], &n) || n < full || n > full + 1 || (!died(0) && n != full + 1))
+        return "a split shows an entry twice, or not at all";
+    return died(0) || numbers[DRIVER]->map->depth == 1 ? NULL : "no split was made";
+}
+
 const struct test_case map_cases[] = {
     {"map, two add", 2, 3, 4, 0, make, open_it, add_and_put, sum_is_right},
     {"map, put and get", 2, 3, 4, 0, make, open_it, put_and_get, value_is_whole},
     {"map, remove and put", 2, 3, 4, 0, make, open_it, remove_and_put, removed_and_put},
+    {"map, split and get", 2, 3, 3, 0, make_full, open_it, split_and_get, all_there},
+    {"map, split and put", 2, 2, 3, 0, make_full, open_it, split_and_put, all_there},
     {0},
 };

@@ -120,6 +120,7 @@ bool machine_agrees(void); /* the memory is what the hooks say it is */
 
 /* So far nobody else has written this word: so p, reading it, need not be switched away from. False once it turned out wrong. */
 bool only_ours(int p, const void *at);
+extern bool switch_everywhere; /* it is switched away from nevertheless: slower, to see that nothing is lost by that */
 bool learned_more(void); /* somebody else has written such a word since this was last asked */
 
 /* Take back all stores since the mark. */

@@ -110,12 +110,16 @@ int main(int n, char **v)
             soak = true;
         else if (!strcmp(v[i], "--trace"))
             trace = true;
+        else if (!strcmp(v[i], "--everywhere"))
+            switch_everywhere = true;
         else if (!strcmp(v[i], "--preemptions") && i + 1 < n)
             only = atoi(v[++i]);
         else if (*v[i] != '-')
             name = v[i];
         else {
-            printf("usage: explorer [--soak] [--trace] [--preemptions N] [NAME]\n");
+            printf("usage: explorer [--soak] [--trace] [--everywhere] [--preemptions N] [NAME]\n"
+                   "  --trace       show the way to a violation\n"
+                   "  --everywhere  switch also before reads of what nobody else writes\n");
             return strcmp(v[i], "--help") ? 2 : 0;
         }
     }

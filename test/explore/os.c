@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "explore.h"
@@ -350,6 +351,20 @@ WRAP(uint64_t, os_pid_namespace, void)
 WRAP(int, gettid, void)
 {
     return (int)my_tid();
+}
+
+/* Each run is to be the same. */
+WRAP(int, os_random, void *to, size_t size)
+{
+    memset(to, 0x5a, size);
+    return 0;
+}
+
+WRAP(ssize_t, getrandom, void *to, size_t size, unsigned flags)
+{
+    (void)flags;
+    memset(to, 0x5a, size);
+    return (ssize_t)size;
 }
 
 /* ---- what is of no interest ---- */

@@ -339,7 +339,7 @@ static void describe(const void *at, char *text, size_t size)
 static void show_path(const struct test_case *c, const char *wrong)
 {
     fprintf(stderr, "%s: %s\n", c->name, wrong);
-    for (size_t i = 0; i < depth; i++) {
+    for (size_t i = 0; i < depth && path[i].next; i++) { /* at an end nothing was chosen */
         struct node *n = &path[i];
         const struct choice *h = &n->choice[n->next - 1];
         const struct person *p = &((const struct world *)(const void *)(store + n->at))->person[h->who];
