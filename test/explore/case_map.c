@@ -101,7 +101,8 @@ static void split_and_get(int p)
         return;
     }
     for (uint64_t i = 0; i < 3; i++)
-        must_be(tarn_map_get64(numbers[p], i + 2, &v) == 0 && v == i, "a key was not found that was there all the time");
+        must_be(tarn_map_get64(numbers[p], i + 2, &v) == 0 && v == i,
+                "a key was not found that was there all the time");
 }
 static void split_and_put(int p)
 {
@@ -128,6 +129,6 @@ const struct test_case map_cases[] = {
     {"map, put and get", 2, 3, 4, 0, make, open_it, put_and_get, value_is_whole},
     {"map, remove and put", 2, 3, 4, 0, make, open_it, remove_and_put, removed_and_put},
     {"map, split and get", 2, 3, 3, 0, make_full, open_it, split_and_get, all_there},
-    {"map, split and put", 2, 2, 3, 0, make_full, open_it, split_and_put, all_there},
+    {"map, split and put", 2, 3, 3, 0, make_full, open_it, split_and_put, all_there},
     {0},
 };

@@ -324,10 +324,12 @@ static const char *const access_names[] = {"begins", "reads", "stores", "changes
 static void describe(const void *at, char *text, size_t size)
 {
     struct tarn *seg = seg_of(DRIVER);
-    uint64_t off = offset_of(seg, at), records = offset_of(seg, record_at(seg, 0));
-    if (!at || !is_shared(at))
-        snprintf(text, size, "-");
-    else if (off >= records && off < records + (uint64_t)seg->geometry.records * seg->geometry.record_size)
+    uint64_t off, records = offset_of(seg, record_at(seg, 0));
+    snprintf(text, size, "-");
+    if (!is_shared(at))
+        return;
+    off = offset_of(seg, at);
+    if (off >= records && off < records + (uint64_t)seg->geometry.records * seg->geometry.record_size)
         snprintf(text, size, "record %u + %u", (unsigned)((off - records) / seg->geometry.record_size),
                  (unsigned)((off - records) % seg->geometry.record_size));
     else if (off - offset_of(seg, root()) < sizeof *root())
