@@ -12,8 +12,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "tarn.h"
+
+/* In all of the program these names lead to the hooks (clang makes such calls of its own, in the library), but not in the explorer's own files. */
+void *__real_memcpy(void *to, const void *from, size_t n);
+void *__real_memmove(void *to, const void *from, size_t n);
+void *__real_memset(void *to, int c, size_t n);
+#define memcpy __real_memcpy
+#define memmove __real_memmove
+#define memset __real_memset
 
 enum {
     PEOPLE = 3, /* participants of a case, at most; person PEOPLE is the driver, who sets up and judges */
@@ -116,7 +125,7 @@ void machine_drain(int p, uint32_t count);        /* its oldest stores are seen 
 void machine_alone(void (*f)(void *), void *arg); /* by the driver, and taken back */
 void machine_as(int p, void (*f)(int p));         /* in set-up, as participant p */
 uint64_t machine_hash(void);
-bool machine_agrees(void); /* the memory is what the hooks say it is */
+void machine_agrees(void); /* the memory is what the hooks say it is; else a violation */
 
 /* So far nobody else has written this word: so p, reading it, need not be switched away from. False once it turned out wrong. */
 bool only_ours(int p, const void *at);

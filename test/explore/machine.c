@@ -32,6 +32,7 @@ static char *tls;
 static size_t tls_size, tls_from = TLS_MOST, tls_to;
 static char saved_tls[PEOPLE + 1][TLS_MOST] __attribute__((aligned(64)));
 static void *main_sp;
+static char *at_first; /* a copy of the segment and of all private memory */
 static const struct test_case *running_case;
 static bool alone;   /* the driver judges */
 static uint64_t sum; /* over all words that are tracked */
@@ -569,9 +570,48 @@ static uint64_t sum_all(void)
     return s;
 }
 
-bool machine_agrees(void)
+/* All is taken back; what is not as it was has been stored to without a hook. */
+static void name_what_differs(void)
 {
-    return sum == sum_all();
+    static char text[100];
+    const char *was = at_first;
+    undo_to(0);
+    for (uint64_t i = 0; i < seg_size; i += 8)
+        if (memcmp(seg_base + i, was + i, 8)) {
+            snprintf(text, sizeof text, "explorer: a store that no hook saw changed offset %#llx",
+                     (unsigned long long)i);
+            violation(text);
+            return;
+        }
+    was += seg_size;
+    for (int p = 0; p <= PEOPLE; p++, was += PRIVATE)
+        for (uint64_t i = 0; i < PRIVATE; i += 8)
+            if (memcmp(private_of(p) + i, was + i, 8)) {
+                snprintf(text, sizeof text, "explorer: a store that no hook saw changed private byte %#llx of %d",
+                         (unsigned long long)i, p);
+                violation(text);
+                return;
+            }
+}
+
+static void remember_all(void)
+{
+    char *to = at_first = malloc(seg_size + (PEOPLE + 1) * PRIVATE);
+    if (!to)
+        abort();
+    memcpy(to, seg_base, seg_size);
+    to += seg_size;
+    for (int p = 0; p <= PEOPLE; p++, to += PRIVATE)
+        memcpy(to, private_of(p), PRIVATE);
+}
+
+void machine_agrees(void)
+{
+    if (sum == sum_all())
+        return;
+    name_what_differs();
+    if (!world.wrong)
+        violation("explorer: the sum over all words is wrong");
 }
 
 static int find_tls(struct dl_phdr_info *info, size_t size, void *unused)
@@ -657,5 +697,6 @@ void machine_begin(const struct test_case *c)
     if (c->flags & CASE_DEAD_FIRST)
         kernel_kill(0, false);
     sum = sum_all();
+    remember_all();
     exploring = true;
 }

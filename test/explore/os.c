@@ -105,7 +105,7 @@ WRAP(int, os_futex_wait_any, const struct os_wait *wait, int n, const struct tim
     uint32_t woken;
     enter(wait[0].word);
     if (world.running < 0 || n > WORDS) {
-        violation("the driver would have to sleep");
+        violation("explorer: the driver would have to sleep");
         return -EINVAL;
     }
     if (until && p->late)
@@ -119,7 +119,7 @@ WRAP(int, os_futex_wait_any, const struct os_wait *wait, int n, const struct tim
     p->words = (uint32_t)n;
     p->woken = 0;
     if (until && !p->timed)
-        violation("a sleep with a time-out: the cap is off");
+        violation("explorer: a sleep with a time-out: the cap is off");
     give_way(SLEEPING);
     woken = p->woken;
     p->woken = p->words = p->asleep_since = 0;

@@ -10,6 +10,13 @@ import sys
 
 LOOKS = re.compile(r'\b(LOOKS = )60\b')
 
+SWITCH = '''extern int explore_fault;
+static inline _Bool planted(int fault)
+{
+    return explore_fault == fault;
+}
+'''
+
 
 def read(table):
     """Of each fault: its number, from 1 on, and its fields."""
@@ -47,14 +54,16 @@ def main():
         text, n = LOOKS.subn(r'\g<1>3', text)
         if n != 1:
             sys.exit(f'{source}: LOOKS = 60 is not there')
+    planted = False
     for f in faults:
         if '/'.join(path.parts[-2:]) != f['file']:
             continue
         for old, new in f['edits']:
             if text.count(old) != 1:
                 sys.exit(f'{source}: planted fault "{f["fault"]}": its text is there {text.count(old)} times: {old}')
-            text = text.replace(old, new.replace('FAULT', f'(explore_fault == {f["number"]})'))
-    pathlib.Path(output).write_text(f'extern int explore_fault;\n#line 1 "{source}"\n{text}')
+            planted = True
+            text = text.replace(old, new.replace('FAULT', f'planted({f["number"]})'))
+    pathlib.Path(output).write_text(f'{SWITCH if planted else ""}#line 1 "{source}"\n{text}')
     return 0
 
 

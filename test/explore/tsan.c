@@ -145,7 +145,8 @@ static void note(void *at, uint64_t v, size_t n)
     CHANGE(bits, fetch_xor, old ^ v)                                                                         \
     CHANGE(bits, fetch_nand, ~(old & v))                                                                     \
     SWAP(bits, strong)                                                                                       \
-    SWAP(bits, weak)
+    SWAP(bits, weak)                                                                                         \
+    SWAP_VALUE(bits)
 
 #define CHANGE(bits, name, new)                                                                              \
     uint##bits##_t __tsan_atomic##bits##_##name(volatile uint##bits##_t *at, uint##bits##_t v, int order);   \
@@ -177,6 +178,17 @@ static void note(void *at, uint64_t v, size_t n)
         return 0;                                                                                            \
     }
 
+/* What clang calls. */
+#define SWAP_VALUE(bits)                                                                                     \
+    uint##bits##_t __tsan_atomic##bits##_compare_exchange_val(                                               \
+        volatile uint##bits##_t *at, uint##bits##_t expected, uint##bits##_t v, int order, int failed);      \
+    uint##bits##_t __tsan_atomic##bits##_compare_exchange_val(                                               \
+        volatile uint##bits##_t *at, uint##bits##_t expected, uint##bits##_t v, int order, int failed)       \
+    {                                                                                                        \
+        (void)__tsan_atomic##bits##_compare_exchange_strong(at, &expected, v, order, failed);                \
+        return expected;                                                                                     \
+    }
+
 ATOMIC(8)
 ATOMIC(16)
 ATOMIC(32)
@@ -203,6 +215,10 @@ void *explored_memcpy(void *to, const void *from, size_t n);
 void *explored_memmove(void *to, const void *from, size_t n);
 void *explored_memset(void *to, int c, size_t n);
 int explored_memcmp(const void *a, const void *b, size_t n);
+
+void *__wrap_memcpy(void *to, const void *from, size_t n);
+void *__wrap_memmove(void *to, const void *from, size_t n);
+void *__wrap_memset(void *to, int c, size_t n);
 
 enum { PIECES = 4, COPY_MOST = 65536 }; /* of a copy: places to switch within it */
 
@@ -274,4 +290,31 @@ int explored_memcmp(const void *a, const void *b, size_t n)
     plain_read(a);
     plain_read(b);
     return memcmp(a, b, n);
+}
+void *__wrap_memcpy(void *to, const void *from, size_t n)
+{
+    return explored_memmove(to, from, n);
+}
+void *__wrap_memmove(void *to, const void *from, size_t n)
+{
+    return explored_memmove(to, from, n);
+}
+void *__wrap_memset(void *to, int c, size_t n)
+{
+    return explored_memset(to, c, n);
+}
+void *__tsan_memcpy(void *to, const void *from, size_t n);
+void *__tsan_memcpy(void *to, const void *from, size_t n)
+{
+    return explored_memmove(to, from, n);
+}
+void *__tsan_memmove(void *to, const void *from, size_t n);
+void *__tsan_memmove(void *to, const void *from, size_t n)
+{
+    return explored_memmove(to, from, n);
+}
+void *__tsan_memset(void *to, int c, size_t n);
+void *__tsan_memset(void *to, int c, size_t n)
+{
+    return explored_memset(to, c, n);
 }
