@@ -123,7 +123,7 @@ static const char *blocks_and_sums(void)
 const struct test_case section_cases[] = {
     {"section, two", 2, 3, 4, CASE_ALIKE, hundred, NULL, transfer, sums},
     {"section, one aborts", 2, 3, 4, 0, hundred, NULL, transfer_or_abort, sums},
-    {"section, three", 3, 2, 3, CASE_ALIKE, hundred, NULL, transfer, sums},
+    {"section, three", 3, 2, 2, CASE_ALIKE, hundred, NULL, transfer, sums},
     {"section, circle", 2, 3, 4, 0, hundred, NULL, crossed, sums},
     {"section, blocks", 2, 3, 4, 0, hundred, one_each, change_blocks, blocks_and_sums},
     {0},

@@ -285,6 +285,7 @@ void machine_drain(int who, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         put(p->delayed[i].at, &p->delayed[i].value, p->delayed[i].size);
     forget_oldest(p, count);
+    kernel_changed();
 }
 
 /* ---- private memory ---- */

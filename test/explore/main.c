@@ -111,6 +111,8 @@ int main(int n, char **v)
             soak = true;
         else if (!strcmp(v[i], "--trace"))
             trace = true;
+        else if (!strcmp(v[i], "--ordered"))
+            buffer_most = 0;
         else if (!strcmp(v[i], "--everywhere"))
             switch_everywhere = true;
         else if (!strcmp(v[i], "--preemptions") && i + 1 < n)
@@ -118,9 +120,10 @@ int main(int n, char **v)
         else if (*v[i] != '-')
             name = v[i];
         else {
-            printf("usage: explorer [--soak] [--trace] [--everywhere] [--preemptions N] [NAME]\n"
+            printf("usage: explorer [--soak] [--trace] [--everywhere] [--ordered] [--preemptions N] [NAME]\n"
                    "  --trace       show the way to a violation\n"
-                   "  --everywhere  switch also before reads of what nobody else writes\n");
+                   "  --everywhere  switch also before reads of what nobody else writes\n"
+                   "  --ordered     no store is delayed\n");
             return strcmp(v[i], "--help") ? 2 : 0;
         }
     }

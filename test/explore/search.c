@@ -311,9 +311,13 @@ static void at_an_end(const struct test_case *c)
 static bool in_a_circle(uint64_t hash)
 {
     for (size_t i = depth; i-- > 0;) {
-        if (path[i].count > 1 || path[i].choice[0].what != GO)
+        const struct node *n = &path[i];
+        uint32_t ways = 0;
+        for (uint32_t k = 0; k < n->count; k++)
+            ways += n->choice[k].what != KILL;
+        if (ways != 1 || n->choice[n->next - 1].what != GO)
             return false;
-        if (path[i].hash == hash)
+        if (n->hash == hash)
             return true;
     }
     return false;
