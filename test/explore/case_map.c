@@ -1,0 +1,134 @@
+/* case_map.c - the map: readers take no lock and see values whole; writers exclude each other; a split loses nothing. */
+#include "collection/map.h"
+#include "explore.h"
+
+static tarn_map *map[PEOPLE + 1], *numbers[PEOPLE + 1];
+
+static void make(void)
+{
+    MUST(tarn_map_open(seg_of(DRIVER), "map", TARN_CREATE, &map[DRIVER]));
+    MUST(tarn_map_open(seg_of(DRIVER), "numbers", TARN_CREATE | TARN_MAP_U64, &numbers[DRIVER]));
+    MUST(tarn_map_put64(numbers[DRIVER], 1, 10));
+    MUST(tarn_map_put(map[DRIVER], "key", 3, "aaaaaaaaaaaaaaaa", 16));
+}
+static void open_it(int p)
+{
+    MUST(tarn_map_open(seg_of(p), "map", 0, &map[p]));
+    MUST(tarn_map_open(seg_of(p), "numbers", TARN_MAP_U64, &numbers[p]));
+}
+
+static void add_and_put(int p)
+{
+    MUST(tarn_map_add64(numbers[p], 1, 1, NULL));
+    ghost[p] = 1;
+}
+static const char *sum_is_right(void)
+{
+    uint64_t v = 0, least = 10 + ghost[0] + ghost[1];
+    if (tarn_map_get64(numbers[DRIVER], 1, &v))
+        return "an entry is gone";
+    return v == least || (anyone_died() && v == least + 1) ? NULL : "an addition was lost";
+}
+
+/* 0 replaces the value, 1 reads it. */
+static void put_and_get(int p)
+{
+    char v[32];
+    size_t n = 0;
+    if (p == 0) {
+        MUST(tarn_map_put(map[p], "key", 3, "bbbbbbbbbbbbbbbb", 16));
+        return;
+    }
+    must_be(tarn_map_get(map[p], "key", 3, v, sizeof v, &n) == 0 && n == 16,
+            "a key was not found that was there all the time");
+    for (size_t i = 1; i < n; i++)
+        must_be(v[i] == v[0], "a torn value");
+}
+static const char *value_is_whole(void)
+{
+    char v[32];
+    size_t n = 0;
+    if (tarn_map_get(map[DRIVER], "key", 3, v, sizeof v, &n) || n != 16)
+        return "an entry is gone";
+    if (!memcmp(v, "bbbbbbbbbbbbbbbb", 16) || (!memcmp(v, "aaaaaaaaaaaaaaaa", 16) && died(0)))
+        return NULL;
+    return "a value is torn, or was not put";
+}
+
+/* 0 removes a key and puts another, 1 puts a third. */
+static void remove_and_put(int p)
+{
+    if (p == 0)
+        MUST(tarn_map_remove64(numbers[p], 1));
+    else
+        MUST(tarn_map_put64(numbers[p], 2, 20));
+    ghost[p] = 1;
+}
+static const char *removed_and_put(void)
+{
+    uint64_t v = 0, n = 0;
+    int one = tarn_map_get64(numbers[DRIVER], 1, &v), two = tarn_map_get64(numbers[DRIVER], 2, &v);
+    if ((ghost[0] && one != -ENOENT) || (ghost[1] && (two || v != 20)))
+        return "a change of a map was lost";
+    if ((!died(0) && one != -ENOENT) || (!died(1) && two))
+        return "a change of a map was not made";
+    if (tarn_map_count(numbers[DRIVER], &n) || n != (uint64_t)(one == 0) + (two == 0))
+        return "a map's entries are not those that are found";
+    return NULL;
+}
+
+/* As many numbers as the first bucket holds: the next one splits it. */
+static uint64_t full;
+static void make_full(void)
+{
+    tarn_map *scratch;
+    MUST(tarn_map_open(seg_of(DRIVER), "scratch", TARN_CREATE | TARN_MAP_U64, &scratch));
+    make();
+    for (full = 0; scratch->map->depth == 0; full++) /* it has the same seed */
+        MUST(tarn_map_put64(scratch, full + 2, full));
+    full--;
+    MUST(tarn_map_remove64(numbers[DRIVER], 1));
+    for (uint64_t i = 0; i < full; i++)
+        MUST(tarn_map_put64(numbers[DRIVER], i + 2, i));
+    must_be(numbers[DRIVER]->map->depth == 0, "the map was split before its time");
+}
+static void split_and_get(int p)
+{
+    uint64_t v;
+    if (p == 0) {
+        MUST(tarn_map_put64(numbers[p], full + 2, full));
+        ghost[p] = 1;
+        return;
+    }
+    for (uint64_t i = 0; i < 3; i++)
+        must_be(tarn_map_get64(numbers[p], i + 2, &v) == 0 && v == i,
+                "a key was not found that was there all the time");
+}
+static void split_and_put(int p)
+{
+    if (p == 0)
+        split_and_get(p);
+    else
+        MUST(tarn_map_put64(numbers[p], 2, 0));
+}
+static const char *all_there(void)
+{
+    uint64_t v, n;
+    for (uint64_t i = 0; i < full; i++)
+        if (tarn_map_get64(numbers[DRIVER], i + 2, &v) || v != i)
+            return "a split lost an entry";
+    if (ghost[0] && (tarn_map_get64(numbers[DRIVER], full + 2, &v) || v != full))
+        return "an entry was lost";
+    if (tarn_map_count(numbers[DRIVER], &n) || n < full || n > full + 1 || (!died(0) && n != full + 1))
+        return "a split shows an entry twice, or not at all";
+    return died(0) || numbers[DRIVER]->map->depth == 1 ? NULL : "no split was made";
+}
+
+const struct test_case map_cases[] = {
+    {"map, two add", 2, 3, 4, 0, make, open_it, add_and_put, sum_is_right},
+    {"map, put and get", 2, 3, 4, 0, make, open_it, put_and_get, value_is_whole},
+    {"map, remove and put", 2, 3, 4, 0, make, open_it, remove_and_put, removed_and_put},
+    {"map, split and get", 2, 3, 3, 0, make_full, open_it, split_and_get, all_there},
+    {"map, split and put", 2, 3, 3, 0, make_full, open_it, split_and_put, all_there},
+    {0},
+};
