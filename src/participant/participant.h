@@ -157,14 +157,14 @@ extern const struct recovery tarn_recovery; /* src/floors.c */
 static inline void bell_arm(struct self *s)
 {
     if (s->bell++ == 0 && s->pending)
-        *s->pending = s->bell_entry;
+        os_bell_store(s->pending, s->bell_entry);
     compiler_barrier();
 }
 static inline void bell_disarm(struct self *s)
 {
     compiler_barrier();
     if (--s->bell == 0 && s->pending)
-        *s->pending = NULL;
+        os_bell_store(s->pending, NULL);
 }
 
 /* ---- the log, for floors above: an open section appends ---- */

@@ -18,7 +18,7 @@
 #include "sync/sync.h"
 
 enum {
-    LOOKS = 60, /* at the owner word before sleeping: about 2 us */
+    LOOKS = SYNC_LOOKS, /* at the owner word before sleeping: about 2 us */
     HINT = 2,   /* after so many, ask the holder for a gap: its unlock will make a system call */
     QUIET = 16  /* pauses before each look until then; one pause after */
 };

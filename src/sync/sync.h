@@ -4,6 +4,9 @@
 
 #include "participant/participant.h"
 
+#ifndef SYNC_LOOKS /* fewer for test/explore: each is a place to switch at */
+#define SYNC_LOOKS 60 /* at a word before sleeping on it: about 2 us */
+#endif
 #define MUTEX_SLEEPERS 0x80000000u
 #define SYNC_GONE 0x80000000u /* in an object's flags: it was destroyed */
 #define BARRIER_ARRIVED(turn)                                                                                \
@@ -87,8 +90,8 @@ int sync_gone(struct self *s, const void *object, const char *call, const char *
 /* Pauses for a look: `look` counts them; false: it is time to sleep. */
 static inline bool look_again(int *look)
 {
-    enum { LOOKS = 60, FIRST = 2, QUIET = 16 };
-    if (*look >= LOOKS)
+    enum { FIRST = 2, QUIET = 16 };
+    if (*look >= SYNC_LOOKS)
         return false;
     for (int i = *look < FIRST ? QUIET : 1; i; i--)
         os_pause();

@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
 """Makes the library's sources for the explorer. usage: plant.py FAULTS SOURCE OUTPUT; FAULTS: the file of planted faults, or - for none
 
-Looks before a sleep are fewer than in the library, for each is a place to switch at; that is the one change that is always made. Planted faults
+Planted faults
 are steps left out or made wrong, each behind a switch that is off unless its number is explore_fault. Each text must be found exactly once, so that
 a fault goes with the code it was planted in."""
 import pathlib
-import re
 import sys
-
-LOOKS = re.compile(r'\b(LOOKS = )60\b')
 
 SWITCH = '''extern int explore_fault;
 static inline _Bool planted(int fault)
@@ -50,10 +47,6 @@ def main():
         return 0
     path = pathlib.Path(source)
     text = path.read_text()
-    if path.name == 'mutex_slow.c':
-        text, n = LOOKS.subn(r'\g<1>3', text)
-        if n != 1:
-            sys.exit(f'{source}: LOOKS = 60 is not there')
     planted = False
     for f in faults:
         if '/'.join(path.parts[-2:]) != f['file']:
