@@ -61,16 +61,32 @@ def killers():
     k.append(Killer('hammer_mutex', 'test/kill/hammer_mutex', ['4', '2', '4', '7'], 4, 'sync participant'))
     k.append(Killer('hammer_mutex_points', 'test/kill/hammer_mutex_points', ['4', '2', '4', '7'], 4, 'sync participant'))
     k.append(Killer('wake', 'test/kill/test_wake', [], 25, 'sync participant/held.c'))
-    if (TOP / 'test/explore/meson.build').exists():  # the explorer, which has store buffers of its own
-        k.append(Killer('explorer', 'test/explore/explorer', [], 60, 'tso'))
-    return k
+    return k + explored()
+
+
+def explored():
+    """The explorer's cases, each a killer: it has store buffers of its own, so it is what tso mutants meet first."""
+    sees = {'mutex': 'sync participant/epoch.c', 'section': 'sync participant', 'record': 'participant/claim.c participant/self.c',
+            'recovery': 'participant/recover.c participant/claim.c', 'heap': 'heap participant/epoch.c', 'list': 'collection/list.c',
+            'map': 'collection/map', 'name': 'name'}
+    out = []
+    for file in sorted((TOP / 'test/explore').glob('case_*.c')):
+        for name, people, flags in re.findall(r'^    \{"([^"]+)", (\d), \d, \d, ([^,]+),', file.read_text(), re.M):
+            first = name.split(',')[0]
+            about = sees.get(first, sees.get(file.stem[len('case_'):], '-'))
+            if 'SOAK' not in flags:
+                out.append(Killer(f'explorer: {name}', 'test/explore/explorer', [name], 1 if people == '2' else 8, about))
+    return out
 
 
 def in_order(mutant, ks):
     def about(k):  # False: it is
         words = k.sees.split()
-        return not (any(mutant.file.startswith(w) for w in words) or (mutant.tso and 'tso' in words))
-    return sorted((k for k in ks if not about(k) or k.seconds <= QUICK), key=lambda k: (about(k), k.seconds))
+        return not any(mutant.file.startswith(w) for w in words)
+    def explorer_late(k):  # but for tso, which nothing else shows
+        return not k.name.startswith('explorer')
+    return sorted((k for k in ks if not about(k) or (k.seconds < QUICK and not k.name.startswith('explorer'))),
+                  key=lambda k: (about(k), mutant.tso and explorer_late(k), k.seconds))
 
 
 # ---- sums: what a result holds for ----
@@ -95,6 +111,8 @@ def killer_sum(k):
     directory = TOP / os.path.dirname(k.target)
     stem = os.path.basename(k.target).replace('_points', '')
     own = [p for p in directory.glob('*.[ch]') if p.stem == stem or stem in ('crashlab', 'explorer')]
+    if stem == 'explorer':
+        own += list(directory.glob('*.py'))
     return sum_of(files_sum(own + list((TOP / 'test').glob('*.h')) + list(directory.glob('*.h'))), *k.args)
 
 
@@ -258,6 +276,8 @@ class Run:
         self.code = worker.code()
         self.seconds = {}
         for k in self.killers:
+            if self.args.cost and k.seconds > self.args.cost:
+                continue
             key = sum_of('baseline', self.sources, self.killer_sums[k.name])
             if key not in self.cache.known:
                 began = time.time()
@@ -269,14 +289,14 @@ class Run:
             self.seconds[k.name] = self.cache.known[key]
 
     def limit(self, k):
-        return max(20, 8 * max(k.seconds, self.seconds[k.name]))
+        return max(20, 8 * max(k.seconds, self.seconds.get(k.name, 0)))
 
     def key(self, m, k):
         return sum_of(self.sources, m.name, m.mark, self.killer_sums[k.name])
 
     def try_one(self, worker, m):
         """'same', 'invalid', 'survived', or 'killed by ...'"""
-        order = in_order(m, self.killers)
+        order = [k for k in in_order(m, self.killers) if not self.args.cost or k.seconds <= self.args.cost]
         for k in order:
             if self.cache.known.get(self.key(m, k)) == 'killed':
                 return f'killed by {k.name}'
@@ -380,6 +400,7 @@ def main():
     p.add_argument('--all', action='store_true', help='all there are: some hours')
     p.add_argument('--try-excused', action='store_true', help='plant the excused too: one that is killed needs no excuse, and is an error')
     p.add_argument('--show', action='store_true', help='with --list: what each changes')
+    p.add_argument('--cost', metavar='S', type=float, help='a first look: only by tests of so many seconds, or fewer')
     p.add_argument('--jobs', '-j', type=int, default=2, help='at a time (2)')
     args = p.parse_args()
     everything = mutation.mutants(TOP)
