@@ -5,7 +5,7 @@ mutants(top) reads the floors of FLOORS and returns every fault of these kinds, 
     swap     two adjacent stores to a segment, exchanged
     store    a store to a segment left out
     save     a save into the log left out
-    barrier  a barrier left out; or the store before it put after it, or the look after it before it
+    barrier  a barrier left out; one of all threads made a fence of this one; the store before it put after it, or the look after it before it
     hint     a flush or change of a hint (lists, caches, directories) left out
     compare  < for <=, <= for <, and so on
     wake     a wake, or the arming of the bell, left out
@@ -231,6 +231,8 @@ class Reader:
                 if name in BARRIERS:
                     full = name in FULL or (name == '__atomic_thread_fence' and 'SEQ_CST' in text)
                     self.add('barrier', (s.start, s.end, ';'), tso=full)
+                    if name in ('all_threads_barrier', 'os_membarrier'):
+                        self.add('barrier', (s.start, s.end, '__atomic_thread_fence(__ATOMIC_SEQ_CST);'), tso=True)
                     if full and before and self.is_store(before):
                         self.exchange('barrier', before, s, tso=True)
                 elif name in WAKES:

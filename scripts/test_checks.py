@@ -47,6 +47,7 @@ FAULTS = [  # kind, tso, what
     ('order', True, 'exchange32 -> store32'),
     ('barrier', True, 'exchange32(&r->other, 1); -> all_threads_barrier(s->seg);; all_threads_barrier(s->seg); -> exchange32(&r->other, 1);'),
     ('barrier', True, 'all_threads_barrier(s->seg); -> ;'),
+    ('barrier', True, 'all_threads_barrier(s->seg); -> __atomic_thread_fence(__ATOMIC_SEQ_CST);'),
     ('barrier', True, 'all_threads_barrier(s->seg); -> if (load32(&r->other) != 1) return;; '
                       'if (load32(&r->other) != 1) return; -> all_threads_barrier(s->seg);'),
     ('recheck', False, 'load32(&r->other) != 1 -> (0)'),
