@@ -108,7 +108,8 @@ static pid_t stepped(enum call call)
         shared->stepped_done = 1;
         if (call != UNLOCK)
             tarn_mutex_unlock(seg, m);
-        _exit(0);
+        for (;;) /* alive: its death would wake those whom it should have woken */
+            pause();
     }
     if (waitpid(p, &status, WUNTRACED) != p || !WIFSTOPPED(status)) {
         kill(p, SIGKILL);
@@ -204,7 +205,7 @@ static const char *one(const struct plan *plan, int at, int *ret_steps, bool *re
             bad = k == FIRST ? "who slept before sleeps for ever" : "who came meanwhile sleeps for ever";
         else if (shared->of[k].result < 0)
             bad = "a helper's call failed";
-    kill(p, bad ? SIGKILL : 0);
+    kill(p, SIGKILL);
     waitpid(p, NULL, 0);
     return bad;
 }
