@@ -292,21 +292,24 @@ class Run:
             self.seconds[k.name] = self.cache.known[key]
 
     def limit(self, k):
-        return max(20, 8 * max(k.seconds, self.seconds.get(k.name, 0)))
+        return max(20, 8 * self.cost(k))
+
+    def cost(self, k):
+        return max(k.seconds, self.seconds.get(k.name, 0))
 
     def key(self, m, k):
         return sum_of(self.sources, m.name, m.mark, self.killer_sums[k.name])
 
     def try_one(self, worker, m):
         """'same', 'invalid', 'survived', or 'killed by ...'"""
-        order = [k for k in in_order(m, self.killers) if not self.args.cost or k.seconds <= self.args.cost]
+        order = in_order(m, self.killers)
         for k in order:
             if self.cache.known.get(self.key(m, k)) == 'killed':
                 return f'killed by {k.name}'
         shape = sum_of('code', self.sources, m.name, m.mark)
         if self.cache.known.get(shape) in ('same', 'invalid'):
             return self.cache.known[shape]
-        order = [k for k in order if self.key(m, k) not in self.cache.known]
+        order = [k for k in order if self.key(m, k) not in self.cache.known and not (self.args.cost and self.cost(k) > self.args.cost)]
         if not order:
             return 'survived'
         path = worker.tree / 'src' / m.file
@@ -428,6 +431,8 @@ def main():
         run.go(chosen, most)
     except KeyboardInterrupt:
         run.say('stopped; call again to go on')
+        run.report()
+        sys.stdout.flush()
         os._exit(130)
     return run.report()
 
