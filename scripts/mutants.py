@@ -373,6 +373,8 @@ class Run:
                 print(f'{kind:8} killed {n["killed"]:4d}  survived {n["survived"]:3d}  excused {n["excused"]:3d}')
         by_killer = collections.Counter(o[len('killed by '):].replace(' (hangs)', '') for _, o in self.outcome.values() if o.startswith('killed'))
         print('killers: ' + ', '.join(f'{name} {n}' for name, n in by_killer.most_common()))
+        if by['survived'] and self.args.cost:
+            print(f'survived so far: tests of more than {self.args.cost} seconds were not tried (--cost)')
         for m in by['survived']:
             print(f'survived: {m.name} {m.mark}  src/{m.file}:{m.line}: {m.what[:160]}')
         for m in wrong:
