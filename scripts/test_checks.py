@@ -8,6 +8,55 @@ import tempfile
 import unittest
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import mutation  # noqa: E402
+
+FAULTY = '''/* store64(in, a_comment); */
+static void both(struct self *s, struct record *r, uint64_t *slot)
+{
+    store64(slot, 1); /* two
+                       * lines */
+    compiler_barrier();
+    if (r->state)
+        store32(&r->state, 0);
+    exchange32(&r->other, 1);
+    all_threads_barrier(s->seg);
+    if (load32(&r->other) != 1)
+        return;
+    for (unsigned i = 0; i < 4; i++)
+        os_futex_wake(&r->other, 1);
+}
+
+int two(struct self *s, uint64_t *word)
+{
+    uint32_t was = load32(&s->record->state);
+    const char *text = "a < b";
+    if (log_save(s, 8, 1) || was > 3)
+        return -1;
+    return was && load32(&s->record->state) == was;
+}
+'''
+FAULTS = [  # kind, tso, what
+    ('store', False, 'store64(slot, 1); -> ;'),
+    ('barrier', False, 'compiler_barrier(); -> ;'),
+    ('swap', False, 'store64(slot, 1); -> if (r->state) store32(&r->state, 0);; if (r->state) store32(&r->state, 0); -> store64(slot, 1);'),
+    ('store', False, 'store32(&r->state, 0); -> ;'),
+    ('swap', False, 'if (r->state) store32(&r->state, 0); -> exchange32(&r->other, 1);; '
+                    'exchange32(&r->other, 1); -> if (r->state) store32(&r->state, 0);'),
+    ('store', False, 'exchange32(&r->other, 1); -> ;'),
+    ('order', True, 'exchange32 -> store32'),
+    ('barrier', True, 'exchange32(&r->other, 1); -> all_threads_barrier(s->seg);; all_threads_barrier(s->seg); -> exchange32(&r->other, 1);'),
+    ('barrier', True, 'all_threads_barrier(s->seg); -> ;'),
+    ('barrier', True, 'all_threads_barrier(s->seg); -> __atomic_thread_fence(__ATOMIC_SEQ_CST);'),
+    ('barrier', True, 'all_threads_barrier(s->seg); -> if (load32(&r->other) != 1) return;; '
+                      'if (load32(&r->other) != 1) return; -> all_threads_barrier(s->seg);'),
+    ('recheck', False, 'load32(&r->other) != 1 -> (0)'),
+    ('compare', False, '< -> <='),
+    ('wake', False, 'os_futex_wake(&r->other, 1); -> ;'),
+    ('save', False, 'log_save(s, 8, 1) -> 0'),
+    ('compare', False, '> -> >='),
+    ('recheck', False, 'load32(&s->record->state) == was -> (1)'),
+]
 
 GOOD_FLOORS = {
     'include/tarn.h': '',
@@ -145,6 +194,25 @@ class Checks(unittest.TestCase):
                 subprocess.run(['git', 'init', '-q', top], check=True)
                 subprocess.run(['git', '-C', top, 'add', '.'], check=True)
                 self.check('check-words.py', top, said)
+
+    def test_mutants(self):
+        top = pathlib.Path(self.tree({f'src/{floor}/x.c': FAULTY if floor == 'sync' else '' for floor in mutation.FLOORS}))
+        found = mutation.mutants(top)
+        self.assertEqual(sorted((m.kind, m.tso, m.what) for m in found), sorted(FAULTS))
+        self.assertEqual(len({m.name for m in found}), len(found))
+        for m in found:
+            with self.subTest(name=m.name):
+                self.assertNotEqual(m.apply(FAULTY), FAULTY)
+                self.assertEqual(m.apply(FAULTY).count('\n'), FAULTY.count('\n'))
+
+    def test_mutants_of_the_library_are_found(self):
+        found = mutation.mutants(HERE.parent)
+        self.assertGreater(len(found), 500)
+        self.assertGreaterEqual(sum(m.tso for m in found), 10)
+        self.assertEqual({m.kind for m in found}, set(mutation.KINDS))
+        # renamed by no line put before it
+        name = 'sync/mutex_slow.c:mutex_take_slow:barrier:2'
+        self.assertEqual([m.what for m in found if m.name == name], ['all_threads_barrier(seg); -> ;'])
 
 
 if __name__ == '__main__':
