@@ -1,0 +1,1265 @@
+/* work.c - a worker of the soak: what it does, how it dies.
+ *
+ * To add an operation: one row in `operations`; something to be done in sections: one row in `steps`. An operation lists what it changes
+ * (expect), does it, and takes the list back (settle, drop); it says moment() where a death is of interest, and violation() where a result is
+ * none that the manual has.
+ *
+ * Who waits for whom: a thread outside a section waits holding nothing, or plain counters below the one it waits for. In a section plain counters
+ * come first, ascending; then whatever, in any order: the library tells circles (-EDEADLK). */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <linux/futex.h>
+#include <unistd.h>
+
+#include "soak.h"
+
+char *program;
+int shared_fd = -1;
+
+static tarn_list *lists[LISTS];
+static uint32_t my_round;
+static pthread_t threads[THREADS];
+
+static __thread bool in_section, held[COUNTERS], put_off[COUNTERS], mended[COUNTERS];
+static __thread unsigned lowest; /* plain counter that may be waited for yet */
+static __thread bool guest;      /* forked by a worker; its slot is the last of the lane */
+
+static void put(uint64_t *to, uint64_t value)
+{
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+    barrier_();
+}
+
+static struct timespec soon(uint32_t us)
+{
+    uint64_t t = now_ns() + us * 1000ull;
+    return (struct timespec){(time_t)(t / 1000000000u), (long)(t % 1000000000u)};
+}
+
+static bool is_full(int e)
+{
+    return e == -ENOSPC || e == -ENOMEM;
+}
+
+/* What stops a section, and is no fault. */
+static bool may_be(int e)
+{
+    if (is_full(e))
+        me.log->full++;
+    else if (e == -EDEADLK || e == -ETIMEDOUT)
+        me.log->circles++;
+    else
+        return false;
+    return true;
+}
+
+#define WANT(call)                                                                                           \
+    do {                                                                                                     \
+        int want_ = (call);                                                                                  \
+        if (want_)                                                                                           \
+            violation("%s: %d %s", #call, want_, tarn_error());                                              \
+    } while (0)
+
+/* In a step: go on, or have the section aborted. */
+#define TRY(call)                                                                                            \
+    do {                                                                                                     \
+        int try_ = (call);                                                                                   \
+        if (try_ < 0 && !may_be(try_))                                                                       \
+            violation("%s: %d %s", #call, try_, tarn_error());                                               \
+        if (try_ < 0)                                                                                        \
+            return try_;                                                                                     \
+    } while (0)
+
+/* ---- deaths ---- */
+
+enum death { NONE, BY_KILL, BY_EXIT, BY_SEGV, BY_ABORT, BY_TERM, BY_EXEC, BY_EXEC_OF_THREAD, BY_END_OF_THREAD };
+
+static __thread enum death death;
+static __thread uint32_t death_after; /* moments */
+static timer_t timer;
+static bool timer_made;
+
+static void mark_dying(struct log *l, uint64_t when)
+{
+    l->dying_ns = when;
+    barrier_();
+    l->dying = l->incarnation;
+    barrier_();
+}
+
+static void mark_all(uint64_t when)
+{
+    if (guest)
+        mark_dying(me.log, when);
+    else
+        for (unsigned t = 0; t < THREADS; t++)
+            mark_dying(&shared->log[me.slot / LANE * LANE + t], when);
+}
+
+static void *exec_again(void *unused)
+{
+    char slot[16], fd[16];
+    char *argv[] = {program, (char *)"--again", slot, fd, NULL};
+    (void)unused;
+    snprintf(slot, sizeof slot, "%u", me.slot / LANE * LANE);
+    snprintf(fd, sizeof fd, "%d", shared_fd);
+    execv("/proc/self/exe", argv);
+    violation("exec: %m");
+}
+
+/* The thread that execs takes part, too, with a lock held, if that can be. */
+static void *exec_of_thread(void *slot)
+{
+    be((unsigned)(uintptr_t)slot);
+    (void)tarn_thread_attach(segment);
+    (void)tarn_mutex_try(segment, &root->counter[0].lock);
+    return exec_again(NULL);
+}
+
+static void die(void)
+{
+    pthread_t other;
+    if (death == BY_END_OF_THREAD) {
+        if (me.slot % LANE == 0 || guest)
+            return;
+        mark_dying(me.log, now_ns());
+        me.log->active = 2;
+        pthread_exit(NULL);
+    }
+    if (guest && (death == BY_EXEC || death == BY_EXEC_OF_THREAD))
+        death = BY_EXIT;
+    mark_all(now_ns());
+    me.log->ends = death == BY_SEGV ? SIGSEGV : death == BY_ABORT ? SIGABRT : death == BY_TERM ? SIGTERM : 0;
+    if (!guest)
+        shared->log[me.slot / LANE * LANE].ends = me.log->ends;
+    switch (death) {
+    case BY_EXIT:
+        _exit(3);
+    case BY_SEGV:
+        raise(SIGSEGV);
+        break;
+    case BY_ABORT:
+        abort();
+    case BY_TERM:
+        raise(SIGTERM);
+        break;
+    case BY_EXEC:
+        exec_again(NULL);
+        break;
+    case BY_EXEC_OF_THREAD:
+        if (pthread_create(&other, NULL, exec_of_thread, (void *)(uintptr_t)me.slot) == 0)
+            for (;;)
+                pause();
+        break;
+    default:
+        break;
+    }
+    kill(getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+static void moment(void)
+{
+    if (death_after && --death_after == 0)
+        die();
+}
+
+static void kill_later(uint32_t us)
+{
+    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+    struct itimerspec when = {.it_value = {us / 1000000, us % 1000000 * 1000}};
+    if (!timer_made && timer_create(CLOCK_MONOTONIC, &e, &timer) != 0)
+        return;
+    timer_made = true;
+    mark_all(now_ns() + us * 1000ull);
+    timer_settime(timer, 0, &when, NULL);
+}
+
+/* How this user of the slot ends, if the controller does not see to it. */
+void plan_death(void)
+{
+    uint32_t r = chance(1000);
+    death = NONE;
+    death_after = 0;
+    if (r < 450)
+        return;
+    if (r < 800 && me.slot % LANE == 0) {
+        kill_later(20 + (20u << chance(9)) + chance(40));
+        return;
+    }
+    death = r < 900   ? BY_KILL
+            : r < 930 ? BY_EXIT
+            : r < 945 ? BY_SEGV
+            : r < 955 ? BY_ABORT
+            : r < 965 ? BY_TERM
+            : r < 975 ? BY_EXEC
+            : r < 980 ? BY_EXEC_OF_THREAD
+                      : BY_END_OF_THREAD;
+    if (death == BY_EXEC_OF_THREAD && shared->cap_off) /* only the cap finds those */
+        death = BY_EXEC;
+    death_after = 1 + chance(2u << chance(9));
+}
+
+static void no_death(void)
+{
+    struct itimerspec never = {0};
+    if (timer_made)
+        timer_settime(timer, 0, &never, NULL);
+    death_after = 0;
+}
+
+/* ---- counters and their locks ---- */
+
+static uint64_t my_name(void)
+{
+    return (uint64_t)(me.slot + 1) << 32 | me.log->incarnation;
+}
+
+static bool is_doomed(uint64_t holder)
+{
+    const struct log *l = &shared->log[(holder >> 32) - 1];
+    uint32_t incarnation = (uint32_t)holder;
+    return l->incarnation != incarnation || (l->dying == incarnation && l->dying_ns <= now_ns());
+}
+
+static void note_wait(uint64_t holder, uint64_t began, uint64_t ended)
+{
+    const struct log *l = &shared->log[(holder >> 32) - 1];
+    uint64_t died = l->dying_ns, us;
+    unsigned n = 0;
+    if (l->dying != (uint32_t)holder || died > ended)
+        return;
+    ended -= died > began ? died : began;
+    me.log->deaths_seen++;
+    me.log->waits++;
+    me.log->waited_ns += ended;
+    if (ended > me.log->longest_ns)
+        me.log->longest_ns = ended;
+    for (us = ended / 1000; us && n < 23; us >>= 1)
+        n++;
+    me.log->wait_below[n]++;
+}
+
+static void sums(const struct counter *k, uint64_t *ret_total, uint64_t *ret_boxed)
+{
+    *ret_total = *ret_boxed = 0;
+    for (unsigned s = 0; s < SLOTS; s++) {
+        *ret_total += k->part[s];
+        *ret_boxed += k->puts[s] - k->takes[s];
+    }
+}
+
+/* The lock is ours. told: its last holder died. 0, or what stops a section. */
+static int took(unsigned c, bool told)
+{
+    struct counter *k = &root->counter[c];
+    uint64_t total, boxed;
+    held[c] = true;
+    put_off[c] = mended[c] = false;
+    put(&shared->holder[c], my_name());
+    sums(k, &total, &boxed);
+    if (boxed != (k->box != 0))
+        violation("box %u: %llu blocks put there and not taken; ref %#llx", c, (unsigned long long)boxed,
+                  (unsigned long long)k->box);
+    if (!told) {
+        if (total != k->total)
+            violation("counter %u: %llu, and its shares are %llu, and nobody was told", c, (unsigned long long)k->total,
+                      (unsigned long long)total);
+        if (shared->left_dirty[c])
+            violation("counter %u: left dirty, and nobody was told", c);
+        return 0;
+    }
+    put(&shared->left_dirty[c], 1);
+    if (in_section)
+        TRY(tarn_save(segment, &k->total, 8));
+    put(&k->total, total);
+    moment();
+    if (chance(4)) {
+        WANT(tarn_mutex_consistent(segment, &k->lock));
+        if (in_section)
+            mended[c] = true;
+        else
+            put(&shared->left_dirty[c], 0);
+    }
+    return 0;
+}
+
+enum how { WAIT, TRY_IT, TIMED };
+
+static int take(unsigned c, enum how how)
+{
+    struct counter *k = &root->counter[c];
+    uint32_t stops = shared->stops, stopped = shared->stopped;
+    uint64_t began = now_ns(), ended;
+    struct timespec until = soon(chance(how == TIMED ? 300 : 1));
+    int e = how == WAIT     ? tarn_mutex_lock(segment, &k->lock)
+            : how == TRY_IT ? tarn_mutex_try(segment, &k->lock)
+                            : tarn_mutex_timed(segment, &k->lock, &until);
+    if ((e == -EBUSY && how == TRY_IT) || (e == -ETIMEDOUT && how == TIMED) || (e == -EDEADLK && in_section) || is_full(e))
+        return e;
+    if (e < 0)
+        violation("lock of counter %u: %d %s", c, e, tarn_error());
+    ended = now_ns();
+    uint64_t holder = shared->holder[c];
+    if (holder && !is_doomed(holder))
+        violation("two holders of counter %u: slot %d, and slot %u", c, (int)(holder >> 32) - 1, me.slot);
+    if (holder && how == WAIT && !stopped && !shared->stopped && stops == shared->stops)
+        note_wait(holder, began, ended);
+    return took(c, e > 0);
+}
+
+static void give(unsigned c)
+{
+    if (in_section)
+        put_off[c] = true;
+    else {
+        held[c] = false;
+        put(&shared->holder[c], 0);
+    }
+    WANT(tarn_mutex_unlock(segment, &root->counter[c].lock));
+}
+
+/* In a section, saved; outside, not. */
+static int add(unsigned c)
+{
+    struct counter *k = &root->counter[c];
+    uint64_t d = 1 + chance(1000);
+    if (in_section) {
+        TRY(tarn_save(segment, &k->total, 8));
+        TRY(tarn_save(segment, &k->part[me.slot], 8));
+    }
+    expect(PART + c, now_is(PART + c) + d);
+    put(&k->part[me.slot], k->part[me.slot] + d);
+    moment();
+    put(&k->total, k->total + d);
+    return 0;
+}
+
+static void op_lock(void)
+{
+    unsigned c = chance(PLAIN);
+    enum how how = (enum how)(chance(3) ? WAIT : chance(2) ? TRY_IT : TIMED);
+    if (take(c, how) < 0)
+        return;
+    moment();
+    add(c);
+    settle();
+    moment();
+    if (chance(8) == 0 && c + 1 < PLAIN) { /* one more meanwhile */
+        unsigned d = c + 1 + chance(PLAIN - c - 1);
+        if (take(d, WAIT) >= 0) {
+            add(d);
+            settle();
+            moment();
+            give(d);
+        }
+    }
+    give(c);
+    moment();
+}
+
+/* ---- sections: their steps ---- */
+
+/* A counter that this section may take now, taken. */
+static int take_some(unsigned *ret_c)
+{
+    unsigned c = chance(COUNTERS);
+    if (!held[c]) {
+        c = chance(2) && lowest < PLAIN ? lowest + chance(PLAIN - lowest) : PLAIN + chance(COUNTERS - PLAIN);
+        lowest = c < PLAIN ? c + 1 : PLAIN;
+    }
+    *ret_c = c;
+    if (!held[c]) {
+        int e = take(c, chance(6) ? WAIT : TIMED);
+        if (e < 0)
+            may_be(e);
+        return e;
+    }
+    if (put_off[c]) { /* it is still ours */
+        int e = tarn_mutex_lock(segment, &root->counter[c].lock);
+        if (e < 0)
+            violation("a lock whose unlock is put off, again: %d %s", e, tarn_error());
+        put_off[c] = false;
+    }
+    return 0;
+}
+
+static int step_add(void)
+{
+    unsigned c;
+    TRY(take_some(&c));
+    TRY(add(c));
+    if (chance(3) == 0)
+        give(c);
+    return 0;
+}
+
+static size_t some_size(void)
+{
+    uint32_t r = chance(100);
+    return 8 * (1 + (r < 75 ? chance(24) : r < 93 ? chance(250) : r < 99 ? chance(1100) : chance(9000)));
+}
+
+static uint32_t some_mark(void)
+{
+    return chance(ANY_MARK - 1) + 1;
+}
+
+static int give_back(tarn_ref ref)
+{
+    return chance(2) ? tarn_free(segment, ref) : tarn_retire(segment, ref);
+}
+
+static int step_box(void)
+{
+    unsigned c;
+    TRY(take_some(&c));
+    struct counter *k = &root->counter[c];
+    TRY(tarn_save(segment, &k->box, 3 * sizeof k->box));
+    if (k->box) {
+        void *block = tarn_ptr(segment, k->box, k->box_size);
+        if (!block || !filled(block, k->box_size, k->box_mark))
+            violation("box %u: its block holds something else", c);
+        TRY(tarn_save(segment, &k->takes[me.slot], 8));
+        TRY(give_back(k->box));
+        expect(TAKES + c, now_is(TAKES + c) + 1);
+        put(&k->takes[me.slot], k->takes[me.slot] + 1);
+        put(&k->box, 0);
+        return 0;
+    }
+    tarn_ref ref;
+    size_t size = some_size();
+    uint64_t mark = some_mark();
+    TRY(tarn_save(segment, &k->puts[me.slot], 8));
+    TRY(tarn_alloc(segment, size, &ref));
+    fill(tarn_ptr(segment, ref, size), size, mark);
+    expect(PUTS + c, now_is(PUTS + c) + 1);
+    put(&k->puts[me.slot], k->puts[me.slot] + 1);
+    put(&k->box_size, size);
+    put(&k->box_mark, mark);
+    moment();
+    put(&k->box, ref);
+    return 0;
+}
+
+static void verify_cell(unsigned i)
+{
+    uint64_t number = now_is(CELL + i);
+    if (!item_holds(me.slot, CELL + i, number))
+        violation("slot %u: cell %u does not hold %llx any more", me.slot, i, (unsigned long long)number);
+}
+
+static int step_cell(void)
+{
+    unsigned i = chance(CELLS);
+    tarn_ref ref, *cell = &root->area[me.slot].cell[i];
+    uint64_t number = now_is(CELL + i);
+    size_t size = some_size();
+    uint32_t mark = some_mark();
+    lowest = PLAIN;
+    if (i == 0 && me.log->item[NAME])
+        return 0;
+    if (!number && chance(2)) {
+        TRY(tarn_save(segment, cell, 8));
+        TRY(tarn_alloc(segment, size, &ref));
+        expect(CELL + i, SIZED(size, mark));
+        put(cell, ref);
+    } else if (!number) {
+        expect(CELL + i, SIZED(size, mark));
+        TRY(tarn_alloc_into(segment, cell, size));
+    } else {
+        verify_cell(i);
+        if (chance(3) == 0 && SIZE_OF(number) <= 600) { /* new contents */
+            ref = *cell;
+            TRY(tarn_save(segment, tarn_ptr(segment, ref, SIZE_OF(number)), SIZE_OF(number)));
+            expect(CELL + i, SIZED(SIZE_OF(number), mark));
+            fill(tarn_ptr(segment, ref, SIZE_OF(number)), SIZE_OF(number), cell_key(me.slot, i, mark));
+            return 0;
+        }
+        expect(CELL + i, 0);
+        if (chance(2)) {
+            TRY(chance(2) ? tarn_free_from(segment, cell) : tarn_retire_from(segment, cell));
+            return 0;
+        }
+        TRY(tarn_save(segment, cell, 8));
+        TRY(give_back(*cell));
+        put(cell, 0);
+        return 0;
+    }
+    if (!zeroed(tarn_ptr(segment, *cell, size), size))
+        violation("slot %u: a new block of %zu bytes is not zeroed", me.slot, size);
+    moment();
+    fill(tarn_ptr(segment, *cell, size), size, cell_key(me.slot, i, mark));
+    return 0;
+}
+
+static uint64_t some_number(uint64_t key)
+{
+    return (uint64_t)chance(1u << 30) << 8 | (mix(key) & 0xfe) | 1;
+}
+
+/* Also outside a section: then it is one of its own. */
+static int step_number(void)
+{
+    unsigned i = chance(KEYS), r = chance(8);
+    uint64_t key = number_key(me.slot, i), number = now_is(KEY + i), value = some_number(key), sum;
+    lowest = PLAIN;
+    if (r < 3) {
+        expect(KEY + i, value);
+        TRY(tarn_map_put64(numbers, key, value));
+    } else if (r < 5 && number) {
+        expect(KEY + i, number + (value & ~0xffull));
+        TRY(tarn_map_add64(numbers, key, value & ~0xffull, &sum));
+        if (sum != number + (value & ~0xffull))
+            violation("slot %u: key %u: the sum is %llx", me.slot, i, (unsigned long long)sum);
+    } else if (number) {
+        expect(KEY + i, 0);
+        TRY(tarn_map_remove64(numbers, key));
+    } else if (tarn_map_remove64(numbers, key) == 0)
+        violation("slot %u: key %u was removed, and was not there", me.slot, i);
+    return 0;
+}
+
+static int step_string(void)
+{
+    char key[128];
+    unsigned i = chance(STRINGS);
+    uint64_t number = now_is(STRING + i), value[64];
+    size_t length = string_key(key, me.slot, i), size = 8 * chance(2u << chance(6));
+    uint32_t mark = some_mark();
+    lowest = PLAIN;
+    if (size > sizeof value)
+        size = sizeof value;
+    if (!number || chance(2)) {
+        fill(value, size, cell_key(me.slot, 100 + i, mark));
+        expect(STRING + i, SIZED(size, mark));
+        TRY(tarn_map_put(strings, key, length, value, size));
+    } else {
+        expect(STRING + i, 0);
+        TRY(tarn_map_remove(strings, key, length));
+    }
+    return 0;
+}
+
+/* Two keys: everybody's, and my share of it. */
+static int step_hot(void)
+{
+    uint64_t d = 1 + chance(100), sum;
+    lowest = PLAIN;
+    expect(HOT, now_is(HOT) + d);
+    TRY(tarn_map_add64(numbers, number_key(SLOTS, 0), d, NULL));
+    moment();
+    TRY(tarn_map_add64(numbers, number_key(me.slot, 1000), d, &sum));
+    if (sum != now_is(HOT))
+        violation("slot %u: its share of the hot key is %llu", me.slot, (unsigned long long)sum);
+    return 0;
+}
+
+static int insert(unsigned list, tarn_link *link)
+{
+    switch (chance(3)) {
+    case 0:
+        return tarn_list_insert_first(segment, lists[list], link);
+    case 1:
+        return tarn_list_insert_last(segment, lists[list], link);
+    }
+    for (unsigned i = 0; i < MEMBERS; i++) { /* beside another of mine */
+        struct member *other = tarn_ptr(segment, root->area[me.slot].member[i], sizeof *other);
+        if (now_is(MEMBER + i) == list + 1 && &other->link != link)
+            return chance(2) ? tarn_list_insert_after(segment, lists[list], link, &other->link)
+                             : tarn_list_insert_before(segment, lists[list], link, &other->link);
+    }
+    return tarn_list_insert_last(segment, lists[list], link);
+}
+
+static int step_list(void)
+{
+    unsigned i = chance(MEMBERS), list = chance(LISTS);
+    tarn_ref ref, *place = &root->area[me.slot].member[i];
+    uint64_t number = now_is(MEMBER + i);
+    struct member *m;
+    lowest = PLAIN;
+    if (!number) {
+        TRY(tarn_save(segment, place, 8));
+        TRY(tarn_alloc(segment, sizeof *m, &ref));
+        m = tarn_ptr(segment, ref, sizeof *m);
+        *m = (struct member){.list = list + 1, .slot = me.slot, .index = i};
+        TRY(insert(list, &m->link));
+        expect(MEMBER + i, list + 1);
+        put(place, ref);
+        return 0;
+    }
+    m = tarn_ptr(segment, *place, sizeof *m);
+    if (chance(3) == 0) { /* elsewhere */
+        TRY(tarn_list_remove(segment, lists[number - 1], &m->link));
+        moment();
+        TRY(tarn_save(segment, &m->list, 8));
+        expect(MEMBER + i, list + 1);
+        put(&m->list, list + 1);
+        TRY(insert(list, &m->link));
+        return 0;
+    }
+    TRY(tarn_save(segment, place, 8));
+    TRY(tarn_list_remove(segment, lists[number - 1], &m->link));
+    TRY(tarn_retire(segment, *place));
+    expect(MEMBER + i, 0);
+    put(place, 0);
+    return 0;
+}
+
+static int step_grow(void)
+{
+    lowest = PLAIN;
+    TRY(tarn_grow(segment, 4096u << chance(4)));
+    return 0;
+}
+
+static const struct step {
+    const char *name;
+    unsigned weight;
+    int (*run)(void); /* 0, or -EDEADLK, -ENOSPC, -ENOMEM: the section is aborted */
+} steps[] = {
+    {"add to a counter", 30, step_add},
+    {"put into a box, or take", 14, step_box},
+    {"allocate, fill, free", 24, step_cell},
+    {"map of numbers", 16, step_number},
+    {"map of strings", 10, step_string},
+    {"the hot key", 8, step_hot},
+    {"lists", 14, step_list},
+    {"grow", 1, step_grow},
+};
+
+#define PICK(table)                                                                                          \
+    ({                                                                                                       \
+        unsigned sum_ = 0, n_ = 0;                                                                           \
+        for (unsigned i_ = 0; i_ < sizeof(table) / sizeof *(table); i_++)                                    \
+            sum_ += (table)[i_].weight;                                                                      \
+        for (unsigned r_ = chance(sum_); r_ >= (table)[n_].weight; n_++)                                     \
+            r_ -= (table)[n_].weight;                                                                        \
+        n_;                                                                                                  \
+    })
+
+/* ---- sections ---- */
+
+/* Locks that its end leaves held: unlocked now. */
+static void after_section(void)
+{
+    in_section = false;
+    for (unsigned c = 0; c < COUNTERS; c++) {
+        if (put_off[c])
+            held[c] = put_off[c] = false;
+        mended[c] = false;
+    }
+    moment();
+    for (unsigned c = COUNTERS; c--;)
+        if (held[c])
+            give(c);
+}
+
+/* From its end on others may have them. */
+static void let_go(bool commits)
+{
+    for (unsigned c = 0; c < COUNTERS; c++) {
+        if (held[c] && put_off[c])
+            put(&shared->holder[c], 0);
+        if (held[c] && commits && mended[c])
+            put(&shared->left_dirty[c], 0);
+    }
+}
+
+static void abort_section(uint32_t nested)
+{
+    while (nested--)
+        WANT(tarn_abort(segment));
+    let_go(false);
+    WANT(tarn_abort(segment));
+    me.log->aborted++;
+    drop();
+    after_section();
+}
+
+static void commit_section(uint32_t nested, bool doomed)
+{
+    while (nested--)
+        WANT(tarn_commit(segment));
+    moment();
+    let_go(!doomed);
+    int e = tarn_commit(segment);
+    if (e != (doomed ? -ECANCELED : 0))
+        violation("tarn_commit: %d %s", e, tarn_error());
+    if (doomed)
+        drop();
+    else
+        settle();
+    after_section();
+}
+
+static void section(void)
+{
+    uint32_t nested = 0, count = 1 + chance(chance(4) ? 3 : 8);
+    bool doomed = false;
+    WANT(tarn_begin(segment));
+    in_section = true;
+    while (count--) {
+        moment();
+        if (steps[PICK(steps)].run() < 0) {
+            abort_section(nested);
+            return;
+        }
+        if (chance(12) == 0) {
+            WANT(tarn_begin(segment));
+            nested++;
+        } else if (nested && chance(4) == 0) {
+            doomed |= chance(6) == 0;
+            WANT(doomed ? tarn_abort(segment) : tarn_commit(segment));
+            nested--;
+        }
+    }
+    if (chance(8) == 0)
+        abort_section(nested);
+    else
+        commit_section(nested, doomed);
+}
+
+static void op_section(void)
+{
+    lowest = 0;
+    section();
+}
+
+/* A lock from before the section comes back dirty if we die in it. */
+static void op_lock_then_section(void)
+{
+    unsigned c = chance(PLAIN);
+    if (take(c, WAIT) < 0)
+        return;
+    lowest = c + 1;
+    section();
+}
+
+/* ---- single steps ---- */
+
+static void op_alloc_into(void)
+{
+    unsigned i = chance(CELLS);
+    tarn_ref *cell = &root->area[me.slot].cell[i];
+    size_t size = some_size();
+    uint32_t mark = some_mark();
+    if (i == 0 && me.log->item[NAME])
+        return;
+    verify_cell(i);
+    if (me.log->item[CELL + i]) {
+        expect(CELL + i, 0);
+        moment();
+        WANT(chance(2) ? tarn_free_from(segment, cell) : tarn_retire_from(segment, cell));
+        settle();
+        return;
+    }
+    expect(CELL + i, SIZED(size, ANY_MARK));
+    moment();
+    int e = tarn_alloc_into(segment, cell, size);
+    if (e) {
+        if (!may_be(e))
+            violation("tarn_alloc_into: %d %s", e, tarn_error());
+        drop();
+        return;
+    }
+    settle();
+    if (!zeroed(tarn_ptr(segment, *cell, size), size))
+        violation("slot %u: a new block of %zu bytes is not zeroed", me.slot, size);
+    fill(tarn_ptr(segment, *cell, size), size, cell_key(me.slot, i, mark));
+    put(&me.log->item[CELL + i], SIZED(size, mark));
+}
+
+static void alone(int (*step)(void))
+{
+    if (step() < 0)
+        drop();
+    else
+        settle();
+}
+static void op_number(void)
+{
+    alone(step_number);
+}
+static void op_string(void)
+{
+    alone(step_string);
+}
+static void op_grow(void)
+{
+    alone(step_grow);
+}
+
+static void op_name(void)
+{
+    char name[64];
+    void *object;
+    unsigned i = chance(NAMES);
+    uint64_t bound = me.log->item[NAME + i];
+    int e;
+    object_name(name, me.slot, i);
+    if (i == 0 && !me.log->item[CELL])
+        return;
+    expect(NAME + i, !bound);
+    moment();
+    if (bound)
+        e = tarn_unbind(segment, name, i != 0);
+    else if (i)
+        e = tarn_find_or_make(segment, name, &TARN_TYPE(struct member), &object);
+    else
+        e = tarn_bind(segment, name, &TARN_TYPE(uint64_t), root->area[me.slot].cell[0]);
+    if (e && !may_be(e))
+        violation("%s %s: %d %s", bound ? "unbind" : "bind", name, e, tarn_error());
+    if (e)
+        drop();
+    else
+        settle();
+}
+
+/* Everybody's: who is first makes it, and somebody removes it. */
+static void op_shared_name(void)
+{
+    char name[32];
+    struct member *object;
+    sprintf(name, "shared %u", chance(4));
+    int e = chance(2) ? tarn_object(segment, name, struct member, &object) : tarn_unbind(segment, name, 1);
+    if (e && e != -ENOENT && !may_be(e))
+        violation("%s: %d %s", name, e, tarn_error());
+}
+
+static void op_verify(void)
+{
+    for (unsigned n = 0, i; n < 4; n++) {
+        i = chance(ITEMS);
+        if (!item_holds(me.slot, i, me.log->item[i]))
+            violation("slot %u: %s is not %llx, as the log has it", me.slot, item_name(i),
+                      (unsigned long long)me.log->item[i]);
+    }
+}
+
+/* ---- readers ---- */
+
+static int see_member(void *member, void *arg)
+{
+    const struct member *m = member;
+    if (m->slot >= SLOTS || m->index >= MEMBERS || m->list > LISTS || !m->list)
+        violation("a member of a list is none: slot %llu, %llu", (unsigned long long)m->slot,
+                  (unsigned long long)m->index);
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static int see_number(const void *key, size_t key_size, const void *value, size_t size, void *arg)
+{
+    uint64_t k, v;
+    memcpy(&k, key, sizeof k);
+    memcpy(&v, value, sizeof v);
+    if (key_size != 8 || size != 8 || k >> 16 > SLOTS ||
+        ((k & 0xffff) < KEYS && k >> 16 < SLOTS && (v & 0xff) != ((mix(k) & 0xfe) | 1)))
+        violation("an entry of the map of numbers is none: %llx, %llx", (unsigned long long)k, (unsigned long long)v);
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static int see_name(const struct tarn_name *n, void *arg)
+{
+    ++*(unsigned *)arg;
+    if (!n->ref || !n->name[0])
+        violation("a name is half made");
+    return 0;
+}
+
+static bool reader_may(int e)
+{
+    return e == 0 || e == -EAGAIN || e == -ENOENT;
+}
+
+static void look_at(tarn *s, tarn_map *map, tarn_list *list)
+{
+    unsigned n = 0;
+    int e = tarn_list_each(s, list, offsetof(struct member, link), sizeof(struct member), see_member, &n);
+    if (!reader_may(e))
+        violation("tarn_list_each: %d %s", e, tarn_error());
+    e = tarn_map_each(map, see_number, &n);
+    if (!reader_may(e))
+        violation("tarn_map_each: %d %s", e, tarn_error());
+    e = tarn_names(s, see_name, &n);
+    if (!reader_may(e))
+        violation("tarn_names: %d %s", e, tarn_error());
+}
+
+static void op_look(void)
+{
+    look_at(segment, numbers, lists[chance(LISTS)]);
+}
+
+static void op_read_only(void)
+{
+    tarn *s;
+    tarn_map *map;
+    tarn_list *list;
+    int e = open_segment(TARN_RDONLY, &s);
+    if (e)
+        violation("tarn_open, read-only: %d %s", e, tarn_error());
+    e = tarn_map_open(s, "numbers", 0, &map);
+    if (!reader_may(e))
+        violation("tarn_map_open, read-only: %d %s", e, tarn_error());
+    if (e == 0) {
+        e = tarn_object(s, "list 0", tarn_list, &list);
+        if (e == 0)
+            look_at(s, map, list);
+        else if (!reader_may(e))
+            violation("tarn_object, read-only: %d %s", e, tarn_error());
+        tarn_map_close(map);
+    }
+    WANT(tarn_close(s));
+    me.log->read_only++;
+}
+
+static int see_participant(const struct tarn_participant *p, void *arg)
+{
+    *(unsigned *)arg += p->locks_held;
+    return 0;
+}
+
+/* What anybody may ask at any time. Damages are in motion here, and counted at a standstill. */
+static void op_ask(void)
+{
+    struct tarn_stat st;
+    unsigned n = 0;
+    uint64_t count;
+    int e;
+    WANT(tarn_stat(segment, &st));
+    WANT(tarn_participants(segment, see_participant, &n));
+    e = tarn_check(segment, NULL, NULL);
+    if (e < 0)
+        violation("tarn_check: %d %s", e, tarn_error());
+    WANT(tarn_map_count(numbers, &count));
+}
+
+static void op_recover(void)
+{
+    int e = tarn_recover(segment);
+    if (e < 0 && e != -EBUSY)
+        violation("tarn_recover: %d %s", e, tarn_error());
+}
+
+/* ---- coming and going ---- */
+
+static void op_detach(void)
+{
+    WANT(tarn_thread_detach(segment));
+}
+
+static void op_attach_again(void)
+{
+    tarn *s;
+    int e = open_segment(0, &s);
+    if (e)
+        violation("tarn_open: %d %s", e, tarn_error());
+    if (s != segment)
+        violation("tarn_open gave another handle on the same segment");
+    WANT(tarn_close(s));
+}
+
+/* A child of a thread that has a lock, and a section open: they are not the child's. */
+static void child(unsigned c)
+{
+    bool open = in_section;
+    guest = true;
+    in_section = false;
+    death_after = 0;
+    timer_made = false;
+    alarm(120);
+    if (open && tarn_commit(segment) != -EPERM)
+        violation("a forked child ended its parent's section");
+    if (held[c] && tarn_mutex_unlock(segment, &root->counter[c].lock) != -EPERM)
+        violation("a forked child unlocked its parent's lock");
+    memset(held, 0, sizeof held);
+    work(me.slot / LANE * LANE + THREADS, true);
+    _exit(0);
+}
+
+static void wait_for_child(int how)
+{
+    struct log *l = &shared->log[me.slot / LANE * LANE + THREADS];
+    if (l->active && l->pid > 0 && waitpid(l->pid, NULL, how) != 0)
+        l->active = 0;
+}
+
+static void op_fork(void)
+{
+    struct log *l = &shared->log[me.slot / LANE * LANE + THREADS];
+    unsigned c = chance(PLAIN);
+    pid_t pid;
+    if (guest || me.slot % LANE)
+        return;
+    wait_for_child(WNOHANG);
+    if (l->active || take(c, WAIT) < 0)
+        return;
+    WANT(tarn_begin(segment));
+    in_section = true;
+    if (add(c) < 0) {
+        abort_section(0);
+        return;
+    }
+    l->pid = 0;
+    l->incarnation++;
+    l->active = 1;
+    pid = fork();
+    if (pid == 0)
+        child(c);
+    if (pid < 0)
+        l->active = 0;
+    else
+        l->pid = pid;
+    me.log->forked++;
+    commit_section(0, false);
+}
+
+static const struct operation {
+    const char *name;
+    unsigned weight;
+    void (*run)(void);
+} operations[] = {
+    {"lock, try, timed", 120, op_lock},
+    {"section", 240, op_section},
+    {"lock, then section", 40, op_lock_then_section},
+    {"alloc_into, free_from", 80, op_alloc_into},
+    {"map of numbers", 60, op_number},
+    {"map of strings", 40, op_string},
+    {"names", 30, op_name},
+    {"shared names", 20, op_shared_name},
+    {"compare", 20, op_verify},
+    {"walks", 6, op_look},
+    {"read-only attachment", 1, op_read_only},
+    {"stat, participants, check", 1, op_ask},
+    {"recover", 4, op_recover},
+    {"grow", 2, op_grow},
+    {"detach", 4, op_detach},
+    {"attach again", 1, op_attach_again},
+    {"fork", 3, op_fork},
+};
+
+const char *operation_name(unsigned n)
+{
+    return n < sizeof operations / sizeof *operations ? operations[n].name : n == 1000 ? "taking it down" : "?";
+}
+
+/* ---- at the end of a round ---- */
+
+static void tear_down_lists(void)
+{
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        tarn_ref *place = &root->area[me.slot].member[i];
+        uint64_t number = me.log->item[MEMBER + i];
+        if (!number)
+            continue;
+        struct member *m = tarn_ptr(segment, *place, sizeof *m);
+        WANT(tarn_begin(segment));
+        WANT(tarn_save(segment, place, 8));
+        WANT(tarn_list_remove(segment, lists[number - 1], &m->link));
+        WANT(tarn_retire(segment, *place));
+        expect(MEMBER + i, 0);
+        put(place, 0);
+        WANT(tarn_commit(segment));
+        settle();
+    }
+}
+
+static void tear_down_hot(void)
+{
+    for (;;) {
+        WANT(tarn_begin(segment));
+        int e = tarn_map_add64(numbers, number_key(SLOTS, 0), -me.log->item[HOT], NULL);
+        if (e == 0)
+            e = tarn_map_remove64(numbers, number_key(me.slot, 1000));
+        if (e == 0)
+            break;
+        if (e != -EDEADLK)
+            violation("the hot key: %d %s", e, tarn_error());
+        WANT(tarn_abort(segment));
+    }
+    WANT(tarn_commit(segment));
+}
+
+void tear_down(void)
+{
+    char text[128];
+    me.log->what = 1000;
+    resolve();
+    tear_down_lists();
+    for (unsigned i = 0; i < ITEMS; i++) {
+        if (i < CELL || !me.log->item[i] || (i >= MEMBER && i < KEY))
+            continue;
+        if (i < MEMBER) /* after its name */
+            continue;
+        expect(i, 0);
+        if (i < STRING)
+            WANT(tarn_map_remove64(numbers, number_key(me.slot, i - KEY)));
+        else if (i < NAME)
+            WANT(tarn_map_remove(strings, text, string_key(text, me.slot, i - STRING)));
+        else if (i < HOT) {
+            object_name(text, me.slot, i - NAME);
+            WANT(tarn_unbind(segment, text, i != NAME));
+        } else
+            tear_down_hot();
+        settle();
+    }
+    for (unsigned i = 0; i < CELLS; i++)
+        if (me.log->item[CELL + i]) {
+            verify_cell(i);
+            expect(CELL + i, 0);
+            WANT(tarn_free_from(segment, &root->area[me.slot].cell[i]));
+            settle();
+        }
+}
+
+/* By the controller, as the last. */
+void empty_boxes(void)
+{
+    for (unsigned c = 0; c < COUNTERS; c++) {
+        struct counter *k = &root->counter[c];
+        if (!k->box)
+            continue;
+        expect(TAKES + c, now_is(TAKES + c) + 1);
+        WANT(tarn_begin(segment));
+        WANT(tarn_save(segment, &k->box, 8));
+        WANT(tarn_save(segment, &k->takes[me.slot], 8));
+        WANT(tarn_free(segment, k->box));
+        put(&k->takes[me.slot], k->takes[me.slot] + 1);
+        put(&k->box, 0);
+        WANT(tarn_commit(segment));
+        settle();
+    }
+}
+
+/* ---- a worker's life ---- */
+
+int open_segment(unsigned flags, tarn **ret)
+{
+    return shared->segment_fd >= 0 ? tarn_open_fd(shared->segment_fd, flags, ret)
+                                   : tarn_open(shared->url, flags, NULL, ret);
+}
+
+void open_maps(void)
+{
+    char name[16];
+    if (my_round == shared->round)
+        return;
+    tarn_map_close(numbers);
+    tarn_map_close(strings);
+    numbers = strings = NULL;
+    WANT(tarn_map_open(segment, "numbers", TARN_CREATE | TARN_MAP_U64, &numbers));
+    WANT(tarn_map_open(segment, "strings", TARN_CREATE, &strings));
+    for (unsigned l = 0; l < LISTS; l++) {
+        sprintf(name, "list %u", l);
+        WANT(tarn_object(segment, name, tarn_list, &lists[l]));
+    }
+    my_round = shared->round;
+}
+
+static void *thread(void *slot)
+{
+    work((unsigned)(uintptr_t)slot, false);
+    return NULL;
+}
+
+static void start_threads(void)
+{
+    unsigned count = chance(6) ? 0 : 1 + chance(THREADS - 1);
+    for (unsigned t = 1; t <= count; t++) {
+        shared->log[me.slot + t].active = 1;
+        if (pthread_create(&threads[t], NULL, thread, (void *)(uintptr_t)(me.slot + t)) != 0)
+            shared->log[me.slot + t].active = 0;
+    }
+}
+
+static void join_threads(void)
+{
+    for (unsigned t = 1; t < THREADS; t++)
+        if (shared->log[me.slot + t].active && threads[t]) {
+            pthread_join(threads[t], NULL);
+            threads[t] = 0;
+            shared->log[me.slot + t].active = 0;
+        }
+}
+
+/* All wait until the controller has looked. */
+static void stand_still(void)
+{
+    static uint32_t torn_down;
+    unsigned first = me.slot;
+    no_death();
+    alarm(300);
+    join_threads();
+    wait_for_child(0);
+    while (shared->phase != RUN) {
+        uint32_t turn = __atomic_load_n(&shared->turn, __ATOMIC_ACQUIRE);
+        if (shared->phase == LEAVE) {
+            tarn_map_close(numbers);
+            tarn_map_close(strings);
+            WANT(tarn_close(segment));
+            _exit(0);
+        }
+        if (shared->phase == TEAR_DOWN && torn_down != turn) {
+            for (unsigned t = 0; t < THREADS; t++) {
+                be(first + t);
+                tear_down();
+            }
+            be(first);
+            torn_down = turn;
+        }
+        __atomic_store_n(&me.log->parked, turn, __ATOMIC_RELEASE);
+        syscall(SYS_futex, &shared->turn, FUTEX_WAIT, turn, NULL, NULL, 0);
+    }
+    open_maps();
+    plan_death();
+    start_threads();
+}
+
+void work(unsigned slot, bool as_guest)
+{
+    uint32_t left = as_guest ? 1 + chance(20) : chance(3) ? UINT32_MAX : 1 + chance(2000);
+    bool first_of_process = slot % LANE == 0;
+    be(slot);
+    me.random = mix(shared->seed ^ mix((uint64_t)slot << 40 | me.log->incarnation) ^ shared->life);
+    me.log->pid = getpid();
+    me.log->since_ms = now_ms();
+    if (first_of_process)
+        open_maps();
+    if (shared->phase == RUN) { /* else: first to the standstill */
+        plan_death();
+        if (first_of_process)
+            start_threads();
+        resolve();
+    }
+    while (left--) {
+        if (__atomic_load_n(&shared->phase, __ATOMIC_ACQUIRE) != RUN) {
+            if (!first_of_process)
+                break;
+            stand_still();
+        }
+        me.log->what = PICK(operations);
+        me.log->since_ms = now_ms();
+        operations[me.log->what].run();
+        me.log->operations++;
+    }
+    no_death();
+    if (first_of_process) { /* it leaves as one should */
+        join_threads();
+        wait_for_child(0);
+        WANT(tarn_close(segment));
+        _exit(0);
+    }
+    if (!as_guest)
+        me.log->active = 2;
+}
