@@ -66,14 +66,19 @@ static void usage(FILE *to)
 
 /* ---- when something is wrong ---- */
 
+static pid_t child_pid(const struct log *l)
+{
+    return (pid_t)(uint32_t)l->child;
+}
+
 static void signal_all(int signal)
 {
     for (unsigned p = 0; p < processes; p++) {
         const struct log *child = &shared->log[p * LANE + THREADS];
         if (process[p].pid > 0)
             kill(process[p].pid, signal);
-        if (child->active && child->pid > 0)
-            kill(child->pid, signal);
+        if (child->active && child_pid(child) > 0)
+            kill(child_pid(child), signal);
     }
 }
 
@@ -180,6 +185,15 @@ static void end_in_violation(void)
     exit(1);
 }
 
+static void look_for_violation(void)
+{
+    if (!shared->fault_taken)
+        return;
+    for (int i = 0; i < 1000 && shared->fault_taken != 2; i++)
+        usleep(1000);
+    end_in_violation();
+}
+
 void violation(const char *format, ...)
 {
     uint32_t none = 0;
@@ -193,18 +207,9 @@ void violation(const char *format, ...)
         __atomic_store_n(&shared->fault_taken, 2, __ATOMIC_SEQ_CST);
     }
     if (getpid() == controller)
-        end_in_violation();
+        look_for_violation();
     for (;;)
         pause();
-}
-
-static void look_for_violation(void)
-{
-    if (!shared->fault_taken)
-        return;
-    for (int i = 0; i < 1000 && shared->fault_taken != 2; i++)
-        usleep(1000);
-    end_in_violation();
 }
 
 /* ---- processes ---- */
@@ -309,11 +314,11 @@ static void reap_one(pid_t pid, int status)
             tell_end(status, l);
             for (unsigned t = 0; t < THREADS; t++)
                 l[t].active = 0;
-            if (child->active && child->pid > 0 && kill(child->pid, 0) != 0) /* it reaped it, and could not say so */
+            if (child->active && child_pid(child) > 0 && kill(child_pid(child), 0) != 0) /* it reaped it, and could not say so */
                 child->active = 0;
             return;
         }
-        if (child->active && child->pid == pid) {
+        if (child->active && child_pid(child) == pid) {
             child->active = 0;
             tell_end(status, child);
             return;
@@ -351,14 +356,14 @@ static void turn_to(enum phase phase)
 }
 
 /* Does anybody still do something? */
-static bool at_work(bool leaving, uint64_t since)
+static bool at_work(bool leaving)
 {
     for (unsigned p = 0; p < processes; p++) {
         struct log *l = &shared->log[p * LANE], *child = l + THREADS;
         if (process[p].pid > 0 && (leaving || __atomic_load_n(&l->parked, __ATOMIC_ACQUIRE) != shared->turn))
             return true;
-        if (child->active && !child->pid && now_ms() - since > 2000) /* its parent died before it could fork */
-            child->active = 0;
+        if (child->active && process[p].pid <= 0 && say_who(child, (uint32_t)(child->child >> 32), -1))
+            child->active = 0; /* its parent may have died before it forked */
         if (child->active)
             return true;
     }
@@ -378,7 +383,7 @@ static void all_turn_to(enum phase phase, unsigned victims)
 {
     uint64_t since = now_ms();
     turn_to(phase);
-    while (at_work(phase == LEAVE, since)) {
+    while (at_work(phase == LEAVE)) {
         reap();
         continue_due(true);
         if (victims && chance(4) == 0) {
@@ -482,7 +487,7 @@ static void recover_all_dead(void)
 
 static void run_round(void)
 {
-    uint64_t since = now_ms(), until = count.kills + 1 + chance(150), pause = 10u << chance(9);
+    uint64_t since = now_ms(), until = count.kills + 1 + chance(150), pause = 20u << chance(6);
     shared->round++;
     open_maps();
     if (tarn_thread_detach(segment))
@@ -527,6 +532,7 @@ static void make_segment(void)
                              .exchange_unlock = chance(8) == 0,
                              .same_address = chance(8) == 0,
                              .prefault = chance(8) == 0};
+    shared->same_address = o.same_address;
     if (tarn_open(shared->url, TARN_CREATE | TARN_EXCL, &o, &segment) != 0) {
         fprintf(stderr, "soak: %s\n", tarn_error());
         exit(2);
@@ -552,6 +558,29 @@ static void forget_life(void)
     }
 }
 
+/* Nobody else is there, nothing is left: can all memory be had? Some spans are partly used by what stays, or belong to a size class. */
+static void have_all_memory(void)
+{
+    struct tarn_stat st;
+    uint64_t had = 0;
+    tarn_ref ref;
+    int e = tarn_stat(segment, &st);
+    size_t size = e ? 0 : st.span_size / 8;
+    if (e || tarn_begin(segment))
+        violation("tarn_stat, tarn_begin: %s", tarn_error());
+    while ((e = tarn_alloc(segment, size, &ref)) == 0)
+        had += size;
+    if (e != -ENOSPC && e != -ENOMEM)
+        violation("tarn_alloc: %d %s", e, tarn_error());
+    if (tarn_abort(segment) || tarn_stat(segment, &st))
+        violation("tarn_abort, tarn_stat: %s", tarn_error());
+    if (had < st.data / 10 * 8)
+        violation("nobody is there, and of %llu bytes only %llu can be had", (unsigned long long)st.data,
+                  (unsigned long long)had);
+    if (allocated() != baseline)
+        violation("allocated, undone, and %llu bytes are left", (unsigned long long)(allocated() - baseline));
+}
+
 static void live_once(void)
 {
     struct tarn_stat st;
@@ -566,6 +595,7 @@ static void live_once(void)
         run_round();
     all_turn_to(LEAVE, 0);
     recover_all_dead();
+    have_all_memory();
     if (tarn_thread_detach(segment) || tarn_stat(segment, &st))
         violation("tarn_thread_detach, tarn_stat: %s", tarn_error());
     if (st.participants)

@@ -82,6 +82,7 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint32_t dying;       /* the incarnation that is to die, */
     uint64_t dying_ns;    /* from this time on. By the controller, too */
     pid_t pid;
+    uint64_t child;    /* of the last slot of a lane: {incarnation:32, pid:32, 0 as long as it has not said}; see say_who */
     uint32_t active;   /* 1: a thread works here; 2: it has ended, and is to be joined */
     uint32_t parked;   /* the standstill that it keeps */
     uint32_t changes;  /* of `change` that count */
@@ -102,7 +103,7 @@ struct shared {
     uint32_t phase; /* enum phase */
     uint32_t round, life;
     uint32_t stops, stopped; /* SIGSTOPs so far; stopped now */
-    uint32_t cap_off;
+    uint32_t cap_off, same_address;
     char url[256];
     uint32_t url_is_anonymous; /* no URL leads to it */
     int segment_fd;             /* for an exec'ed worker, where no URL leads to it; else -1 */
@@ -170,6 +171,7 @@ uint64_t extents(void);  /* bytes of log and slots that stay with the records */
 const char *operation_name(unsigned n);
 void work(unsigned slot, bool guest); /* a worker's thread, until the end */
 void plan_death(void);
+bool say_who(struct log *child, uint32_t incarnation, pid_t pid);
 void open_maps(void);
 void tear_down(void); /* everything of my slot */
 void empty_boxes(void);

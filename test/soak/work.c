@@ -907,6 +907,8 @@ static void op_read_only(void)
     tarn_map *map;
     tarn_list *list;
     int e = open_segment(TARN_RDONLY, &s);
+    if (e == -EADDRINUSE && shared->same_address) /* ours is there */
+        return;
     if (e)
         violation("tarn_open, read-only: %d %s", e, tarn_error());
     e = tarn_map_open(s, "numbers", 0, &map);
@@ -970,10 +972,21 @@ static void op_attach_again(void)
     WANT(tarn_close(s));
 }
 
-/* A child of a thread that has a lock, and a section open: they are not the child's. */
-static void child(unsigned c)
+/* A child says who it is by a compare-and-swap of {incarnation, 0}; whoever was quicker has called it off. */
+bool say_who(struct log *l, uint32_t incarnation, pid_t pid)
 {
+    uint64_t expected = (uint64_t)incarnation << 32;
+    return __atomic_compare_exchange_n(&l->child, &expected, expected | (uint32_t)pid, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+
+/* A child of a thread that has a lock, and a section open: they are not the child's. */
+static void child(unsigned c, uint32_t incarnation)
+{
+    struct log *l = &shared->log[me.slot / LANE * LANE + THREADS];
     bool open = in_section;
+    if (!say_who(l, incarnation, getpid()))
+        _exit(0);
     guest = true;
     in_section = false;
     death_after = 0;
@@ -988,10 +1001,15 @@ static void child(unsigned c)
     _exit(0);
 }
 
+/* 0: waits for it. (One whose parent was another is the controller's.) */
 static void wait_for_child(int how)
 {
     struct log *l = &shared->log[me.slot / LANE * LANE + THREADS];
-    if (l->active && l->pid > 0 && waitpid(l->pid, NULL, how) != 0)
+    if (!l->active)
+        return;
+    if (how == 0 && say_who(l, (uint32_t)(l->child >> 32), -1))
+        l->active = 0;
+    else if (waitpid((pid_t)(uint32_t)l->child, NULL, how) > 0)
         l->active = 0;
 }
 
@@ -1011,16 +1029,16 @@ static void op_fork(void)
         abort_section(0);
         return;
     }
-    l->pid = 0;
     l->incarnation++;
+    l->since_ms = now_ms();
+    l->child = (uint64_t)l->incarnation << 32;
+    barrier_();
     l->active = 1;
     pid = fork();
     if (pid == 0)
-        child(c);
+        child(c, l->incarnation);
     if (pid < 0)
         l->active = 0;
-    else
-        l->pid = pid;
     me.log->forked++;
     commit_section(0, false);
 }
@@ -1216,6 +1234,7 @@ static void stand_still(void)
                 tear_down();
             }
             be(first);
+            WANT(tarn_thread_detach(segment)); /* what an idle one owns nobody else can have */
             torn_down = turn;
         }
         __atomic_store_n(&me.log->parked, turn, __ATOMIC_RELEASE);
