@@ -249,12 +249,8 @@ static void start_all(void)
 
 static void mark(unsigned p)
 {
-    for (unsigned t = 0; t < THREADS; t++) {
-        struct log *l = &shared->log[p * LANE + t];
-        l->dying_ns = now_ns();
-        barrier_();
-        __atomic_store_n(&l->dying, l->incarnation, __ATOMIC_SEQ_CST);
-    }
+    for (unsigned t = 0; t < THREADS; t++)
+        mark_dying(&shared->log[p * LANE + t], now_ns());
 }
 
 static void go_on(unsigned p)
@@ -492,6 +488,9 @@ static void run_round(void)
     open_maps();
     if (tarn_thread_detach(segment))
         violation("tarn_thread_detach: %s", tarn_error());
+    memset(shared->holder, 0, sizeof shared->holder); /* nobody alive has a lock */
+    for (unsigned s = 0; s < processes * LANE; s++)   /* who lives is as new: no mark of death is on him */
+        shared->log[s].incarnation++;
     turn_to(RUN);
     while (count.kills < until && now_ms() - since < 1500 && !over()) {
         start_all();
@@ -723,6 +722,10 @@ static void parse(int c, char **v)
             usage(stderr);
             exit(2);
         }
+    if (backing && strcmp(backing, "sysv:private") == 0) {
+        fprintf(stderr, "soak: sysv:private: who execs could not find it again; sysv:KEY can be had\n");
+        exit(2);
+    }
     if (optind < c || processes < 1 || processes > PROCESSES || (backing && strlen(backing) >= sizeof shared->url)) {
         usage(stderr);
         exit(2);

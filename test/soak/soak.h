@@ -91,7 +91,7 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint64_t since_ms; /* since when */
     uint64_t item[ITEMS];
     struct change change[CHANGES];
-    uint64_t operations, waits, waited_ns, longest_ns, deaths_seen, aborted, full, circles, read_only, forked, execs;
+    uint64_t operations, waits, waited_ns, longest_ns, aborted, full, circles, read_only, forked, execs;
     uint64_t wait_below[24]; /* how many of the waits took less than 2^n us */
 };
 
@@ -171,6 +171,7 @@ uint64_t extents(void);  /* bytes of log and slots that stay with the records */
 const char *operation_name(unsigned n);
 void work(unsigned slot, bool guest); /* a worker's thread, until the end */
 void plan_death(void);
+void mark_dying(struct log *l, uint64_t when);
 bool say_who(struct log *child, uint32_t incarnation, pid_t pid);
 void open_maps(void);
 void tear_down(void); /* everything of my slot */

@@ -6,6 +6,7 @@
  *
  * Who waits for whom: a thread outside a section waits holding nothing, or plain counters below the one it waits for. In a section plain counters
  * come first, ascending; then whatever, in any order: the library tells circles (-EDEADLK). */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,8 +86,11 @@ static __thread uint32_t death_after; /* moments */
 static timer_t timer;
 static bool timer_made;
 
-static void mark_dying(struct log *l, uint64_t when)
+/* Never later than it was: an incarnation may go on after a death, by exec, or in its other threads. */
+void mark_dying(struct log *l, uint64_t when)
 {
+    if (l->dying == l->incarnation && l->dying_ns <= when)
+        return;
     l->dying_ns = when;
     barrier_();
     l->dying = l->incarnation;
@@ -202,8 +206,8 @@ void plan_death(void)
             : r < 975 ? BY_EXEC
             : r < 980 ? BY_EXEC_OF_THREAD
                       : BY_END_OF_THREAD;
-    if (death == BY_EXEC_OF_THREAD && shared->cap_off) /* only the cap finds those */
-        death = BY_EXEC;
+    if (shared->cap_off && (death == BY_EXEC_OF_THREAD || (death == BY_EXEC && me.slot % LANE)))
+        death = BY_EXIT; /* only the cap finds a thread that was not its process's first and execs */
     death_after = 1 + chance(2u << chance(9));
 }
 
@@ -229,7 +233,30 @@ static bool is_doomed(uint64_t holder)
     return l->incarnation != incarnation || (l->dying == incarnation && l->dying_ns <= now_ns());
 }
 
-static void note_wait(uint64_t holder, uint64_t began, uint64_t ended)
+/* How long this thread has waited for a cpu so far, in ns; 0 if the kernel does not say. */
+static uint64_t queued(void)
+{
+    static __thread int fd;
+    static __thread pid_t whose;
+    char text[96];
+    unsigned long long ran, waited = 0;
+    if (whose != gettid()) { /* a forked child's is another */
+        if (whose)
+            close(fd);
+        fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+        whose = gettid();
+    }
+    ssize_t n = fd < 0 ? 0 : pread(fd, text, sizeof text - 1, 0);
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+}
+
+/* The waits of those who got a lock because its holder died: from the kill, or from the call if that came later, to the call's return, without what
+ * the waiter waited for a cpu. The kernel's report of the death comes between the two, and cannot be seen without taking the wake-up
+ * from the waiter: so what is noted here is more than what passed since. */
+static void note_wait(uint64_t holder, uint64_t began, uint64_t ended, uint64_t on_queue)
 {
     const struct log *l = &shared->log[(holder >> 32) - 1];
     uint64_t died = l->dying_ns, us;
@@ -237,7 +264,7 @@ static void note_wait(uint64_t holder, uint64_t began, uint64_t ended)
     if (l->dying != (uint32_t)holder || died > ended)
         return;
     ended -= died > began ? died : began;
-    me.log->deaths_seen++;
+    ended -= ended < on_queue ? ended : on_queue;
     me.log->waits++;
     me.log->waited_ns += ended;
     if (ended > me.log->longest_ns)
@@ -297,7 +324,8 @@ static int take(unsigned c, enum how how)
 {
     struct counter *k = &root->counter[c];
     uint32_t stops = shared->stops, stopped = shared->stopped;
-    uint64_t began = now_ns(), ended;
+    bool waits = how == WAIT && k->lock.owner & 0x7fffffff;
+    uint64_t on_queue = waits ? queued() : 0, began = now_ns(), ended;
     struct timespec until = soon(chance(how == TIMED ? 300 : 1));
     int e = how == WAIT     ? tarn_mutex_lock(segment, &k->lock)
             : how == TRY_IT ? tarn_mutex_try(segment, &k->lock)
@@ -310,8 +338,8 @@ static int take(unsigned c, enum how how)
     uint64_t holder = shared->holder[c];
     if (holder && !is_doomed(holder))
         violation("two holders of counter %u: slot %d, and slot %u", c, (int)(holder >> 32) - 1, me.slot);
-    if (holder && how == WAIT && !stopped && !shared->stopped && stops == shared->stops)
-        note_wait(holder, began, ended);
+    if (holder && waits && !stopped && !shared->stopped && stops == shared->stops)
+        note_wait(holder, began, ended, queued() - on_queue);
     return took(c, e > 0);
 }
 
