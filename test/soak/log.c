@@ -154,8 +154,10 @@ void object_name(char *to, unsigned slot, unsigned index)
 static const struct {
     unsigned first;
     const char *name;
-} kinds[] = {{PART, "share of counter"}, {PUTS, "puts of box"},     {TAKES, "takes of box"}, {CELL, "cell"},
-             {MEMBER, "list member"},    {KEY, "key of numbers"},   {STRING, "key of strings"}, {NAME, "name"},
+} kinds[] = {{PART, "share of counter"},    {PUTS, "puts of box"},
+             {TAKES, "takes of box"},       {CELL, "cell"},
+             {MEMBER, "list member"},       {KEY, "key of numbers"},
+             {STRING, "key of strings"},    {NAME, "name"},
              {HOT, "share of the hot key"}, {ITEMS, ""}};
 
 const char *item_name(unsigned item)
@@ -309,8 +311,8 @@ static void compare_counters(void)
         if (k->lock.owner & ~ID_DIRTY)
             violation("counter %u: %#x holds its lock, and nobody is at work", c, k->lock.owner);
         if (!dirty && total != k->total)
-            violation("counter %u: %llu, and its shares are %llu, and its lock is not dirty", c, (unsigned long long)k->total,
-                      (unsigned long long)total);
+            violation("counter %u: %llu, and its shares are %llu, and its lock is not dirty", c,
+                      (unsigned long long)k->total, (unsigned long long)total);
         if (!dirty && shared->left_dirty[c])
             violation("counter %u: its lock was left dirty, and is clean", c);
         if (boxed != (k->box != 0))
@@ -331,7 +333,8 @@ static void compare_lists(void)
         sprintf(name, "list %u", l);
         if (tarn_object(segment, name, tarn_list, &list))
             violation("%s: %s", name, tarn_error());
-        for (tarn_link *link = tarn_list_first(segment, list); link; before = link, link = tarn_list_next(segment, link)) {
+        for (tarn_link *link = tarn_list_first(segment, list); link;
+             before = link, link = tarn_list_next(segment, link)) {
             const struct member *m = TARN_MEMBER(link, struct member, link);
             if (m->slot >= SLOTS || m->index >= MEMBERS || seen[m->slot][m->index]++)
                 violation("%s: a member is there twice, or is none (slot %llu, %llu)", name,
@@ -391,7 +394,8 @@ static void compare_names(void)
     uint64_t count = 0, want = logged(NAME, NAMES);
     int e = tarn_names(segment, count_name, &count);
     if (e || count != want)
-        violation("%llu names are bound (%d), and should be %llu", (unsigned long long)count, e, (unsigned long long)want);
+        violation("%llu names are bound (%d), and should be %llu", (unsigned long long)count, e,
+                  (unsigned long long)want);
 }
 
 static int tell_damage(const struct tarn_damage *d, void *arg)
@@ -417,8 +421,8 @@ static void compare_memory(void)
             ours += tarn_block_size(segment, root->counter[c].box);
     int e = tarn_leaked(segment, &leaked);
     if (e || leaked != ours)
-        violation("%llu bytes are allocated that no name reaches (%d), and we have %llu", (unsigned long long)leaked, e,
-                  (unsigned long long)ours);
+        violation("%llu bytes are allocated that no name reaches (%d), and we have %llu",
+                  (unsigned long long)leaked, e, (unsigned long long)ours);
 }
 
 void compare_all(void)

@@ -53,13 +53,16 @@ static void usage(FILE *to)
           "  --seconds N      the same\n"
           "  --kills N        until so many SIGKILLs, however long it takes\n"
           "  --seed N         which choices (default: from the clock; it is printed)\n"
-          "  --backing URL    posix:/NAME, sysv:KEY, file:PATH, memfd:LABEL, anon: (default: a posix: in a directory of its own)\n"
+          "  --backing URL    posix:/NAME, sysv:KEY, file:PATH, memfd:LABEL, anon: (default: a posix: in a "
+          "directory of its own)\n"
           "  --processes N    1 to 8 at a time (default 6)\n"
           "  --progress N     a line every N seconds (default 10; 0: none)\n"
-          "Processes do everything at random to one segment, and are killed, stopped, continued; they exec, exit and fork at bad moments. All that\n"
+          "Processes do everything at random to one segment, and are killed, stopped, continued; they exec, "
+          "exit and fork at bad moments. All that\n"
           "they did is compared with a log outside the segment. The last line is\n"
           "  SOAK kills=N operations=N violations=N leaked_bytes=N longest_wait_us=N\n"
-          "Exit status 0: no violation and nothing leaked. A violation ends the run, and leaves the segment's image, and the command to look\n"
+          "Exit status 0: no violation and nothing leaked. A violation ends the run, and leaves the "
+          "segment's image, and the command to look\n"
           "at it.\n",
           to);
 }
@@ -92,8 +95,8 @@ static void remove_segment(void)
 
 static int show_participant(const struct tarn_participant *p, void *arg)
 {
-    fprintf(arg, "participant %#x: pid %u tid %u state %c%s, %u locks, waits for %#llx\n", p->id, p->pid, p->tid, p->state,
-            p->section_open ? ", section open" : "", p->locks_held, (unsigned long long)p->waits);
+    fprintf(arg, "participant %#x: pid %u tid %u state %c%s, %u locks, waits for %#llx\n", p->id, p->pid, p->tid,
+            p->state, p->section_open ? ", section open" : "", p->locks_held, (unsigned long long)p->waits);
     return 0;
 }
 
@@ -105,14 +108,14 @@ static void show_state(FILE *to)
     if (segment)
         (void)tarn_participants(segment, show_participant, to);
     for (unsigned c = 0; root && c < COUNTERS; c++)
-        fprintf(to, "counter %u: lock at %#llx, owner %#x, waiters %u; by the log: slot %d, incarnation %u, left dirty %llu\n", c,
-                (unsigned long long)tarn_ref_of(segment, &root->counter[c].lock), root->counter[c].lock.owner,
-                root->counter[c].lock.waiters, (int)(shared->holder[c] >> 32) - 1, (uint32_t)shared->holder[c],
-                (unsigned long long)shared->left_dirty[c]);
+        fprintf(to, "counter %u: lock at %#llx, owner %#x, waiters %u; by the log: slot %d, incarnation %u, left dirty %llu\n",
+                c, (unsigned long long)tarn_ref_of(segment, &root->counter[c].lock),
+                root->counter[c].lock.owner, root->counter[c].lock.waiters, (int)(shared->holder[c] >> 32) - 1,
+                (uint32_t)shared->holder[c], (unsigned long long)shared->left_dirty[c]);
     for (unsigned s = 0; s < processes * LANE; s++) {
         const struct log *l = &shared->log[s];
-        fprintf(to, "slot %u: pid %d, active %u, incarnation %u (dying %u), parked %u, in '%s' for %llu ms\n", s, l->pid,
-                l->active, l->incarnation, l->dying, l->parked, operation_name(l->what),
+        fprintf(to, "slot %u: pid %d, active %u, incarnation %u (dying %u), parked %u, in '%s' for %llu ms\n",
+                s, l->pid, l->active, l->incarnation, l->dying, l->parked, operation_name(l->what),
                 (unsigned long long)(now_ms() - l->since_ms));
         for (uint32_t i = 0; i < l->changes; i++)
             fprintf(to, "    in flight: %s: %llx to %llx\n", item_name((unsigned)l->change[i].item),
@@ -168,15 +171,16 @@ static void end_in_violation(void)
         }
         snprintf(name, sizeof name, "%s/image", keep);
         if (segment && copy_image(name) == 0)
-            fprintf(stderr, "The segment's image is %s, and who was at what is in %s/report. To look at it:\n"
-                            "  TARN_SHM_DIR=%s tarn check posix:/image\n  TARN_SHM_DIR=%s tarn info posix:/image\n",
+            fprintf(stderr,
+                    "The segment's image is %s, and who was at what is in %s/report. To look at it:\n"
+                    "  TARN_SHM_DIR=%s tarn check posix:/image\n  TARN_SHM_DIR=%s tarn info posix:/image\n",
                     name, keep, keep, keep);
         else
             fprintf(stderr, "The segment's image could not be kept in %s: %m\n", keep);
     } else
         fprintf(stderr, "There is no room for the segment's image: %s: %m\n", keep);
-    fprintf(stderr, "The same choices again: soak --seed %llu%s%s --processes %u\n", (unsigned long long)shared->seed,
-            backing ? " --backing " : "", backing ? backing : "", processes);
+    fprintf(stderr, "The same choices again: soak --seed %llu%s%s --processes %u\n",
+            (unsigned long long)shared->seed, backing ? " --backing " : "", backing ? backing : "", processes);
     signal_all(SIGKILL);
     while (wait(NULL) > 0)
         ;
@@ -336,9 +340,10 @@ static void look_for_hang(uint64_t since)
     for (unsigned s = 0; s < processes * LANE; s++) {
         const struct log *l = &shared->log[s];
         uint64_t from = l->since_ms > since ? l->since_ms : since;
-        if (l->active == 1 && !process[s / LANE].continues && process[s / LANE].pid > 0 && l->parked != shared->turn &&
-            now > from && now - from > HANG_MS)
-            violation("slot %u hangs in '%s', for %llu ms", s, operation_name(l->what), (unsigned long long)(now - from));
+        if (l->active == 1 && !process[s / LANE].continues && process[s / LANE].pid > 0 &&
+            l->parked != shared->turn && now > from && now - from > HANG_MS)
+            violation("slot %u hangs in '%s', for %llu ms", s, operation_name(l->what),
+                      (unsigned long long)(now - from));
     }
 }
 
@@ -467,8 +472,8 @@ static void compare_baseline(void)
         violation("tarn_leaked: %d %s", e, tarn_error());
     if (now != baseline || leaked) {
         count.leaked += now > baseline + leaked ? now - baseline : leaked;
-        violation("all is taken down, and %llu bytes are allocated, not %llu; no name reaches %llu", (unsigned long long)now,
-                  (unsigned long long)baseline, (unsigned long long)leaked);
+        violation("all is taken down, and %llu bytes are allocated, not %llu; no name reaches %llu",
+                  (unsigned long long)now, (unsigned long long)baseline, (unsigned long long)leaked);
     }
     if ((e = tarn_check(segment, NULL, NULL)))
         violation("tarn_check, after all was taken down: %d", e);
@@ -654,15 +659,18 @@ static void result(uint64_t violations)
     }
     double s = (double)(now_ns() - began) / 1e9;
     printf("seed %llu, %.0f s: %llu lives, %llu rounds; %.0f kills and %.0f operations a second\n",
-           (unsigned long long)shared->seed, s, (unsigned long long)count.lives, (unsigned long long)count.rounds,
-           (double)count.kills / s, (double)all.operations / s);
-    printf("other deaths: %llu by signals, %llu by _exit, %llu by exec; %llu left; %llu stops; %llu forks of workers\n",
+           (unsigned long long)shared->seed, s, (unsigned long long)count.lives,
+           (unsigned long long)count.rounds, (double)count.kills / s, (double)all.operations / s);
+    printf("other deaths: %llu by signals, %llu by _exit, %llu by exec; %llu left; %llu stops; %llu forks of "
+           "workers\n",
            (unsigned long long)count.signals, (unsigned long long)count.exits, (unsigned long long)all.execs,
            (unsigned long long)count.left, (unsigned long long)count.stops, (unsigned long long)all.forked);
-    printf("recovered %llu, sections undone %llu; aborted %llu, circles %llu, full %llu; read-only attachments %llu\n",
+    printf("recovered %llu, sections undone %llu; aborted %llu, circles %llu, full %llu; read-only "
+           "attachments %llu\n",
            (unsigned long long)count.recovered, (unsigned long long)count.undone, (unsigned long long)all.aborted,
            (unsigned long long)all.circles, (unsigned long long)all.full, (unsigned long long)all.read_only);
-    printf("locks had from the dead: %llu; mean wait %llu us, half of them below %llu us, 99.9 %% below %llu us\n",
+    printf("locks had from the dead: %llu; mean wait %llu us, half of them below %llu us, 99.9 %% below %llu "
+           "us\n",
            (unsigned long long)all.waits, (unsigned long long)(all.waits ? all.waited_ns / all.waits / 1000 : 0),
            (unsigned long long)quantile(0.5), (unsigned long long)quantile(0.999));
     printf("SOAK kills=%llu operations=%llu violations=%llu leaked_bytes=%llu longest_wait_us=%llu\n",
@@ -694,33 +702,15 @@ static void parse(int c, char **v)
     int option;
     while ((option = getopt_long(c, v, "", names, NULL)) >= 0)
         switch (option) {
-        case MINUTES:
-            seconds = 60 * number(optarg);
-            break;
-        case SECONDS:
-            seconds = number(optarg);
-            break;
-        case KILLS:
-            kills_wanted = (uint64_t)number(optarg);
-            break;
-        case SEED:
-            shared->seed = strtoull(optarg, NULL, 0);
-            break;
-        case BACKING:
-            backing = optarg;
-            break;
-        case COUNT:
-            processes = (unsigned)number(optarg);
-            break;
-        case PROGRESS:
-            every = (unsigned)number(optarg);
-            break;
-        case HELP:
-            usage(stdout);
-            exit(0);
-        default:
-            usage(stderr);
-            exit(2);
+        case MINUTES: seconds = 60 * number(optarg); break;
+        case SECONDS: seconds = number(optarg); break;
+        case KILLS: kills_wanted = (uint64_t)number(optarg); break;
+        case SEED: shared->seed = strtoull(optarg, NULL, 0); break;
+        case BACKING: backing = optarg; break;
+        case COUNT: processes = (unsigned)number(optarg); break;
+        case PROGRESS: every = (unsigned)number(optarg); break;
+        case HELP: usage(stdout); exit(0);
+        default: usage(stderr); exit(2);
         }
     if (backing && strcmp(backing, "sysv:private") == 0) {
         fprintf(stderr, "soak: sysv:private: who execs could not find it again; sysv:KEY can be had\n");

@@ -22,19 +22,19 @@
 #include "tarn.h"
 
 enum {
-    PROCESSES = 8,       /* most */
-    THREADS = 3,         /* of a process, most */
-    LANE = THREADS + 1,  /* slots of a process: its threads, and a child that one of them forks */
+    PROCESSES = 8,      /* most */
+    THREADS = 3,        /* of a process, most */
+    LANE = THREADS + 1, /* slots of a process: its threads, and a child that one of them forks */
     SLOTS = PROCESSES * LANE,
-    PLAIN = 4,           /* counters whose locks are also taken outside sections, in ascending order */
-    COUNTERS = 8,        /* the others: in sections only, in any order */
+    PLAIN = 4,    /* counters whose locks are also taken outside sections, in ascending order */
+    COUNTERS = 8, /* the others: in sections only, in any order */
     CELLS = 8,
     MEMBERS = 8,
     KEYS = 24,
     STRINGS = 12,
     NAMES = 3,
     LISTS = 3,
-    CHANGES = 24,        /* of one operation, most */
+    CHANGES = 24, /* of one operation, most */
 };
 
 /* Items: the first of each kind. What their numbers mean: see item_holds. */
@@ -82,7 +82,7 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint32_t dying;       /* the incarnation that is to die, */
     uint64_t dying_ns;    /* from this time on. By the controller, too */
     pid_t pid;
-    uint64_t child;    /* of the last slot of a lane: {incarnation:32, pid:32, 0 as long as it has not said}; see say_who */
+    uint64_t child; /* of the last slot of a lane: {incarnation:32, pid:32, 0 as long as it has not said}; see say_who */
     uint32_t active;   /* 1: a thread works here; 2: it has ended, and is to be joined */
     uint32_t parked;   /* the standstill that it keeps */
     uint32_t changes;  /* of `change` that count */
@@ -106,8 +106,8 @@ struct shared {
     uint32_t cap_off, same_address;
     char url[256];
     uint32_t url_is_anonymous; /* no URL leads to it */
-    int segment_fd;             /* for an exec'ed worker, where no URL leads to it; else -1 */
-    uint64_t holder[COUNTERS];  /* who has the counter's lock: {slot + 1, incarnation}, or 0; by its holder */
+    int segment_fd;            /* for an exec'ed worker, where no URL leads to it; else -1 */
+    uint64_t holder[COUNTERS]; /* who has the counter's lock: {slot + 1, incarnation}, or 0; by its holder */
     uint64_t left_dirty[COUNTERS]; /* 1: the next must be told; by its holder */
     uint32_t fault_taken;
     char fault[400];
@@ -162,9 +162,9 @@ void object_name(char *to, unsigned slot, unsigned index);
 
 bool item_holds(unsigned slot, unsigned item, uint64_t number);
 const char *item_name(unsigned item);
-void resolve(void);      /* what the last user of my slot had in flight; all dead are recovered first */
-void compare_all(void);  /* at a standstill: the whole segment with the whole log */
-uint64_t extents(void);  /* bytes of log and slots that stay with the records */
+void resolve(void);     /* what the last user of my slot had in flight; all dead are recovered first */
+void compare_all(void); /* at a standstill: the whole segment with the whole log */
+uint64_t extents(void); /* bytes of log and slots that stay with the records */
 
 /* ---- work.c ---- */
 

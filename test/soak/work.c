@@ -79,7 +79,17 @@ static bool may_be(int e)
 
 /* ---- deaths ---- */
 
-enum death { NONE, BY_KILL, BY_EXIT, BY_SEGV, BY_ABORT, BY_TERM, BY_EXEC, BY_EXEC_OF_THREAD, BY_END_OF_THREAD };
+enum death {
+    NONE,
+    BY_KILL,
+    BY_EXIT,
+    BY_SEGV,
+    BY_ABORT,
+    BY_TERM,
+    BY_EXEC,
+    BY_EXEC_OF_THREAD,
+    BY_END_OF_THREAD
+};
 
 static __thread enum death death;
 static __thread uint32_t death_after; /* moments */
@@ -143,26 +153,17 @@ static void die(void)
     if (!guest)
         shared->log[me.slot / LANE * LANE].ends = me.log->ends;
     switch (death) {
-    case BY_EXIT:
-        _exit(3);
-    case BY_SEGV:
-        raise(SIGSEGV);
-        break;
-    case BY_ABORT:
-        abort();
-    case BY_TERM:
-        raise(SIGTERM);
-        break;
-    case BY_EXEC:
-        exec_again(NULL);
-        break;
+    case BY_EXIT: _exit(3);
+    case BY_SEGV: raise(SIGSEGV); break;
+    case BY_ABORT: abort();
+    case BY_TERM: raise(SIGTERM); break;
+    case BY_EXEC: exec_again(NULL); break;
     case BY_EXEC_OF_THREAD:
         if (pthread_create(&other, NULL, exec_of_thread, (void *)(uintptr_t)me.slot) == 0)
             for (;;)
                 pause();
         break;
-    default:
-        break;
+    default: break;
     }
     kill(getpid(), SIGKILL);
     for (;;)
@@ -297,8 +298,8 @@ static int took(unsigned c, bool told)
                   (unsigned long long)k->box);
     if (!told) {
         if (total != k->total)
-            violation("counter %u: %llu, and its shares are %llu, and nobody was told", c, (unsigned long long)k->total,
-                      (unsigned long long)total);
+            violation("counter %u: %llu, and its shares are %llu, and nobody was told", c,
+                      (unsigned long long)k->total, (unsigned long long)total);
         if (shared->left_dirty[c])
             violation("counter %u: left dirty, and nobody was told", c);
         return 0;
@@ -330,7 +331,8 @@ static int take(unsigned c, enum how how)
     int e = how == WAIT     ? tarn_mutex_lock(segment, &k->lock)
             : how == TRY_IT ? tarn_mutex_try(segment, &k->lock)
                             : tarn_mutex_timed(segment, &k->lock, &until);
-    if ((e == -EBUSY && how == TRY_IT) || (e == -ETIMEDOUT && how == TIMED) || (e == -EDEADLK && in_section) || is_full(e))
+    if ((e == -EBUSY && how == TRY_IT) || (e == -ETIMEDOUT && how == TIMED) ||
+        (e == -EDEADLK && in_section) || is_full(e))
         return e;
     if (e < 0)
         violation("lock of counter %u: %d %s", c, e, tarn_error());
@@ -593,10 +595,8 @@ static int step_hot(void)
 static int insert(unsigned list, tarn_link *link)
 {
     switch (chance(3)) {
-    case 0:
-        return tarn_list_insert_first(segment, lists[list], link);
-    case 1:
-        return tarn_list_insert_last(segment, lists[list], link);
+    case 0: return tarn_list_insert_first(segment, lists[list], link);
+    case 1: return tarn_list_insert_last(segment, lists[list], link);
     }
     for (unsigned i = 0; i < MEMBERS; i++) { /* beside another of mine */
         struct member *other = tarn_ptr(segment, root->area[me.slot].member[i], sizeof *other);
@@ -892,7 +892,8 @@ static int see_number(const void *key, size_t key_size, const void *value, size_
     memcpy(&v, value, sizeof v);
     if (key_size != 8 || size != 8 || k >> 16 > SLOTS ||
         ((k & 0xffff) < KEYS && k >> 16 < SLOTS && (v & 0xff) != ((mix(k) & 0xfe) | 1)))
-        violation("an entry of the map of numbers is none: %llx, %llx", (unsigned long long)k, (unsigned long long)v);
+        violation("an entry of the map of numbers is none: %llx, %llx", (unsigned long long)k,
+                  (unsigned long long)v);
     ++*(unsigned *)arg;
     return 0;
 }
@@ -1004,8 +1005,8 @@ static void op_attach_again(void)
 bool say_who(struct log *l, uint32_t incarnation, pid_t pid)
 {
     uint64_t expected = (uint64_t)incarnation << 32;
-    return __atomic_compare_exchange_n(&l->child, &expected, expected | (uint32_t)pid, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_SEQ_CST);
+    return __atomic_compare_exchange_n(&l->child, &expected, expected | (uint32_t)pid, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 /* A child of a thread that has a lock, and a section open: they are not the child's. */
@@ -1057,14 +1058,14 @@ static void op_fork(void)
         abort_section(0);
         return;
     }
-    l->incarnation++;
+    uint32_t incarnation = ++l->incarnation;
     l->since_ms = now_ms();
-    l->child = (uint64_t)l->incarnation << 32;
+    l->child = (uint64_t)incarnation << 32;
     barrier_();
     l->active = 1;
     pid = fork();
     if (pid == 0)
-        child(c, l->incarnation);
+        child(c, incarnation);
     if (pid < 0)
         l->active = 0;
     me.log->forked++;
@@ -1097,7 +1098,9 @@ static const struct operation {
 
 const char *operation_name(unsigned n)
 {
-    return n < sizeof operations / sizeof *operations ? operations[n].name : n == 1000 ? "taking it down" : "?";
+    return n < sizeof operations / sizeof *operations ? operations[n].name
+           : n == 1000                                ? "taking it down"
+                                                      : "?";
 }
 
 /* ---- at the end of a round ---- */
