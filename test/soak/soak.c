@@ -510,6 +510,7 @@ static void run_round(void)
     recover_all_dead();
     for (unsigned s = 0; s < processes * LANE; s++) {
         be(s);
+        count_soiled();
         resolve();
     }
     be(SLOTS);
@@ -556,6 +557,8 @@ static void forget_life(void)
 {
     memset(shared->holder, 0, sizeof shared->holder);
     memset(shared->left_dirty, 0, sizeof shared->left_dirty);
+    memset(shared->soiled, 0, sizeof shared->soiled);
+    memset(shared->told, 0, sizeof shared->told);
     for (unsigned s = 0; s < SLOTS; s++) {
         memset(shared->log[s].item, 0, sizeof shared->log[s].item);
         shared->log[s].changes = 0;

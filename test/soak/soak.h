@@ -86,6 +86,8 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint32_t active;   /* 1: a thread works here; 2: it has ended, and is to be joined */
     uint32_t parked;   /* the standstill that it keeps */
     uint32_t changes;  /* of `change` that count */
+    uint32_t soils;    /* bits of counters whose locks its death may leave dirty, */
+    uint32_t soils_as; /* that of this incarnation */
     uint32_t ends;     /* the signal that it is about to raise */
     uint32_t what;     /* the operation it is at, */
     uint64_t since_ms; /* since when */
@@ -109,6 +111,8 @@ struct shared {
     int segment_fd;            /* for an exec'ed worker, where no URL leads to it; else -1 */
     uint64_t holder[COUNTERS]; /* who has the counter's lock: {slot + 1, incarnation}, or 0; by its holder */
     uint64_t left_dirty[COUNTERS]; /* 1: the next must be told; by its holder */
+    uint32_t soiled[COUNTERS];     /* deaths that may have left the lock dirty */
+    uint32_t told[COUNTERS];       /* how often it was found so; by its holder */
     uint32_t fault_taken;
     char fault[400];
     struct log log[SLOTS];
@@ -174,7 +178,8 @@ void plan_death(void);
 void mark_dying(struct log *l, uint64_t when);
 bool say_who(struct log *child, uint32_t incarnation, pid_t pid);
 void open_maps(void);
-void tear_down(void); /* everything of my slot */
+void count_soiled(void); /* of the dead one whose slot is now mine */
+void tear_down(void);    /* everything of my slot */
 void empty_boxes(void);
 int open_segment(unsigned flags, tarn **ret);
 extern char *program; /* to exec */

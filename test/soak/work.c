@@ -20,6 +20,10 @@
 
 #include "soak.h"
 
+#ifdef TARN_KILL_POINTS
+#include "os/futex.h"
+#endif
+
 char *program;
 int shared_fd = -1;
 
@@ -132,6 +136,8 @@ static void *exec_of_thread(void *slot)
 {
     be((unsigned)(uintptr_t)slot);
     (void)tarn_thread_attach(segment);
+    me.log->soils_as = me.log->incarnation;
+    me.log->soils |= 1;
     (void)tarn_mutex_try(segment, &root->counter[0].lock);
     return exec_again(NULL);
 }
@@ -170,6 +176,25 @@ static void die(void)
         pause();
 }
 
+#ifdef TARN_KILL_POINTS
+/* The library's sources are built with points behind each store of an order of stores: at the n-th from now on. */
+__thread int kill_countdown;
+void kill_now(void)
+{
+    mark_all(now_ns());
+    kill(getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+static void kill_at_point(void)
+{
+    kill_countdown = 1 + (int)chance(2u << chance(9));
+}
+#else
+static int kill_countdown;
+static void kill_at_point(void) {}
+#endif
+
 static void moment(void)
 {
     if (death_after && --death_after == 0)
@@ -193,8 +218,11 @@ void plan_death(void)
     uint32_t r = chance(1000);
     death = NONE;
     death_after = 0;
-    if (r < 450)
+    if (r < 450) {
+        if (r < 400)
+            kill_at_point();
         return;
+    }
     if (r < 800 && me.slot % LANE == 0) {
         kill_later(20 + (20u << chance(9)) + chance(40));
         return;
@@ -218,6 +246,7 @@ static void no_death(void)
     if (timer_made)
         timer_settime(timer, 0, &never, NULL);
     death_after = 0;
+    kill_countdown = 0;
 }
 
 /* ---- counters and their locks ---- */
@@ -275,6 +304,44 @@ static void note_wait(uint64_t holder, uint64_t began, uint64_t ended, uint64_t 
     me.log->wait_below[n]++;
 }
 
+/* From now on, until it says otherwise, its death may leave the lock dirty. */
+static void may_soil(unsigned c)
+{
+    me.log->soils_as = me.log->incarnation;
+    __atomic_fetch_or(&me.log->soils, 1u << c, __ATOMIC_SEQ_CST);
+}
+static void soils_not(unsigned c)
+{
+    __atomic_fetch_and(&me.log->soils, ~(1u << c), __ATOMIC_SEQ_CST);
+}
+
+void count_soiled(void)
+{
+    for (unsigned c = 0; c < COUNTERS; c++)
+        if (me.log->soils & 1u << c) {
+            __atomic_fetch_add(&shared->soiled[c], 1, __ATOMIC_SEQ_CST);
+            soils_not(c);
+        }
+}
+
+/* Who is told, and had not left it dirty himself, owes it to a death of its own that could do that. */
+static void was_soiled(unsigned c)
+{
+    uint32_t n = 0;
+    put(&shared->left_dirty[c], 1);
+    shared->told[c]++;
+    for (unsigned s = 0; s < SLOTS; s++) {
+        const struct log *l = &shared->log[s];
+        n += __atomic_load_n(&l->soils, __ATOMIC_SEQ_CST) & 1u << c &&
+             is_doomed((uint64_t)(s + 1) << 32 | l->soils_as);
+    }
+    n += __atomic_load_n(&shared->soiled[c],
+                         __ATOMIC_SEQ_CST); /* after the others: who goes from there to here is not missed */
+    if (shared->told[c] > n)
+        violation("counter %u: for the %u-th time its lock is dirty, and %u deaths could have left it so", c,
+                  shared->told[c], n);
+}
+
 static void sums(const struct counter *k, uint64_t *ret_total, uint64_t *ret_boxed)
 {
     *ret_total = *ret_boxed = 0;
@@ -304,7 +371,8 @@ static int took(unsigned c, bool told)
             violation("counter %u: left dirty, and nobody was told", c);
         return 0;
     }
-    put(&shared->left_dirty[c], 1);
+    if (!shared->left_dirty[c])
+        was_soiled(c);
     if (in_section)
         TRY(tarn_save(segment, &k->total, 8));
     put(&k->total, total);
@@ -326,14 +394,18 @@ static int take(unsigned c, enum how how)
     struct counter *k = &root->counter[c];
     uint32_t stops = shared->stops, stopped = shared->stopped;
     bool waits = how == WAIT && k->lock.owner & 0x7fffffff;
+    if (!in_section)
+        may_soil(c);
     uint64_t on_queue = waits ? queued() : 0, began = now_ns(), ended;
     struct timespec until = soon(chance(how == TIMED ? 300 : 1));
     int e = how == WAIT     ? tarn_mutex_lock(segment, &k->lock)
             : how == TRY_IT ? tarn_mutex_try(segment, &k->lock)
                             : tarn_mutex_timed(segment, &k->lock, &until);
     if ((e == -EBUSY && how == TRY_IT) || (e == -ETIMEDOUT && how == TIMED) ||
-        (e == -EDEADLK && in_section) || is_full(e))
+        (e == -EDEADLK && in_section) || is_full(e)) {
+        soils_not(c);
         return e;
+    }
     if (e < 0)
         violation("lock of counter %u: %d %s", c, e, tarn_error());
     ended = now_ns();
@@ -354,6 +426,8 @@ static void give(unsigned c)
         put(&shared->holder[c], 0);
     }
     WANT(tarn_mutex_unlock(segment, &root->counter[c].lock));
+    if (!in_section)
+        soils_not(c);
 }
 
 /* In a section, saved; outside, not. */
@@ -681,8 +755,10 @@ static void after_section(void)
 {
     in_section = false;
     for (unsigned c = 0; c < COUNTERS; c++) {
-        if (put_off[c])
+        if (put_off[c]) {
             held[c] = put_off[c] = false;
+            soils_not(c);
+        }
         mended[c] = false;
     }
     moment();
@@ -697,6 +773,8 @@ static void let_go(bool commits)
     for (unsigned c = 0; c < COUNTERS; c++) {
         if (held[c] && put_off[c])
             put(&shared->holder[c], 0);
+        if (held[c] && (!put_off[c] || mended[c])) /* held beyond it; or dirty, if we die before it commits */
+            may_soil(c);
         if (held[c] && commits && mended[c])
             put(&shared->left_dirty[c], 0);
     }
@@ -1019,6 +1097,7 @@ static void child(unsigned c, uint32_t incarnation)
     guest = true;
     in_section = false;
     death_after = 0;
+    kill_countdown = 0;
     timer_made = false;
     alarm(120);
     if (open && tarn_commit(segment) != -EPERM)
@@ -1026,6 +1105,7 @@ static void child(unsigned c, uint32_t incarnation)
     if (held[c] && tarn_mutex_unlock(segment, &root->counter[c].lock) != -EPERM)
         violation("a forked child unlocked its parent's lock");
     memset(held, 0, sizeof held);
+    memset(put_off, 0, sizeof put_off);
     work(me.slot / LANE * LANE + THREADS, true);
     _exit(0);
 }
@@ -1281,6 +1361,7 @@ void work(unsigned slot, bool as_guest)
     uint32_t left = as_guest ? 1 + chance(20) : chance(3) ? UINT32_MAX : 1 + chance(2000);
     bool first_of_process = slot % LANE == 0;
     be(slot);
+    count_soiled(); /* what the last user of the slot may have */
     me.random = mix(shared->seed ^ mix((uint64_t)slot << 40 | me.log->incarnation) ^ shared->life);
     me.log->pid = getpid();
     me.log->since_ms = now_ms();
