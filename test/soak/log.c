@@ -86,12 +86,16 @@ void settle(void)
     barrier_();
     l->changes = 0;
     barrier_();
+    l->undone = 0;
+    barrier_();
 }
 
 void drop(void)
 {
     barrier_();
     me.log->changes = 0;
+    barrier_();
+    me.log->undone = 0;
     barrier_();
 }
 
@@ -259,8 +263,10 @@ void resolve(void)
 {
     struct log *l = me.log;
     uint32_t befores = 0, afters = 0;
-    if (!l->changes)
+    if (!l->changes) {
+        l->undone = 0;
         return;
+    }
     int e = tarn_recover(segment);
     if (e < 0)
         violation("tarn_recover: %d %s", e, tarn_error());
@@ -269,7 +275,7 @@ void resolve(void)
         befores += item_holds(me.slot, (unsigned)c->item, c->before);
         afters += item_holds(me.slot, (unsigned)c->item, c->after);
     }
-    if (befores != l->changes && afters != l->changes) {
+    if (befores != l->changes && (l->undone || afters != l->changes)) {
         char text[300] = "";
         for (uint32_t i = 0; i < l->changes; i++) {
             const struct change *c = &l->change[i];
@@ -279,12 +285,13 @@ void resolve(void)
                      item_holds(me.slot, (unsigned)c->item, c->before) ? ", as before" : "",
                      item_holds(me.slot, (unsigned)c->item, c->after) ? ", as after" : "");
         }
-        violation("slot %u died in '%s', which happened in part%s", me.slot, operation_name(l->what), text);
+        violation("slot %u died in '%s', which %s%s", me.slot, operation_name(l->what),
+                  l->undone ? "had not come to its commit, and was not undone" : "happened in part", text);
     }
-    if (afters == l->changes)
-        settle();
-    else
+    if (befores == l->changes)
         drop();
+    else
+        settle();
 }
 
 /* ---- the whole ---- */

@@ -86,6 +86,7 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint32_t active;   /* 1: a thread works here; 2: it has ended, and is to be joined */
     uint32_t parked;   /* the standstill that it keeps */
     uint32_t changes;  /* of `change` that count */
+    uint32_t undone;   /* 1: in a section that has not come to its commit: if it dies, nothing has happened */
     uint32_t soils;    /* bits of counters whose locks its death may leave dirty, */
     uint32_t soils_as; /* that of this incarnation */
     uint32_t ends;     /* the signal that it is about to raise */

@@ -41,6 +41,13 @@ static void put(uint64_t *to, uint64_t value)
     barrier_();
 }
 
+static void put32(uint32_t *to, uint32_t value)
+{
+    barrier_();
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+    barrier_();
+}
+
 static struct timespec soon(uint32_t us)
 {
     uint64_t t = now_ns() + us * 1000ull;
@@ -750,6 +757,13 @@ static const struct step {
 
 /* ---- sections ---- */
 
+static void begin_section(void)
+{
+    put32(&me.log->undone, 1);
+    WANT(tarn_begin(segment));
+    in_section = true;
+}
+
 /* Locks that its end leaves held: unlocked now. */
 static void after_section(void)
 {
@@ -797,6 +811,8 @@ static void commit_section(uint32_t nested, bool doomed)
         WANT(tarn_commit(segment));
     moment();
     let_go(!doomed);
+    if (!doomed)
+        put32(&me.log->undone, 0);
     int e = tarn_commit(segment);
     if (e != (doomed ? -ECANCELED : 0))
         violation("tarn_commit: %d %s", e, tarn_error());
@@ -811,8 +827,7 @@ static void section(void)
 {
     uint32_t nested = 0, count = 1 + chance(chance(4) ? 3 : 8);
     bool doomed = false;
-    WANT(tarn_begin(segment));
-    in_section = true;
+    begin_section();
     while (count--) {
         moment();
         if (steps[PICK(steps)].run() < 0) {
@@ -1132,8 +1147,7 @@ static void op_fork(void)
     wait_for_child(WNOHANG);
     if (l->active || take(c, WAIT) < 0)
         return;
-    WANT(tarn_begin(segment));
-    in_section = true;
+    begin_section();
     if (add(c) < 0) {
         abort_section(0);
         return;
