@@ -309,6 +309,10 @@ static void reap_one(pid_t pid, int status)
     for (unsigned p = 0; p < processes; p++) {
         struct log *l = &shared->log[p * LANE], *child = l + THREADS;
         if (process[p].pid == pid) {
+            for (unsigned t = 0; t < THREADS; t++) {
+                l[t].reaped_ns = now_ns();
+                __atomic_store_n(&l[t].reaped, l[t].incarnation, __ATOMIC_RELEASE);
+            }
             go_on(p);
             process[p].pid = 0;
             tell_end(status, l);
@@ -416,8 +420,8 @@ static void progress(void)
     last = now;
     for (unsigned s = 0; s < SLOTS; s++) {
         operations += shared->log[s].operations;
-        if (shared->log[s].longest_ns > longest)
-            longest = shared->log[s].longest_ns;
+        if (shared->log[s].latest_ns > longest)
+            longest = shared->log[s].latest_ns;
     }
     fprintf(stderr, "%4llu s: life %u, round %llu: %llu kills (%.0f a second), %llu operations, longest wait %llu us\n",
             (unsigned long long)((now - began) / 1000000000u), shared->life, (unsigned long long)count.rounds,
@@ -659,6 +663,8 @@ static void result(uint64_t violations)
         all.waited_ns += l->waited_ns;
         if (l->longest_ns > all.longest_ns)
             all.longest_ns = l->longest_ns;
+        if (l->latest_ns > all.latest_ns)
+            all.latest_ns = l->latest_ns;
     }
     double s = (double)(now_ns() - began) / 1e9;
     printf("seed %llu, %.0f s: %llu lives, %llu rounds; %.0f kills and %.0f operations a second\n",
@@ -672,13 +678,15 @@ static void result(uint64_t violations)
            "attachments %llu\n",
            (unsigned long long)count.recovered, (unsigned long long)count.undone, (unsigned long long)all.aborted,
            (unsigned long long)all.circles, (unsigned long long)all.full, (unsigned long long)all.read_only);
-    printf("locks had from the dead: %llu; mean wait %llu us, half of them below %llu us, 99.9 %% below %llu "
-           "us\n",
+    printf("waits for the dead: %llu; from the kill on: mean %llu us, half of them below %llu us, 99.9 %% "
+           "below %llu us, "
+           "longest %llu us\n",
            (unsigned long long)all.waits, (unsigned long long)(all.waits ? all.waited_ns / all.waits / 1000 : 0),
-           (unsigned long long)quantile(0.5), (unsigned long long)quantile(0.999));
+           (unsigned long long)quantile(0.5), (unsigned long long)quantile(0.999),
+           (unsigned long long)all.longest_ns / 1000);
     printf("SOAK kills=%llu operations=%llu violations=%llu leaked_bytes=%llu longest_wait_us=%llu\n",
            (unsigned long long)count.kills, (unsigned long long)all.operations, (unsigned long long)violations,
-           (unsigned long long)count.leaked, (unsigned long long)all.longest_ns / 1000);
+           (unsigned long long)count.leaked, (unsigned long long)all.latest_ns / 1000);
     fflush(stdout);
 }
 

@@ -81,6 +81,8 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint32_t incarnation; /* counts the users of the slot */
     uint32_t dying;       /* the incarnation that is to die, */
     uint64_t dying_ns;    /* from this time on. By the controller, too */
+    uint64_t reaped_ns;   /* when the controller was told that `reaped`, an incarnation, is dead */
+    uint32_t reaped;
     pid_t pid;
     uint64_t child; /* of the last slot of a lane: {incarnation:32, pid:32, 0 as long as it has not said}; see say_who */
     uint32_t active;   /* 1: a thread works here; 2: it has ended, and is to be joined */
@@ -94,7 +96,7 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint64_t since_ms; /* since when */
     uint64_t item[ITEMS];
     struct change change[CHANGES];
-    uint64_t operations, waits, waited_ns, longest_ns, aborted, full, circles, read_only, forked, execs;
+    uint64_t operations, waits, waited_ns, longest_ns, latest_ns, aborted, full, circles, read_only, forked, execs;
     uint64_t wait_below[24]; /* how many of the waits took less than 2^n us */
 };
 

@@ -290,16 +290,21 @@ static uint64_t queued(void)
     return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
 }
 
-/* The waits of those who got a lock because its holder died: from the kill, or from the call if that came later, to the call's return, without what
- * the waiter waited for a cpu. The kernel's report of the death comes between the two, and cannot be seen without taking the wake-up
- * from the waiter: so what is noted here is more than what passed since. */
+/* The waits of those who got a lock because its holder died, until the call's return and without what the waiter waited for a cpu. `late` is what
+ * passed since the kernel had told the controller of the death (waitpid), or since the call, if that came later: 0, if it had not told. The rest is what
+ * passed since the kill: it has the time in which the killed one gets a cpu to die on. */
 static void note_wait(uint64_t holder, uint64_t began, uint64_t ended, uint64_t on_queue)
 {
-    const struct log *l = &shared->log[(holder >> 32) - 1];
-    uint64_t died = l->dying_ns, us;
+    struct log *l = &shared->log[(holder >> 32) - 1];
+    uint64_t died = l->dying_ns, told = l->reaped_ns, late = 0, us;
     unsigned n = 0;
     if (l->dying != (uint32_t)holder || died > ended)
         return;
+    if (l->reaped == (uint32_t)holder && told < ended)
+        late = ended - (told > began ? told : began);
+    late -= late < on_queue ? late : on_queue;
+    if (late > me.log->latest_ns)
+        me.log->latest_ns = late;
     ended -= died > began ? died : began;
     ended -= ended < on_queue ? ended : on_queue;
     me.log->waits++;
@@ -978,6 +983,32 @@ static int see_member(void *member, void *arg)
     return 0;
 }
 
+/* Members are retired, never freed: under a pin each stays what it is, whatever its owner does. */
+static void op_pinned(void)
+{
+    const struct member *seen[32];
+    uint64_t slot[32], index[32], until;
+    unsigned n = 0;
+    WANT(tarn_read_begin(segment));
+    tarn_list *list = lists[chance(LISTS)];
+    for (tarn_link *link = tarn_list_first(segment, list); link && n < 32;
+         link = tarn_list_next(segment, link), n++) {
+        seen[n] = TARN_MEMBER(link, struct member, link);
+        slot[n] = seen[n]->slot;
+        index[n] = seen[n]->index;
+    }
+    moment();
+    for (until = now_ns() + (1000u << chance(9)); now_ns() < until;)
+        ;
+    while (n--)
+        if (slot[n] >= SLOTS || index[n] >= MEMBERS || *(volatile const uint64_t *)&seen[n]->slot != slot[n] ||
+            *(volatile const uint64_t *)&seen[n]->index != index[n])
+            violation("a member of a list, under a pin, is not what it was: slot %llu, %llu; was %llu, %llu",
+                      (unsigned long long)seen[n]->slot, (unsigned long long)seen[n]->index,
+                      (unsigned long long)slot[n], (unsigned long long)index[n]);
+    WANT(tarn_read_end(segment));
+}
+
 static int see_number(const void *key, size_t key_size, const void *value, size_t size, void *arg)
 {
     uint64_t k, v;
@@ -1181,6 +1212,7 @@ static const struct operation {
     {"shared names", 20, op_shared_name},
     {"compare", 20, op_verify},
     {"walks", 6, op_look},
+    {"members under a pin", 20, op_pinned},
     {"read-only attachment", 1, op_read_only},
     {"stat, participants, check", 1, op_ask},
     {"recover", 4, op_recover},
