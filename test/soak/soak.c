@@ -27,6 +27,15 @@
 
 #include "sync/sync.h"
 
+#ifndef __has_feature
+#define __has_feature(f) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define SANITIZED true /* which takes much address space */
+#else
+#define SANITIZED false
+#endif
+
 unsigned processes = 6;
 
 static struct {
@@ -795,7 +804,8 @@ int main(int c, char **v)
     parse(c, v);
     choose_url();
     setrlimit(RLIMIT_CORE, &no_core);
-    setrlimit(RLIMIT_AS, &space);
+    if (!SANITIZED)
+        setrlimit(RLIMIT_AS, &space);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGTERM, interrupt);
     signal(SIGINT, interrupt);
