@@ -27,15 +27,6 @@
 
 #include "sync/sync.h"
 
-#ifndef __has_feature
-#define __has_feature(f) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define SANITIZED true /* which takes much address space */
-#else
-#define SANITIZED false
-#endif
-
 unsigned processes = 6;
 
 static struct {

@@ -21,6 +21,15 @@
 
 #include "tarn.h"
 
+#ifndef __has_feature
+#define __has_feature(f) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define SANITIZED true /* which takes much address space, and SIGSEGV for itself */
+#else
+#define SANITIZED false
+#endif
+
 enum {
     PROCESSES = 8,      /* most */
     THREADS = 3,        /* of a process, most */

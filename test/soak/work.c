@@ -244,6 +244,8 @@ void plan_death(void)
                       : BY_END_OF_THREAD;
     if (shared->cap_off && (death == BY_EXEC_OF_THREAD || (death == BY_EXEC && me.slot % LANE)))
         death = BY_EXIT; /* only the cap finds a thread that was not its process's first and execs */
+    if (SANITIZED && death == BY_SEGV)
+        death = BY_TERM;
     death_after = 1 + chance(2u << chance(9));
 }
 
