@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "soak.h"
+#include "worker.h"
 
 #include "sync/sync.h"
 

@@ -2,6 +2,7 @@
  *
  * soak.c   the controller: makes segments, forks workers, kills, stops and continues them, has rounds come to a standstill
  * work.c   what a worker does: one table of operations {name, weight, function}, and one of the steps of a section
+ * death.c  how it dies; life.c: how it comes, stands still and leaves
  * log.c    what was done: the log, and the comparison of a segment with it
  *
  * Each slot of the log is one thread's at a time. What only the thread of slot s changes is an *item* of s: a number in the log
@@ -182,16 +183,14 @@ void resolve(void);     /* what the last user of my slot had in flight; all dead
 void compare_all(void); /* at a standstill: the whole segment with the whole log */
 uint64_t extents(void); /* bytes of log and slots that stay with the records */
 
-/* ---- work.c ---- */
+/* ---- work.c, death.c, life.c ---- */
 
 const char *operation_name(unsigned n);
 void work(unsigned slot, bool guest); /* a worker's thread, until the end */
-void plan_death(void);
 void mark_dying(struct log *l, uint64_t when);
 bool say_who(struct log *child, uint32_t incarnation, pid_t pid);
 void open_maps(void);
-void count_soiled(void); /* of the dead one whose slot is now mine */
-void tear_down(void);    /* everything of my slot */
+void tear_down(void); /* everything of my slot */
 void empty_boxes(void);
 int open_segment(unsigned flags, tarn **ret);
 extern char *program; /* to exec */

@@ -1,4 +1,4 @@
-/* work.c - a worker of the soak: what it does, how it dies.
+/* work.c - what a worker of the soak does.
  *
  * To add an operation: one row in `operations`; something to be done in sections: one row in `steps`. An operation lists what it changes
  * (expect), does it, and takes the list back (settle, drop); it says moment() where a death is of interest, and violation() where a result is
@@ -7,39 +7,17 @@
  * Who waits for whom: a thread outside a section waits holding nothing, or plain counters below the one it waits for. In a section plain counters
  * come first, ascending; then whatever, in any order: the library tells circles (-EDEADLK). */
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <linux/futex.h>
 #include <unistd.h>
 
-#include "soak.h"
+#include "worker.h"
 
-#ifdef TARN_KILL_POINTS
-#include "os/futex.h"
-#endif
-
-char *program;
-int shared_fd = -1;
-
-static tarn_list *lists[LISTS];
-static uint32_t my_round;
-static pthread_t threads[THREADS];
+__thread bool guest;
 
 static __thread bool in_section, held[COUNTERS], put_off[COUNTERS], mended[COUNTERS];
 static __thread unsigned lowest; /* plain counter that may be waited for yet */
-static __thread bool guest;      /* forked by a worker; its slot is the last of the lane */
-
-static void put(uint64_t *to, uint64_t value)
-{
-    __atomic_store_n(to, value, __ATOMIC_RELAXED);
-    barrier_();
-}
 
 static void put32(uint32_t *to, uint32_t value)
 {
@@ -71,13 +49,6 @@ static bool may_be(int e)
     return true;
 }
 
-#define WANT(call)                                                                                           \
-    do {                                                                                                     \
-        int want_ = (call);                                                                                  \
-        if (want_)                                                                                           \
-            violation("%s: %d %s", #call, want_, tarn_error());                                              \
-    } while (0)
-
 /* In a step: go on, or have the section aborted. */
 #define TRY(call)                                                                                            \
     do {                                                                                                     \
@@ -87,176 +58,6 @@ static bool may_be(int e)
         if (try_ < 0)                                                                                        \
             return try_;                                                                                     \
     } while (0)
-
-/* ---- deaths ---- */
-
-enum death {
-    NONE,
-    BY_KILL,
-    BY_EXIT,
-    BY_SEGV,
-    BY_ABORT,
-    BY_TERM,
-    BY_EXEC,
-    BY_EXEC_OF_THREAD,
-    BY_END_OF_THREAD
-};
-
-static __thread enum death death;
-static __thread uint32_t death_after; /* moments */
-static timer_t timer;
-static bool timer_made;
-
-/* Never later than it was: an incarnation may go on after a death, by exec, or in its other threads. */
-void mark_dying(struct log *l, uint64_t when)
-{
-    if (l->dying == l->incarnation && l->dying_ns <= when)
-        return;
-    l->dying_ns = when;
-    barrier_();
-    l->dying = l->incarnation;
-    barrier_();
-}
-
-static void mark_all(uint64_t when)
-{
-    if (guest)
-        mark_dying(me.log, when);
-    else
-        for (unsigned t = 0; t < THREADS; t++)
-            mark_dying(&shared->log[me.slot / LANE * LANE + t], when);
-}
-
-static void *exec_again(void *unused)
-{
-    char slot[16], fd[16];
-    char *argv[] = {program, (char *)"--again", slot, fd, NULL};
-    (void)unused;
-    snprintf(slot, sizeof slot, "%u", me.slot / LANE * LANE);
-    snprintf(fd, sizeof fd, "%d", shared_fd);
-    execv("/proc/self/exe", argv);
-    violation("exec: %m");
-}
-
-/* The thread that execs takes part, too, with a lock held, if that can be. */
-static void *exec_of_thread(void *slot)
-{
-    be((unsigned)(uintptr_t)slot);
-    (void)tarn_thread_attach(segment);
-    me.log->soils_as = me.log->incarnation;
-    me.log->soils |= 1;
-    (void)tarn_mutex_try(segment, &root->counter[0].lock);
-    return exec_again(NULL);
-}
-
-static void die(void)
-{
-    pthread_t other;
-    if (death == BY_END_OF_THREAD) {
-        if (me.slot % LANE == 0 || guest)
-            return;
-        mark_dying(me.log, now_ns());
-        me.log->active = 2;
-        pthread_exit(NULL);
-    }
-    if (guest && (death == BY_EXEC || death == BY_EXEC_OF_THREAD))
-        death = BY_EXIT;
-    mark_all(now_ns());
-    me.log->ends = death == BY_SEGV ? SIGSEGV : death == BY_ABORT ? SIGABRT : death == BY_TERM ? SIGTERM : 0;
-    if (!guest)
-        shared->log[me.slot / LANE * LANE].ends = me.log->ends;
-    switch (death) {
-    case BY_EXIT: _exit(3);
-    case BY_SEGV: raise(SIGSEGV); break;
-    case BY_ABORT: abort();
-    case BY_TERM: raise(SIGTERM); break;
-    case BY_EXEC: exec_again(NULL); break;
-    case BY_EXEC_OF_THREAD:
-        if (pthread_create(&other, NULL, exec_of_thread, (void *)(uintptr_t)me.slot) == 0)
-            for (;;)
-                pause();
-        break;
-    default: break;
-    }
-    kill(getpid(), SIGKILL);
-    for (;;)
-        pause();
-}
-
-#ifdef TARN_KILL_POINTS
-/* The library's sources are built with points behind each store of an order of stores: at the n-th from now on. */
-__thread int kill_countdown;
-void kill_now(void)
-{
-    mark_all(now_ns());
-    kill(getpid(), SIGKILL);
-    for (;;)
-        pause();
-}
-static void kill_at_point(void)
-{
-    kill_countdown = 1 + (int)chance(2u << chance(9));
-}
-#else
-static int kill_countdown;
-static void kill_at_point(void) {}
-#endif
-
-static void moment(void)
-{
-    if (death_after && --death_after == 0)
-        die();
-}
-
-static void kill_later(uint32_t us)
-{
-    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
-    struct itimerspec when = {.it_value = {us / 1000000, us % 1000000 * 1000}};
-    if (!timer_made && timer_create(CLOCK_MONOTONIC, &e, &timer) != 0)
-        return;
-    timer_made = true;
-    mark_all(now_ns() + us * 1000ull);
-    timer_settime(timer, 0, &when, NULL);
-}
-
-/* How this user of the slot ends, if the controller does not see to it. */
-void plan_death(void)
-{
-    uint32_t r = chance(1000);
-    death = NONE;
-    death_after = 0;
-    if (r < 450) {
-        if (r < 400)
-            kill_at_point();
-        return;
-    }
-    if (r < 800 && me.slot % LANE == 0) {
-        kill_later(20 + (20u << chance(9)) + chance(40));
-        return;
-    }
-    death = r < 900   ? BY_KILL
-            : r < 930 ? BY_EXIT
-            : r < 945 ? BY_SEGV
-            : r < 955 ? BY_ABORT
-            : r < 965 ? BY_TERM
-            : r < 975 ? BY_EXEC
-            : r < 980 ? BY_EXEC_OF_THREAD
-                      : BY_END_OF_THREAD;
-    if (shared->cap_off && (death == BY_EXEC_OF_THREAD || (death == BY_EXEC && me.slot % LANE)))
-        death = BY_EXIT; /* only the cap finds a thread that was not its process's first and execs */
-    if (SANITIZED && death == BY_SEGV)
-        death = BY_TERM;
-    death_after = 1 + chance(2u << chance(9));
-}
-
-static void no_death(void)
-{
-    struct itimerspec never = {0};
-    if (timer_made)
-        timer_settime(timer, 0, &never, NULL);
-    death_after = 0;
-    kill_countdown = 0;
-}
 
 /* ---- counters and their locks ---- */
 
@@ -567,7 +368,7 @@ static int step_box(void)
     return 0;
 }
 
-static void verify_cell(unsigned i)
+void verify_cell(unsigned i)
 {
     uint64_t number = now_is(CELL + i);
     if (!item_holds(me.slot, CELL + i, number))
@@ -1144,9 +945,7 @@ static void child(unsigned c, uint32_t incarnation)
         _exit(0);
     guest = true;
     in_section = false;
-    death_after = 0;
-    kill_countdown = 0;
-    timer_made = false;
+    child_lives();
     alarm(120);
     if (open && tarn_commit(segment) != -EPERM)
         violation("a forked child ended its parent's section");
@@ -1159,7 +958,7 @@ static void child(unsigned c, uint32_t incarnation)
 }
 
 /* 0: waits for it. (One whose parent was another is the controller's.) */
-static void wait_for_child(int how)
+void wait_for_child(int how)
 {
     struct log *l = &shared->log[me.slot / LANE * LANE + THREADS];
     if (!l->active)
@@ -1231,214 +1030,10 @@ const char *operation_name(unsigned n)
                                                       : "?";
 }
 
-/* ---- at the end of a round ---- */
-
-static void tear_down_lists(void)
+void one_operation(void)
 {
-    for (unsigned i = 0; i < MEMBERS; i++) {
-        tarn_ref *place = &root->area[me.slot].member[i];
-        uint64_t number = me.log->item[MEMBER + i];
-        if (!number)
-            continue;
-        struct member *m = tarn_ptr(segment, *place, sizeof *m);
-        WANT(tarn_begin(segment));
-        WANT(tarn_save(segment, place, 8));
-        WANT(tarn_list_remove(segment, lists[number - 1], &m->link));
-        WANT(tarn_retire(segment, *place));
-        expect(MEMBER + i, 0);
-        put(place, 0);
-        WANT(tarn_commit(segment));
-        settle();
-    }
-}
-
-static void tear_down_hot(void)
-{
-    for (;;) {
-        WANT(tarn_begin(segment));
-        int e = tarn_map_add64(numbers, number_key(SLOTS, 0), -me.log->item[HOT], NULL);
-        if (e == 0)
-            e = tarn_map_remove64(numbers, number_key(me.slot, 1000));
-        if (e == 0)
-            break;
-        if (e != -EDEADLK)
-            violation("the hot key: %d %s", e, tarn_error());
-        WANT(tarn_abort(segment));
-    }
-    WANT(tarn_commit(segment));
-}
-
-void tear_down(void)
-{
-    char text[128];
-    me.log->what = 1000;
-    resolve();
-    tear_down_lists();
-    for (unsigned i = 0; i < ITEMS; i++) {
-        if (i < CELL || !me.log->item[i] || (i >= MEMBER && i < KEY))
-            continue;
-        if (i < MEMBER) /* after its name */
-            continue;
-        expect(i, 0);
-        if (i < STRING)
-            WANT(tarn_map_remove64(numbers, number_key(me.slot, i - KEY)));
-        else if (i < NAME)
-            WANT(tarn_map_remove(strings, text, string_key(text, me.slot, i - STRING)));
-        else if (i < HOT) {
-            object_name(text, me.slot, i - NAME);
-            WANT(tarn_unbind(segment, text, i != NAME));
-        } else
-            tear_down_hot();
-        settle();
-    }
-    for (unsigned i = 0; i < CELLS; i++)
-        if (me.log->item[CELL + i]) {
-            verify_cell(i);
-            expect(CELL + i, 0);
-            WANT(tarn_free_from(segment, &root->area[me.slot].cell[i]));
-            settle();
-        }
-}
-
-/* By the controller, as the last. */
-void empty_boxes(void)
-{
-    for (unsigned c = 0; c < COUNTERS; c++) {
-        struct counter *k = &root->counter[c];
-        if (!k->box)
-            continue;
-        expect(TAKES + c, now_is(TAKES + c) + 1);
-        WANT(tarn_begin(segment));
-        WANT(tarn_save(segment, &k->box, 8));
-        WANT(tarn_save(segment, &k->takes[me.slot], 8));
-        WANT(tarn_free(segment, k->box));
-        put(&k->takes[me.slot], k->takes[me.slot] + 1);
-        put(&k->box, 0);
-        WANT(tarn_commit(segment));
-        settle();
-    }
-}
-
-/* ---- a worker's life ---- */
-
-int open_segment(unsigned flags, tarn **ret)
-{
-    return shared->segment_fd >= 0 ? tarn_open_fd(shared->segment_fd, flags, ret)
-                                   : tarn_open(shared->url, flags, NULL, ret);
-}
-
-void open_maps(void)
-{
-    char name[16];
-    if (my_round == shared->round)
-        return;
-    tarn_map_close(numbers);
-    tarn_map_close(strings);
-    numbers = strings = NULL;
-    WANT(tarn_map_open(segment, "numbers", TARN_CREATE | TARN_MAP_U64, &numbers));
-    WANT(tarn_map_open(segment, "strings", TARN_CREATE, &strings));
-    for (unsigned l = 0; l < LISTS; l++) {
-        sprintf(name, "list %u", l);
-        WANT(tarn_object(segment, name, tarn_list, &lists[l]));
-    }
-    my_round = shared->round;
-}
-
-static void *thread(void *slot)
-{
-    work((unsigned)(uintptr_t)slot, false);
-    return NULL;
-}
-
-static void start_threads(void)
-{
-    unsigned count = chance(6) ? 0 : 1 + chance(THREADS - 1);
-    for (unsigned t = 1; t <= count; t++) {
-        shared->log[me.slot + t].active = 1;
-        if (pthread_create(&threads[t], NULL, thread, (void *)(uintptr_t)(me.slot + t)) != 0)
-            shared->log[me.slot + t].active = 0;
-    }
-}
-
-static void join_threads(void)
-{
-    for (unsigned t = 1; t < THREADS; t++)
-        if (shared->log[me.slot + t].active && threads[t]) {
-            pthread_join(threads[t], NULL);
-            threads[t] = 0;
-            shared->log[me.slot + t].active = 0;
-        }
-}
-
-/* All wait until the controller has looked. */
-static void stand_still(void)
-{
-    static uint32_t torn_down;
-    unsigned first = me.slot;
-    no_death();
-    alarm(300);
-    join_threads();
-    wait_for_child(0);
-    while (shared->phase != RUN) {
-        uint32_t turn = __atomic_load_n(&shared->turn, __ATOMIC_ACQUIRE);
-        if (shared->phase == LEAVE) {
-            tarn_map_close(numbers);
-            tarn_map_close(strings);
-            WANT(tarn_close(segment));
-            _exit(0);
-        }
-        if (shared->phase == TEAR_DOWN && torn_down != turn) {
-            for (unsigned t = 0; t < THREADS; t++) {
-                be(first + t);
-                tear_down();
-            }
-            be(first);
-            WANT(tarn_thread_detach(segment)); /* what an idle one owns nobody else can have */
-            torn_down = turn;
-        }
-        __atomic_store_n(&me.log->parked, turn, __ATOMIC_RELEASE);
-        syscall(SYS_futex, &shared->turn, FUTEX_WAIT, turn, NULL, NULL, 0);
-    }
-    open_maps();
-    plan_death();
-    start_threads();
-}
-
-void work(unsigned slot, bool as_guest)
-{
-    uint32_t left = as_guest ? 1 + chance(20) : chance(3) ? UINT32_MAX : 1 + chance(2000);
-    bool first_of_process = slot % LANE == 0;
-    be(slot);
-    count_soiled(); /* what the last user of the slot may have */
-    me.random = mix(shared->seed ^ mix((uint64_t)slot << 40 | me.log->incarnation) ^ shared->life);
-    me.log->pid = getpid();
+    me.log->what = PICK(operations);
     me.log->since_ms = now_ms();
-    if (first_of_process)
-        open_maps();
-    if (shared->phase == RUN) { /* else: first to the standstill */
-        plan_death();
-        if (first_of_process)
-            start_threads();
-        resolve();
-    }
-    while (left--) {
-        if (__atomic_load_n(&shared->phase, __ATOMIC_ACQUIRE) != RUN) {
-            if (!first_of_process)
-                break;
-            stand_still();
-        }
-        me.log->what = PICK(operations);
-        me.log->since_ms = now_ms();
-        operations[me.log->what].run();
-        me.log->operations++;
-    }
-    no_death();
-    if (first_of_process) { /* it leaves as one should */
-        join_threads();
-        wait_for_child(0);
-        WANT(tarn_close(segment));
-        _exit(0);
-    }
-    if (!as_guest)
-        me.log->active = 2;
+    operations[me.log->what].run();
+    me.log->operations++;
 }
