@@ -234,20 +234,23 @@ static int claim_any(struct self *s)
 static bool recover_from_spare(struct self *s)
 {
     uint32_t spare = s->seg->geometry.records - 1;
-    int e, done = 0;
-    bool dead = false;
-    for (uint32_t i = 0; i < s->seg->geometry.records && !dead; i++) /* with the second witness */
-        dead = fate_of(s->seg, ID_MAKE(load32(&record_at(s->seg, i)->generation), i)) == FALLEN;
+    int e;
+    bool dead = false, changed = false;
+    for (uint32_t i = 0; i <= spare && !dead; i++) { /* with the second witness */
+        enum fate fate = fate_of(s->seg, ID_MAKE(load32(&record_at(s->seg, i)->generation), i));
+        dead = fate == FALLEN;
+        changed |= fate == GONE && i < spare;
+    }
     if (!dead)
-        return false;
+        return changed; /* one was left, or recovered by another, while it was looked at: look again */
     pthread_mutex_lock(&s->seg->claim_lock);
     e = claim_one(s, spare, true);
     pthread_mutex_unlock(&s->seg->claim_lock);
     if (e == 0) {
-        done = recover_all(s);
+        (void)recover_all(s);
         record_leave(s);
     }
-    return e != 0 || done > 0; /* somebody else has the spare, and recovers: look again */
+    return true; /* look again: it is recovered, or somebody else is at it, from the spare or from a record of his own */
 }
 
 /* A record that is free, though claim_any did not get it: another has recovered it since, or its byte is still locked for a moment, by a

@@ -124,6 +124,24 @@ static void newcomer(int p)
     }
 }
 
+/* One of the two records is a dead one's: who finds the table full recovers it from the spare. */
+static void one_dies(int p)
+{
+    if (p)
+        return;
+    MUST(tarn_thread_attach(seg_of(p)));
+    dies_busy(p);
+}
+static const char *full_table(void)
+{
+    const char *bad = undone();
+    tarn *seg = seg_of(DRIVER);
+    for (uint32_t i = 1; i < seg->geometry.records && !bad; i++)
+        if (record_at(seg, i)->state != RECORD_FREE)
+            bad = "a record is left taken";
+    return bad;
+}
+
 const struct test_case record_cases[] = {
     {"record, two come and go", 2, 3, 4, CASE_UNJOINED | CASE_SLOW_FILES, NULL, NULL, come_go_and_come, all_left},
     {"record, three come", 3, 2, 3, CASE_UNJOINED | CASE_SLOW_FILES | CASE_ALIKE, NULL, NULL, come_and_go, all_left},
@@ -132,5 +150,7 @@ const struct test_case record_cases[] = {
     {"recovery, one of each", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, one_recovers, undone},
     {"recovery, and a newcomer", 3, 2, 3, CASE_DEAD_FIRST | CASE_UNJOINED | CASE_SLOW_FILES, NULL,
      prepare_two, newcomer, undone},
+    {"record, a full table", 3, 2, 2, CASE_DEAD_FIRST | CASE_UNJOINED | CASE_SLOW_FILES | CASE_FEW, NULL,
+     one_dies, come_and_go, full_table},
     {0},
 };

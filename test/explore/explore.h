@@ -48,7 +48,8 @@ enum {
     CASE_DEAD_FIRST = 4,  /* participant 0 has died after its `prepare`, and never runs */
     CASE_ALIKE = 8,       /* all do the same, and it matters to nobody who is who */
     CASE_SLOW_FILES = 16, /* byte locks of the dead go some time after all else: for claims */
-    CASE_SOAK = 32        /* in soak only */
+    CASE_FEW = 32,        /* the segment has records for the driver and two others, and the spare */
+    CASE_SOAK = 64        /* in soak only */
 };
 
 struct test_case {
@@ -163,7 +164,7 @@ void kernel_changed(void); /* somebody stored something: those who pause look ag
 /* ---- search.c ---- */
 
 struct outcome {
-    uint64_t states, ends, paths;
+    uint64_t states, ends;
     const char *wrong;
 };
 struct outcome search(const struct test_case *c, int preemptions, bool trace);

@@ -656,7 +656,7 @@ static void open_segment(void)
     struct tarn_options o = {.size = sizeof o,
                              .initial = 64 << 10,
                              .limit = 64 << 10,
-                             .participants = PEOPLE + 1,
+                             .participants = running_case->flags & CASE_FEW ? 3 : PEOPLE + 1,
                              .record_size = 2048,
                              .span_size = 4096};
     if (tarn_open("memfd:explorer", TARN_CREATE, &o, &handle[DRIVER]) < 0 ||

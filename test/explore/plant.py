@@ -34,9 +34,9 @@ def read(table):
 
 
 def header(faults):
-    yield '/* Made by plant.py: number, case, what is wrong. */'
+    yield '/* Made by plant.py: number, case, what is wrong, whether only delayed stores show it. */'
     for f in faults:
-        yield f'X({f["number"]}, "{f["case"]}", "{f["fault"]}")'
+        yield f'X({f["number"]}, "{f["case"]}", "{f["fault"]}", {int(f.get("delays") == "only")})'
 
 
 def main():
