@@ -187,15 +187,18 @@ static int claim_one(struct self *s, uint32_t index, bool from_dead)
             pthread_mutex_unlock(liveness_mutex(r));
             goto taken;
         }
-        store32(&r->generation, (r->generation + 1) & 0x7fff); /* the dead one's recoverer words are nobody's from here on */
     }
-    __atomic_fetch_or(liveness_word(r), FUTEX_WAITERS, __ATOMIC_SEQ_CST); /* the kernel shall wake sleepers on it */
+    /* Whose it is stands there before the new generation: with that, the dead one's process would make this one look dead to who judges by it. Who
+     * still judges the one before may read these at any time. */
     (void)os_start_time((uint32_t)getpid(), (uint32_t)gettid(), &start);
-    store32(&r->claimless, claimless); /* who still judges the one before may read these at any time */
+    store32(&r->claimless, claimless);
     store32(&r->pid, (uint32_t)getpid());
     store32(&r->tid, (uint32_t)gettid());
     store64(&r->pid_namespace, os_pid_namespace());
     store64(&r->start_time, start);
+    if (load32(&r->state) != RECORD_FREE)
+        store32(&r->generation, (r->generation + 1) & 0x7fff); /* the dead one's recoverer words are nobody's from here on */
+    __atomic_fetch_or(liveness_word(r), FUTEX_WAITERS, __ATOMIC_SEQ_CST); /* the kernel shall wake sleepers on it */
     store64(&r->journal, JOURNAL(JOURNAL_IDLE, 0));
     store64(&r->intent, 0);
     store64(&r->swap_old, 0);
