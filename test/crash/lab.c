@@ -193,7 +193,7 @@ static void examine(char *copy, const struct readers *readers, const char *where
     if (reported_only)
         return;
     install(d.image.seg, copy, -1);
-    bad = judge_lists(d.image.seg);
+    bad = judge_lists(d.image.seg, at_offset(d.image.seg, offset_of(d.live.seg, d.live.root)));
     if (bad)
         violation(where, step, bad);
     recover_image();
@@ -396,7 +396,7 @@ static void pass_points(void)
         bad = judge_readers(d.live.seg, &readers);
         note_readers(d.live.seg, &readers);
         if (!bad)
-            bad = judge_lists(d.live.seg);
+            bad = judge_lists(d.live.seg, d.live.root);
         if (bad)
             violation("stopped", d.trace_count - 1, bad);
         die_on_copy(p, copy);

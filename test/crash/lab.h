@@ -116,7 +116,7 @@ void pass_other_deaths(void);
 /* A number for what a user can see: words, blocks by their contents, names, maps. Not who owns a span, nor where a block is. */
 uint64_t contents_of(tarn *seg, unsigned flags);
 /* Are the lists whole as far as tarn_check may say so, also where a participant stands, or died, half-way? NULL, or what is not. */
-const char *judge_lists(tarn *seg);
+const char *judge_lists(tarn *seg, const struct root *root);
 /* Readers without a lock, one on each link since it was last in a list: are they told, by moves, that it was moved under them? */
 struct readers {
     uint64_t root, at[LAB_REFS]; /* where the links are */

@@ -129,15 +129,12 @@ static void note_owner(const tarn_mutex *m, void *arg)
     (void)arg; /* locks_free looks at it, once all are recovered */
 }
 
-const char *judge_lists(tarn *seg)
+const char *judge_lists(tarn *seg, const struct root *root)
 {
     const char *bad = NULL;
     const struct list_checker k = {.damage = note_damage, .owner = note_owner, .arg = &bad};
-    struct root *root = root_of(seg);
-    if (root) {
-        list_check(seg, tarn_ref_of(seg, &root->list), &k);
-        list_check(seg, tarn_ref_of(seg, &root->other), &k);
-    }
+    list_check(seg, tarn_ref_of(seg, &root->list), &k);
+    list_check(seg, tarn_ref_of(seg, &root->other), &k);
     return bad;
 }
 
