@@ -37,7 +37,7 @@ enum { DATA = 128 << 10 };
 
 struct lab_shared *shared;
 struct driver d;
-static int recovery_sample = 20, kill_sample = 6, stop_sample = 40;
+static int recovery_sample = 20, kill_sample = 6, stop_sample = 100;
 static bool quiet, namespaces;
 static bool reported_only; /* a death in another PID namespace, where there is no descriptor: it is told, and put right by its own only */
 
@@ -577,7 +577,7 @@ static void usage(void)
            "  --all       kill the recovery of every image, and many real kills (soak)\n"
            "  --images N  images of each operation whose recovery is killed too (default 20; 0: all)\n"
            "  --stops N   changes of each operation at which it is stopped, met by a survivor, and killed "
-           "(default 40; 0: all)\n"
+           "(default 100; 0: all)\n"
            "  --namespaces  the subject in a PID namespace of its own, with the driver's thread id\n"
            "  --on URL    what holds the segments: memfd:, anon:, sysv:private, or the beginning of a name, "
            "as file:/tmp/lab\n"
