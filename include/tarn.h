@@ -545,7 +545,7 @@ TARN_API int tarn_wait_any(tarn *seg, const struct tarn_awaited *awaited, uint32
                            const struct timespec *until, uint32_t *ret_index);
 
 /* tarn_set_deadlock - 1: of this process's waits on this handle also those outside sections look for circles, and return -EDEADLK instead of closing
- * one. 0: only those in sections do (the default). A look costs a walk over the records for each sleep. 0; -EINVAL. */
+ * one. 0: only those in sections do (the default). A look costs a walk over the records for each sleep. 0; -EINVAL; -EROFS: TARN_RDONLY. */
 TARN_API int tarn_set_deadlock(tarn *seg, int on);
 
 /* tarn_who_waits - call back for each participant who waits, and for each of those it waits for: who waits for whom, in the whole segment. Without

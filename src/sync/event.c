@@ -130,19 +130,21 @@ static void tell(struct self *s, tarn_event *v)
     uint64_t l = load64(&v->listener);
     uint32_t id = (uint32_t)l, number = (uint32_t)(l >> 32);
     const struct record *r;
-    int fd;
+    int fd, cancel;
     if (!id || ID_INDEX(id) >= s->seg->geometry.records || number < 1 || number > 64 ||
         fate_quick(s->seg, id) != ALIVE)
         return;
     r = record_at(s->seg, ID_INDEX(id));
     if (load64(&r->pid_namespace) != load64(&s->record->pid_namespace)) /* his number means another one here */
         return;
+    cancel = os_cancel_off();
     fd = os_process_open(load32(&r->pid));
-    if (fd < 0)
-        return;
-    if (fate_quick(s->seg, id) == ALIVE)
-        (void)os_process_signal(fd, (int)number);
-    close(fd);
+    if (fd >= 0) {
+        if (fate_quick(s->seg, id) == ALIVE)
+            (void)os_process_signal(fd, (int)number);
+        close(fd);
+    }
+    os_cancel_restore(cancel);
 }
 
 int tarn_event_set(tarn *seg, tarn_event *v)

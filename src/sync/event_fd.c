@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "os/futex.h"
+#include "os/os.h"
 #include "sync/sync.h"
 
 struct watcher {
@@ -70,7 +71,7 @@ static void *run(void *arg)
 {
     struct watcher *w = arg;
     struct self *s;
-    w->error = 0;
+    (void)os_cancel_off();
     s = self_of(w->seg, &w->error);
     __atomic_store_n(&w->started, 1, __ATOMIC_RELEASE);
     os_futex_wake(&w->started, 1);
@@ -93,7 +94,7 @@ static void end(struct watcher *w)
     free(w);
 }
 
-int tarn_event_descriptor(tarn *seg, tarn_event *event, int *ret_fd)
+static int start(tarn *seg, tarn_event *event, int *ret_fd)
 {
     int e = 0;
     struct self *s = sync_self(seg, event, sizeof *event, "tarn_event_descriptor", "event", &e);
@@ -139,7 +140,14 @@ int tarn_event_descriptor(tarn *seg, tarn_event *event, int *ret_fd)
     return 0;
 }
 
-int tarn_event_descriptor_close(tarn *seg, int fd)
+int tarn_event_descriptor(tarn *seg, tarn_event *event, int *ret_fd)
+{
+    int cancel = os_cancel_off(), e = start(seg, event, ret_fd);
+    os_cancel_restore(cancel);
+    return e;
+}
+
+static int stop(tarn *seg, int fd)
 {
     struct watcher **at, *w;
     pthread_mutex_lock(&guard);
@@ -157,4 +165,11 @@ int tarn_event_descriptor_close(tarn *seg, int fd)
     }
     end(w);
     return 0;
+}
+
+int tarn_event_descriptor_close(tarn *seg, int fd)
+{
+    int cancel = os_cancel_off(), e = stop(seg, fd);
+    os_cancel_restore(cancel);
+    return e;
 }
