@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "participant/participant.h"
 #include "segment/lifecycle.h"
 
 #define BATCH 1000u
@@ -30,6 +31,18 @@ static uint64_t rnd(uint64_t n)
 struct thing {
     tarn_mutex lock;
     tarn_ref ref[8];
+};
+
+/* One of each, in the midst of its life. */
+struct meeting {
+    tarn_mutex lock;
+    tarn_rwlock rwlock;
+    tarn_condition condition;
+    tarn_semaphore semaphore;
+    tarn_held held;
+    tarn_barrier barrier;
+    tarn_once once;
+    tarn_event event, automatic;
 };
 
 static void must(int e, const char *what)
@@ -57,6 +70,7 @@ struct image {
     enum kind kind;
     char *bytes;
     uint64_t size, zone[ZONES];
+    uint64_t meeting; /* where its objects of synchronisation are */
 };
 
 /* Names, maps of both kinds (grown past a split), blocks of many sizes, a run, freed and retired ones. */
@@ -80,6 +94,17 @@ static void furnish(tarn *seg)
     must(tarn_alloc_into(seg, &t->ref[1], 9000), "alloc");
     tarn_map_close(map);
     tarn_map_close(numbers);
+    struct meeting *k;
+    must(tarn_object(seg, "meeting", struct meeting, &k), "object");
+    for (int i = 0; i < 70; i++) { /* so that the quick way to read is granted */
+        must(tarn_rwlock_read(seg, &k->rwlock), "read");
+        must(tarn_rwlock_unlock(seg, &k->rwlock), "unlock");
+    }
+    must(tarn_semaphore_init(seg, &k->semaphore, 3), "units");
+    must(tarn_held_set(seg, &k->held, 7), "units");
+    must(tarn_barrier_init(seg, &k->barrier, 0, TARN_BARRIER_DROP), "barrier");
+    must(tarn_event_init(seg, &k->automatic, TARN_EVENT_AUTOMATIC), "event");
+    must(tarn_event_set(seg, &k->event), "set");
     must(tarn_thread_detach(seg), "detach");
 }
 
@@ -144,6 +169,7 @@ static void make_image(enum kind kind, struct image *ret)
     ret->kind = kind;
     ret->size = seg->geometry.zone[ZONE_DATA] + committed_of(seg);
     memcpy(ret->zone, seg->geometry.zone, sizeof ret->zone);
+    must(tarn_find(seg, "meeting", NULL, &ret->meeting), "find");
     ret->bytes = malloc(ret->size);
     int fd = kind == FILE_ ? fcntl(tarn_fd(seg), F_DUPFD_CLOEXEC, 0) : -1;
     if (kind != FILE_)
@@ -206,6 +232,97 @@ static void read_all(tarn *seg)
     }
 }
 
+static int run_nothing(tarn *seg, void *arg)
+{
+    return (void)seg, (void)arg, (int)rnd(2) - 1;
+}
+static int nothing_w(const struct tarn_waiting *w, void *arg)
+{
+    return (void)arg, w->id == 1u << 31;
+}
+
+/* Nobody lives but this thread: who seems to have a lock alive, has it by a hostile writer's words, and may have it for ever. */
+static bool held_for_ever(tarn *seg, uint32_t owner)
+{
+    owner &= ~ID_DIRTY;
+    return owner && ID_INDEX(owner) < seg->geometry.records && fate_of(seg, owner) == ALIVE;
+}
+
+static void meet(tarn *seg)
+{
+    struct tarn_type type = TARN_TYPE(struct meeting);
+    struct tarn_awaited any[2];
+    struct tarn_rwlock_state rw;
+    struct tarn_barrier_state b;
+    struct timespec soon, past = {0, 0};
+    struct meeting *k;
+    tarn_ref ref;
+    uint32_t n, all;
+    int set;
+    if (tarn_find(seg, "meeting", &type, &ref) || !(k = tarn_ptr(seg, ref, sizeof *k)) || ref % 8)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &soon); /* over when it is looked at, or a little later */
+    tarn_rwlock_state(seg, &k->rwlock, &rw);
+    tarn_barrier_state(seg, &k->barrier, &b);
+    tarn_semaphore_units(seg, &k->semaphore, &n);
+    tarn_held_state(seg, &k->held, &n, &all);
+    tarn_event_state(seg, &k->event, &set);
+    tarn_mutex_owner(seg, &k->lock, &n);
+    tarn_who_waits(seg, nothing_w, NULL);
+    if (tarn_rwlock_read_try(seg, &k->rwlock) >= 0) {
+        tarn_rwlock_upgrade_try(seg, &k->rwlock);
+        tarn_rwlock_downgrade(seg, &k->rwlock);
+        tarn_rwlock_unlock(seg, &k->rwlock);
+    }
+    if (tarn_rwlock_write_timed(seg, &k->rwlock, &soon) >= 0) {
+        tarn_rwlock_consistent(seg, &k->rwlock);
+        tarn_rwlock_unlock(seg, &k->rwlock);
+    }
+    if (tarn_rwlock_read_timed(seg, &k->rwlock, &soon) >= 0)
+        tarn_rwlock_unlock(seg, &k->rwlock);
+    tarn_condition_signal(seg, &k->condition);
+    tarn_condition_broadcast(seg, &k->condition);
+    if (tarn_mutex_timed_nested(seg, &k->lock, &soon) >= 0) {
+        if (!held_for_ever(seg, k->lock.owner) || (k->lock.owner & ~ID_DIRTY) == self_if(seg)->id)
+            tarn_condition_timed(seg, &k->condition, &k->lock, &past);
+        tarn_mutex_unlock(seg, &k->lock);
+    }
+    tarn_semaphore_post(seg, &k->semaphore);
+    tarn_semaphore_post_many(seg, &k->semaphore, 1 + (uint32_t)rnd(1 << 30));
+    tarn_semaphore_try(seg, &k->semaphore);
+    tarn_semaphore_timed(seg, &k->semaphore, &soon);
+    if (!held_for_ever(seg, k->held.lock.owner)) {
+        tarn_held_try(seg, &k->held, 2);
+        tarn_held_timed(seg, &k->held, 1000, &soon);
+        tarn_held_give(seg, &k->held, 1);
+        tarn_held_set(seg, &k->held, (uint32_t)rnd(9));
+        tarn_held_give(seg, &k->held, 1);
+        tarn_held_give(seg, &k->held, 1000);
+    }
+    if (!held_for_ever(seg, k->barrier.lock.owner)) {
+        tarn_barrier_join(seg, &k->barrier);
+        tarn_barrier_timed(seg, &k->barrier, &soon);
+        tarn_barrier_reset(seg, &k->barrier);
+        tarn_barrier_timed(seg, &k->barrier, &past);
+        tarn_barrier_leave(seg, &k->barrier);
+    }
+    if (!held_for_ever(seg, k->once.lock.owner))
+        tarn_once_run(seg, &k->once, run_nothing, NULL);
+    tarn_event_timed(seg, &k->event, &soon);
+    tarn_event_signal(seg, &k->automatic, rnd(2) ? SIGURG : 0);
+    tarn_event_set(seg, &k->automatic);
+    tarn_event_reset(seg, &k->event);
+    any[0] = (struct tarn_awaited){.kind = TARN_EVENT, .event = &k->automatic};
+    any[1] = (struct tarn_awaited){.kind = TARN_SEMAPHORE, .semaphore = &k->semaphore};
+    tarn_wait_any(seg, any, 2, &soon, &n);
+    if (rnd(4) == 0) {
+        tarn_rwlock_fini(seg, &k->rwlock);
+        tarn_condition_fini(seg, &k->condition);
+        tarn_semaphore_fini(seg, &k->semaphore);
+        tarn_event_fini(seg, &k->event);
+    }
+}
+
 /* What takes no lock. */
 static void write_some(tarn *seg)
 {
@@ -235,6 +352,7 @@ static void write_some(tarn *seg)
                 tarn_commit(seg);
         }
     tarn_block_size(seg, rnd(1 << 20));
+    meet(seg);
     tarn_thread_detach(seg);
 }
 
@@ -272,7 +390,8 @@ static void spoil(uint64_t *words, uint64_t first, uint64_t last, uint64_t n)
 static void spoil_somewhere(uint64_t *words, const struct image *m)
 {
     uint64_t stamp = offsetof(struct segment_header, committed) / 8, end = m->size / 8, first = stamp, last = end;
-    switch (rnd(6)) {
+    switch (rnd(7)) {
+    case 5: first = m->meeting / 8, last = first + sizeof(struct meeting) / 8; break;
     case 0: last = sizeof(struct segment_header) / 8; break;
     case 1: first = m->zone[ZONE_PARTICIPANT] / 8, last = m->zone[ZONE_NAME] / 8; break;
     case 2: first = m->zone[ZONE_NAME] / 8, last = m->zone[ZONE_SIDE] / 8; break;
