@@ -515,10 +515,12 @@ static void run_round(void)
     for (unsigned s = 0; s < processes * LANE; s++) {
         be(s);
         count_soiled();
+        count_units();
         resolve();
     }
     be(SLOTS);
     compare_all();
+    compare_objects();
     all_turn_to(TEAR_DOWN, chance(3));
     recover_all_dead();
     take_down();
@@ -554,6 +556,7 @@ static void make_segment(void)
         if (shared->segment_fd < 0)
             violation("F_DUPFD: %m");
     }
+    make_objects();
     baseline = allocated();
 }
 
@@ -563,6 +566,11 @@ static void forget_life(void)
     memset(shared->left_dirty, 0, sizeof shared->left_dirty);
     memset(shared->soiled, 0, sizeof shared->soiled);
     memset(shared->told, 0, sizeof shared->told);
+    memset(shared->units, 0, sizeof shared->units);
+    memset(shared->resets_begun, 0, sizeof shared->resets_begun);
+    memset(shared->resets_ended, 0, sizeof shared->resets_ended);
+    memset(shared->once_in, 0, sizeof shared->once_in);
+    memset(shared->once_ended, 0, sizeof shared->once_ended);
     for (unsigned s = 0; s < SLOTS; s++) {
         memset(shared->log[s].item, 0, sizeof shared->log[s].item);
         shared->log[s].changes = 0;
