@@ -667,6 +667,8 @@ static void result(uint64_t violations)
         all.read_only += l->read_only;
         all.forked += l->forked;
         all.execs += l->execs;
+        for (unsigned n = 0; n < CAME; n++)
+            all.came[n] += l->came[n];
         all.waits += l->waits;
         all.waited_ns += l->waited_ns;
         if (l->longest_ns > all.longest_ns)
@@ -686,6 +688,13 @@ static void result(uint64_t violations)
            "attachments %llu\n",
            (unsigned long long)count.recovered, (unsigned long long)count.undone, (unsigned long long)all.aborted,
            (unsigned long long)all.circles, (unsigned long long)all.full, (unsigned long long)all.read_only);
+    printf("rwlocks: %llu upgrades, dirty %llu times; conditions: %llu changes seen; held semaphore: all "
+           "units %llu times; barriers: %llu came through "
+           "with others, broken or reset %llu; done once %llu; one of several %llu\n",
+           (unsigned long long)all.came[UPGRADES], (unsigned long long)all.came[DIRTY_RWLOCKS],
+           (unsigned long long)all.came[SIGNALLED], (unsigned long long)all.came[ALL_UNITS],
+           (unsigned long long)all.came[TURNS], (unsigned long long)all.came[BROKEN_BARRIERS],
+           (unsigned long long)all.came[ONCES_DONE], (unsigned long long)all.came[AWAITED]);
     printf("waits for the dead: %llu; from the kill on: mean %llu us, half of them below %llu us, 99.9 %% "
            "below %llu us, "
            "longest %llu us\n",

@@ -69,6 +69,9 @@ enum {
     ITEMS
 };
 
+/* What shows that the objects of sync.c are used as they are meant to be: see log.came. */
+enum { UPGRADES, DIRTY_RWLOCKS, SIGNALLED, ALL_UNITS, TURNS, BROKEN_BARRIERS, ONCES_DONE, AWAITED, CAME };
+
 /* ---- in the segment ---- */
 
 struct counter {
@@ -137,6 +140,7 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint64_t member_ns[BARRIERS];               /* when it was so */
     uint64_t sets, passes; /* of the automatic event, since the last standstill: begun; done */
     uint64_t operations, waits, waited_ns, longest_ns, latest_ns, aborted, full, circles, read_only, forked, execs;
+    uint64_t came[CAME];     /* what of sync.c came about */
     uint64_t wait_below[24]; /* how many of the waits took less than 2^n us */
 };
 

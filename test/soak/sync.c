@@ -15,6 +15,7 @@
  * A waiter who is never woken is not seen here, as long as his time runs out. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worker.h"
 
@@ -73,6 +74,7 @@ static int took_rwlock(unsigned r, bool reads, bool told)
         put(&shared->holder[c], my_name());
     is_told(c, told);
     look_at_guarded(r);
+    me.log->came[DIRTY_RWLOCKS] += told;
     if (!told || reads)
         return 0;
     if (in_section)
@@ -221,6 +223,7 @@ static void upgrade(unsigned r)
     }
     if (e < 0 || deep[r])
         violation("tarn_rwlock_upgrade_try: %d %s", e, tarn_error());
+    me.log->came[UPGRADES]++;
     (void)took_rwlock(r, false, e > 0);
     moment();
     (void)write_some(r);
@@ -294,6 +297,7 @@ void op_condition(void)
         if (holder && !is_doomed(holder))
             violation("two holders of counter %u: slot %d, and slot %u, who waited for a signal", c,
                       (int)(holder >> 32) - 1, me.slot);
+        me.log->came[SIGNALLED] += e >= 0 && k->total != total;
         (void)took(c, e > 0);
         moment();
     }
@@ -408,6 +412,7 @@ void op_held(void)
     i_have(n);
     moment();
     if (n == HELD_UNITS) {
+        me.log->came[ALL_UNITS]++;
         nobody_else_has_any();
         e = tarn_held_try(segment, &root->held, 1);
         if (e != -EAGAIN)
@@ -460,9 +465,23 @@ static void reset(unsigned b)
     __atomic_fetch_add(&shared->resets_ended[b], 1, __ATOMIC_SEQ_CST);
 }
 
+static bool has_others(unsigned b)
+{
+    for (unsigned s = 0; s < SLOTS; s++) {
+        uint64_t member = __atomic_load_n(&shared->log[s].member[b], __ATOMIC_RELAXED);
+        if (s != me.slot && member & IS_MEMBER && !is_doomed((uint64_t)(s + 1) << 32 | member >> 32))
+            return true;
+    }
+    return false;
+}
+
+/* Where somebody is, if anywhere; else others are given a while to come. */
 void op_barrier(void)
 {
     unsigned b = chance(BARRIERS);
+    uint64_t late = now_ns() + chance(1000) * 1000ull;
+    if (!has_others(b) && has_others(!b))
+        b = !b;
     uint64_t before[SLOTS];
     int e = tarn_barrier_join(segment, &root->barrier[b]);
     if (is_full(e))
@@ -470,12 +489,16 @@ void op_barrier(void)
     if (e)
         violation("tarn_barrier_join: %d %s", e, tarn_error());
     i_am(b, IS_MEMBER);
-    for (unsigned n = 1 + chance(4); n--; moment()) {
-        struct timespec until = soon(chance(1500));
+    while (!has_others(b) && now_ns() < late)
+        usleep(20);
+    for (unsigned n = 1 + chance(6); n--; moment()) {
+        struct timespec until = soon(chance(3000));
         for (unsigned s = 0; s < SLOTS; s++)
             before[s] = __atomic_load_n(&shared->log[s].member[b], __ATOMIC_SEQ_CST);
         i_am(b, IS_MEMBER | IS_INSIDE);
         e = tarn_barrier_timed(segment, &root->barrier[b], &until);
+        me.log->came[TURNS] += e == 0; /* not alone */
+        me.log->came[BROKEN_BARRIERS] += e == -EOWNERDEAD;
         if (e == 0 || e == TARN_LAST)
             all_arrived(b, before);
         else if (e != -EOWNERDEAD && e != -ETIMEDOUT)
@@ -527,6 +550,7 @@ void op_once(void)
         violation("tarn_once_run: %d %s", e, tarn_error());
     if (e == 0 && root->once[o].made != 1)
         violation("once %u: it is done, and was made %llu times", o, (unsigned long long)root->once[o].made);
+    me.log->came[ONCES_DONE] += e == 0 && !shared->once_ended[o];
     if (e == 0)
         put(&shared->once_ended[o], 1);
     else if (shared->once_ended[o])
@@ -596,6 +620,7 @@ void op_wait_any(void)
             units_end((unsigned)(all[i].semaphore - root->semaphore), e == 0 && came == i ? -1 : 0);
     if ((e && e != -ETIMEDOUT) || (e == 0 && came >= n))
         violation("tarn_wait_any: %d, %u of %u %s", e, came, n, e ? tarn_error() : "");
+    me.log->came[AWAITED] += e == 0;
     if (e == 0 && all[came].kind == TARN_EVENT && all[came].event == &root->automatic)
         passed();
     moment();
