@@ -1032,7 +1032,7 @@ static const struct operation {
     {"lock, nested", 20, op_nested},
     {"semaphore", 40, op_semaphore},
     {"held semaphore", 30, op_held},
-    {"barrier", 24, op_barrier},
+    {"barrier", 8, op_barrier},
     {"once", 14, op_once},
     {"event", 30, op_event},
     {"wait for one of several", 14, op_wait_any},
