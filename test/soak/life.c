@@ -194,6 +194,7 @@ void work(unsigned slot, bool as_guest)
     bool first_of_process = slot % LANE == 0;
     be(slot);
     count_soiled(); /* what the last user of the slot may have */
+    count_units();
     me.random = mix(shared->seed ^ mix((uint64_t)slot << 40 | me.log->incarnation) ^ shared->life);
     me.log->pid = getpid();
     me.log->since_ms = now_ms();

@@ -515,10 +515,12 @@ static void run_round(void)
     for (unsigned s = 0; s < processes * LANE; s++) {
         be(s);
         count_soiled();
+        count_units();
         resolve();
     }
     be(SLOTS);
     compare_all();
+    compare_objects();
     all_turn_to(TEAR_DOWN, chance(3));
     recover_all_dead();
     take_down();
@@ -554,6 +556,7 @@ static void make_segment(void)
         if (shared->segment_fd < 0)
             violation("F_DUPFD: %m");
     }
+    make_objects();
     baseline = allocated();
 }
 
@@ -563,6 +566,11 @@ static void forget_life(void)
     memset(shared->left_dirty, 0, sizeof shared->left_dirty);
     memset(shared->soiled, 0, sizeof shared->soiled);
     memset(shared->told, 0, sizeof shared->told);
+    memset(shared->units, 0, sizeof shared->units);
+    memset(shared->resets_begun, 0, sizeof shared->resets_begun);
+    memset(shared->resets_ended, 0, sizeof shared->resets_ended);
+    memset(shared->once_in, 0, sizeof shared->once_in);
+    memset(shared->once_ended, 0, sizeof shared->once_ended);
     for (unsigned s = 0; s < SLOTS; s++) {
         memset(shared->log[s].item, 0, sizeof shared->log[s].item);
         shared->log[s].changes = 0;
@@ -659,6 +667,8 @@ static void result(uint64_t violations)
         all.read_only += l->read_only;
         all.forked += l->forked;
         all.execs += l->execs;
+        for (unsigned n = 0; n < CAME; n++)
+            all.came[n] += l->came[n];
         all.waits += l->waits;
         all.waited_ns += l->waited_ns;
         if (l->longest_ns > all.longest_ns)
@@ -678,6 +688,13 @@ static void result(uint64_t violations)
            "attachments %llu\n",
            (unsigned long long)count.recovered, (unsigned long long)count.undone, (unsigned long long)all.aborted,
            (unsigned long long)all.circles, (unsigned long long)all.full, (unsigned long long)all.read_only);
+    printf("rwlocks: %llu upgrades, dirty %llu times; conditions: %llu changes seen; held semaphore: all "
+           "units %llu times; barriers: %llu came through "
+           "with others, broken or reset %llu; done once %llu; one of several %llu\n",
+           (unsigned long long)all.came[UPGRADES], (unsigned long long)all.came[DIRTY_RWLOCKS],
+           (unsigned long long)all.came[SIGNALLED], (unsigned long long)all.came[ALL_UNITS],
+           (unsigned long long)all.came[TURNS], (unsigned long long)all.came[BROKEN_BARRIERS],
+           (unsigned long long)all.came[ONCES_DONE], (unsigned long long)all.came[AWAITED]);
     printf("waits for the dead: %llu; from the kill on: mean %llu us, half of them below %llu us, 99.9 %% "
            "below %llu us, "
            "longest %llu us\n",

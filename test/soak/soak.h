@@ -2,6 +2,7 @@
  *
  * soak.c   the controller: makes segments, forks workers, kills, stops and continues them, has rounds come to a standstill
  * work.c   what a worker does: one table of operations {name, weight, function}, and one of the steps of a section
+ * sync.c   what it does with the objects of synchronisation other than the mutex, and what they must be at a standstill
  * death.c  how it dies; life.c: how it comes, stands still and leaves
  * log.c    what was done: the log, and the comparison of a segment with it
  *
@@ -44,6 +45,12 @@ enum {
     STRINGS = 12,
     NAMES = 3,
     LISTS = 3,
+    RWLOCKS = 2,                /* the second with TARN_RWLOCK_WRITERS */
+    LOCKS = COUNTERS + RWLOCKS, /* those that a death may leave dirty */
+    SEMAPHORES = 2,
+    HELD_UNITS = 6,
+    BARRIERS = 2, /* the second drops its dead */
+    ONCES = 8,
     CHANGES = 24, /* of one operation, most */
 };
 
@@ -52,7 +59,8 @@ enum {
     PART = 0,
     PUTS = PART + COUNTERS,
     TAKES = PUTS + COUNTERS,
-    CELL = TAKES + COUNTERS,
+    WRITTEN = TAKES + COUNTERS,
+    CELL = WRITTEN + RWLOCKS,
     MEMBER = CELL + CELLS,
     KEY = MEMBER + MEMBERS,
     STRING = KEY + KEYS,
@@ -60,6 +68,9 @@ enum {
     HOT = NAME + NAMES,
     ITEMS
 };
+
+/* What shows that the objects of sync.c are used as they are meant to be: see log.came. */
+enum { UPGRADES, DIRTY_RWLOCKS, SIGNALLED, ALL_UNITS, TURNS, BROKEN_BARRIERS, ONCES_DONE, AWAITED, CAME };
 
 /* ---- in the segment ---- */
 
@@ -70,8 +81,23 @@ struct counter {
     uint64_t box_size, box_mark; /* what it is filled with */
     uint64_t part[SLOTS], puts[SLOTS], takes[SLOTS];
 };
+struct guarded { /* by a rwlock */
+    tarn_rwlock lock;
+    uint64_t first, second; /* == sum of written, both; may be torn if the lock comes with TARN_RECOVERED */
+    uint64_t written[SLOTS];
+};
 struct root {
     struct counter counter[COUNTERS];
+    struct guarded guarded[RWLOCKS];
+    tarn_condition added[PLAIN]; /* of the counters' locks */
+    tarn_semaphore semaphore[SEMAPHORES];
+    tarn_held held;
+    tarn_barrier barrier[BARRIERS];
+    struct {
+        tarn_once once;
+        uint64_t made;
+    } once[ONCES]; /* fresh each round */
+    tarn_event manual, automatic;
     struct {
         tarn_ref cell[CELLS], member[MEMBERS];
     } area[SLOTS];
@@ -99,14 +125,22 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint32_t parked;   /* the standstill that it keeps */
     uint32_t changes;  /* of `change` that count */
     uint32_t undone;   /* 1: in a section that has not come to its commit: if it dies, nothing has happened */
-    uint32_t soils;    /* bits of counters whose locks its death may leave dirty, */
+    uint32_t soils;    /* bits of locks that its death may leave dirty, */
     uint32_t soils_as; /* that of this incarnation */
     uint32_t ends;     /* the signal that it is about to raise */
     uint32_t what;     /* the operation it is at, */
     uint64_t since_ms; /* since when */
     uint64_t item[ITEMS];
     struct change change[CHANGES];
+    uint64_t reads[RWLOCKS]; /* who reads under it: as holder */
+    uint64_t units[SEMAPHORES]; /* {posted and not taken: 32, what the call in flight would add to that: 32} since the last standstill */
+    uint32_t low[SEMAPHORES], high[SEMAPHORES]; /* of the dead: units that their last calls may have taken, or posted */
+    uint64_t has;                               /* {units of the held semaphore: 32, incarnation: 32} */
+    uint64_t member[BARRIERS];                  /* {incarnation: 32, a count: 30, in a wait: 1, member: 1} */
+    uint64_t member_ns[BARRIERS];               /* when it was so */
+    uint64_t sets, passes; /* of the automatic event, since the last standstill: begun; done */
     uint64_t operations, waits, waited_ns, longest_ns, latest_ns, aborted, full, circles, read_only, forked, execs;
+    uint64_t came[CAME];     /* what of sync.c came about */
     uint64_t wait_below[24]; /* how many of the waits took less than 2^n us */
 };
 
@@ -122,10 +156,13 @@ struct shared {
     char url[256];
     uint32_t url_is_anonymous; /* no URL leads to it */
     int segment_fd;            /* for an exec'ed worker, where no URL leads to it; else -1 */
-    uint64_t holder[COUNTERS]; /* who has the counter's lock: {slot + 1, incarnation}, or 0; by its holder */
-    uint64_t left_dirty[COUNTERS]; /* 1: the next must be told; by its holder */
-    uint32_t soiled[COUNTERS];     /* deaths that may have left the lock dirty */
-    uint32_t told[COUNTERS];       /* how often it was found so; by its holder */
+    uint64_t holder[LOCKS];    /* who has the lock (to write): {slot + 1, incarnation}, or 0; by its holder */
+    uint64_t left_dirty[LOCKS]; /* 1: the next must be told; by its holder */
+    uint32_t soiled[LOCKS];     /* deaths that may have left the lock dirty */
+    uint32_t told[LOCKS];       /* how often it was found so */
+    uint64_t units[SEMAPHORES]; /* at the last standstill */
+    uint64_t resets_begun[BARRIERS], resets_ended[BARRIERS], reset_ns[BARRIERS]; /* of workers; when the last one ended */
+    uint64_t once_in[ONCES], once_ended[ONCES]; /* who runs it: as holder; 1: somebody was told that it is done */
     uint32_t fault_taken;
     char fault[400];
     struct log log[SLOTS];
@@ -181,6 +218,7 @@ bool item_holds(unsigned slot, unsigned item, uint64_t number);
 const char *item_name(unsigned item);
 void resolve(void);     /* what the last user of my slot had in flight; all dead are recovered first */
 void compare_all(void); /* at a standstill: the whole segment with the whole log */
+void compare_objects(void); /* ... those of sync.c. Afterwards they are as they are to be at a round's beginning */
 uint64_t extents(void); /* bytes of log and slots that stay with the records */
 
 /* ---- work.c, death.c, life.c ---- */
@@ -193,7 +231,8 @@ void open_maps(void);
 void tear_down(void); /* everything of my slot */
 void empty_boxes(void);
 int open_segment(unsigned flags, tarn **ret);
-extern char *program; /* to exec */
+void make_objects(void); /* of sync.c, in a new segment */
+extern char *program;    /* to exec */
 extern int shared_fd;
 
 #endif

@@ -16,8 +16,8 @@
 
 __thread bool guest;
 
-static __thread bool in_section, held[COUNTERS], put_off[COUNTERS], mended[COUNTERS];
-static __thread unsigned lowest; /* plain counter that may be waited for yet */
+__thread bool in_section, held[LOCKS], put_off[LOCKS], mended[LOCKS];
+__thread unsigned lowest;
 
 static void put32(uint32_t *to, uint32_t value)
 {
@@ -26,19 +26,18 @@ static void put32(uint32_t *to, uint32_t value)
     barrier_();
 }
 
-static struct timespec soon(uint32_t us)
+struct timespec soon(uint32_t us)
 {
     uint64_t t = now_ns() + us * 1000ull;
     return (struct timespec){(time_t)(t / 1000000000u), (long)(t % 1000000000u)};
 }
 
-static bool is_full(int e)
+bool is_full(int e)
 {
     return e == -ENOSPC || e == -ENOMEM;
 }
 
-/* What stops a section, and is no fault. */
-static bool may_be(int e)
+bool may_be(int e)
 {
     if (is_full(e))
         me.log->full++;
@@ -49,24 +48,14 @@ static bool may_be(int e)
     return true;
 }
 
-/* In a step: go on, or have the section aborted. */
-#define TRY(call)                                                                                            \
-    do {                                                                                                     \
-        int try_ = (call);                                                                                   \
-        if (try_ < 0 && !may_be(try_))                                                                       \
-            violation("%s: %d %s", #call, try_, tarn_error());                                               \
-        if (try_ < 0)                                                                                        \
-            return try_;                                                                                     \
-    } while (0)
-
 /* ---- counters and their locks ---- */
 
-static uint64_t my_name(void)
+uint64_t my_name(void)
 {
     return (uint64_t)(me.slot + 1) << 32 | me.log->incarnation;
 }
 
-static bool is_doomed(uint64_t holder)
+bool is_doomed(uint64_t holder)
 {
     const struct log *l = &shared->log[(holder >> 32) - 1];
     uint32_t incarnation = (uint32_t)holder;
@@ -120,19 +109,19 @@ static void note_wait(uint64_t holder, uint64_t began, uint64_t ended, uint64_t 
 }
 
 /* From now on, until it says otherwise, its death may leave the lock dirty. */
-static void may_soil(unsigned c)
+void may_soil(unsigned c)
 {
     me.log->soils_as = me.log->incarnation;
     __atomic_fetch_or(&me.log->soils, 1u << c, __ATOMIC_SEQ_CST);
 }
-static void soils_not(unsigned c)
+void soils_not(unsigned c)
 {
     __atomic_fetch_and(&me.log->soils, ~(1u << c), __ATOMIC_SEQ_CST);
 }
 
 void count_soiled(void)
 {
-    for (unsigned c = 0; c < COUNTERS; c++)
+    for (unsigned c = 0; c < LOCKS; c++)
         if (me.log->soils & 1u << c) {
             __atomic_fetch_add(&shared->soiled[c], 1, __ATOMIC_SEQ_CST);
             soils_not(c);
@@ -142,9 +131,10 @@ void count_soiled(void)
 /* Who is told, and had not left it dirty himself, owes it to a death of its own that could do that. */
 static void was_soiled(unsigned c)
 {
-    uint32_t n = 0;
-    put(&shared->left_dirty[c], 1);
-    shared->told[c]++;
+    uint32_t n = 0, told;
+    if (__atomic_exchange_n(&shared->left_dirty[c], 1, __ATOMIC_SEQ_CST)) /* another reader was quicker */
+        return;
+    told = __atomic_add_fetch(&shared->told[c], 1, __ATOMIC_SEQ_CST);
     for (unsigned s = 0; s < SLOTS; s++) {
         const struct log *l = &shared->log[s];
         n += __atomic_load_n(&l->soils, __ATOMIC_SEQ_CST) & 1u << c &&
@@ -152,9 +142,18 @@ static void was_soiled(unsigned c)
     }
     n += __atomic_load_n(&shared->soiled[c],
                          __ATOMIC_SEQ_CST); /* after the others: who goes from there to here is not missed */
-    if (shared->told[c] > n)
-        violation("counter %u: for the %u-th time its lock is dirty, and %u deaths could have left it so", c,
-                  shared->told[c], n);
+    if (told > n)
+        violation("%s %u: for the %u-th time its lock is dirty, and %u deaths could have left it so",
+                  c < COUNTERS ? "counter" : "rwlock", c < COUNTERS ? c : c - COUNTERS, told, n);
+}
+
+void is_told(unsigned c, bool told)
+{
+    if (told && !shared->left_dirty[c])
+        was_soiled(c);
+    if (!told && shared->left_dirty[c])
+        violation("%s %u: left dirty, and nobody was told", c < COUNTERS ? "counter" : "rwlock",
+                  c < COUNTERS ? c : c - COUNTERS);
 }
 
 static void sums(const struct counter *k, uint64_t *ret_total, uint64_t *ret_boxed)
@@ -167,7 +166,7 @@ static void sums(const struct counter *k, uint64_t *ret_total, uint64_t *ret_box
 }
 
 /* The lock is ours. told: its last holder died. 0, or what stops a section. */
-static int took(unsigned c, bool told)
+int took(unsigned c, bool told)
 {
     struct counter *k = &root->counter[c];
     uint64_t total, boxed;
@@ -178,16 +177,12 @@ static int took(unsigned c, bool told)
     if (boxed != (k->box != 0))
         violation("box %u: %llu blocks put there and not taken; ref %#llx", c, (unsigned long long)boxed,
                   (unsigned long long)k->box);
-    if (!told) {
-        if (total != k->total)
-            violation("counter %u: %llu, and its shares are %llu, and nobody was told", c,
-                      (unsigned long long)k->total, (unsigned long long)total);
-        if (shared->left_dirty[c])
-            violation("counter %u: left dirty, and nobody was told", c);
+    if (!told && total != k->total)
+        violation("counter %u: %llu, and its shares are %llu, and nobody was told", c,
+                  (unsigned long long)k->total, (unsigned long long)total);
+    is_told(c, told);
+    if (!told)
         return 0;
-    }
-    if (!shared->left_dirty[c])
-        was_soiled(c);
     if (in_section)
         TRY(tarn_save(segment, &k->total, 8));
     put(&k->total, total);
@@ -202,9 +197,7 @@ static int took(unsigned c, bool told)
     return 0;
 }
 
-enum how { WAIT, TRY_IT, TIMED };
-
-static int take(unsigned c, enum how how)
+int take(unsigned c, enum how how)
 {
     struct counter *k = &root->counter[c];
     uint32_t stops = shared->stops, stopped = shared->stopped;
@@ -232,8 +225,12 @@ static int take(unsigned c, enum how how)
     return took(c, e > 0);
 }
 
-static void give(unsigned c)
+void give(unsigned c)
 {
+    if (c >= COUNTERS) {
+        give_rwlock(c - COUNTERS);
+        return;
+    }
     if (in_section)
         put_off[c] = true;
     else {
@@ -246,7 +243,7 @@ static void give(unsigned c)
 }
 
 /* In a section, saved; outside, not. */
-static int add(unsigned c)
+int add(unsigned c)
 {
     struct counter *k = &root->counter[c];
     uint64_t d = 1 + chance(1000);
@@ -258,6 +255,9 @@ static int add(unsigned c)
     put(&k->part[me.slot], k->part[me.slot] + d);
     moment();
     put(&k->total, k->total + d);
+    if (c < PLAIN && chance(3) == 0)
+        WANT(chance(2) ? tarn_condition_signal(segment, &root->added[c])
+                       : tarn_condition_broadcast(segment, &root->added[c]));
     return 0;
 }
 
@@ -551,6 +551,8 @@ static const struct step {
     {"the hot key", 8, step_hot},
     {"lists", 14, step_list},
     {"grow", 1, step_grow},
+    {"a rwlock", 16, step_rwlock},
+    {"what sections must not do", 2, step_refused},
 };
 
 #define PICK(table)                                                                                          \
@@ -576,7 +578,7 @@ static void begin_section(void)
 static void after_section(void)
 {
     in_section = false;
-    for (unsigned c = 0; c < COUNTERS; c++) {
+    for (unsigned c = 0; c < LOCKS; c++) {
         if (put_off[c]) {
             held[c] = put_off[c] = false;
             soils_not(c);
@@ -584,7 +586,7 @@ static void after_section(void)
         mended[c] = false;
     }
     moment();
-    for (unsigned c = COUNTERS; c--;)
+    for (unsigned c = LOCKS; c--;)
         if (held[c])
             give(c);
 }
@@ -592,7 +594,9 @@ static void after_section(void)
 /* From its end on others may have them. */
 static void let_go(bool commits)
 {
-    for (unsigned c = 0; c < COUNTERS; c++) {
+    for (unsigned c = 0; c < LOCKS; c++) {
+        if (c >= COUNTERS && let_go_of_rwlock(c - COUNTERS))
+            continue;
         if (held[c] && put_off[c])
             put(&shared->holder[c], 0);
         if (held[c] && (!put_off[c] || mended[c])) /* held beyond it; or dirty, if we die before it commits */
@@ -953,6 +957,7 @@ static void child(unsigned c, uint32_t incarnation)
         violation("a forked child unlocked its parent's lock");
     memset(held, 0, sizeof held);
     memset(put_off, 0, sizeof put_off);
+    child_holds_none();
     work(me.slot / LANE * LANE + THREADS, true);
     _exit(0);
 }
@@ -1021,6 +1026,17 @@ static const struct operation {
     {"detach", 4, op_detach},
     {"attach again", 1, op_attach_again},
     {"fork", 3, op_fork},
+    {"rwlock to read", 60, op_read},
+    {"rwlock to write", 50, op_write},
+    {"condition", 16, op_condition},
+    {"lock, nested", 20, op_nested},
+    {"semaphore", 40, op_semaphore},
+    {"held semaphore", 30, op_held},
+    {"barrier", 8, op_barrier},
+    {"once", 14, op_once},
+    {"event", 30, op_event},
+    {"wait for one of several", 14, op_wait_any},
+    {"who waits", 2, op_who_waits},
 };
 
 const char *operation_name(unsigned n)

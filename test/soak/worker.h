@@ -1,4 +1,4 @@
-/* worker.h - what the files of a worker share: work.c, death.c, life.c. See soak.h. */
+/* worker.h - what the files of a worker share: work.c, sync.c, death.c, life.c. See soak.h. */
 #ifndef WORKER_H
 #define WORKER_H
 
@@ -27,6 +27,48 @@ void plan_death(void);
 void no_death(void);
 void child_lives(void); /* a forked child: nothing of its parent's is planned for it */
 void *exec_again(void *unused);
+
+/* ---- work.c: locks. Those from COUNTERS on are rwlocks. ---- */
+
+enum how { WAIT, TRY_IT, TIMED };
+
+extern __thread bool in_section;
+extern __thread bool held[LOCKS], put_off[LOCKS],
+    mended[LOCKS];               /* by this thread; its unlock put off; made consistent in this section */
+extern __thread unsigned lowest; /* plain counter that may be waited for yet */
+
+struct timespec soon(uint32_t us);
+bool may_be(int e); /* what stops a section, and is no fault */
+bool is_full(int e);
+uint64_t my_name(void);
+bool is_doomed(uint64_t holder);
+void may_soil(unsigned c);
+void soils_not(unsigned c);
+void is_told(unsigned c, bool told); /* the lock c is held */
+int take(unsigned c, enum how how);
+int took(unsigned c, bool told);
+void give(unsigned c);
+int add(unsigned c);
+
+/* In a step: go on, or have the section aborted. */
+#define TRY(call)                                                                                            \
+    do {                                                                                                     \
+        int try_ = (call);                                                                                   \
+        if (try_ < 0 && !may_be(try_))                                                                       \
+            violation("%s: %d %s", #call, try_, tarn_error());                                               \
+        if (try_ < 0)                                                                                        \
+            return try_;                                                                                     \
+    } while (0)
+
+/* ---- sync.c ---- */
+
+void give_rwlock(unsigned r);
+bool let_go_of_rwlock(unsigned r); /* true: it was held to read, and its death cannot soil it */
+void child_holds_none(void);
+void count_units(void); /* of the dead one whose slot is now mine */
+int step_rwlock(void), step_refused(void);
+void op_read(void), op_write(void), op_condition(void), op_nested(void), op_semaphore(void), op_held(void),
+    op_barrier(void), op_once(void), op_event(void), op_wait_any(void), op_who_waits(void);
 
 /* ---- work.c ---- */
 
