@@ -300,8 +300,8 @@ static void sleep_for_readers(struct self *s, tarn_rwlock *l, uint32_t reader, c
     uint64_t what = slot ? load64(slot) : 0;
     int k;
     id = ID_MAKE(load32(&record_at(s->seg, reader)->generation), reader);
-    if ((what & SLOT_OFFSET) != offset_of(s->seg, l) || SLOT_KIND(what) != SLOT_READ)
-        return; /* it has left */
+    if ((what & SLOT_OFFSET) != offset_of(s->seg, l) || (what & (7ull << 58 | SLOT_WANT)) != SLOT_READ)
+        return; /* it has left, or left and wants it again: then it may sleep until we are through */
     if (fate_quick(s->seg, id) == ALIVE) {
         struct os_wait wait[4 + 2] = {
             {&l->drain, 1}, {live, v}, {half, (uint32_t)what}, {half + 1, (uint32_t)(what >> 32)}};
