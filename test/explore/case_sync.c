@@ -108,6 +108,12 @@ static void write_and_read_twice(int p)
     if (p)
         reads(p);
 }
+static void write_twice_and_read(int p)
+{
+    write_and_read(p);
+    if (p == 0)
+        writes(p);
+}
 static void two_write(int p)
 {
     if (p == 2)
@@ -196,6 +202,22 @@ static void read_twice_or_mend(int p)
         writes(p);
 }
 
+/* 0 dies as a reader; while 1 recovers it, 2 waits for it to be gone. */
+static void dies_reading(int p)
+{
+    if (p)
+        return;
+    MUST(tarn_rwlock_read(seg_of(p), &root()->rwlock));
+    ghost[HOW + p] = READS;
+}
+static void recover_or_write(int p)
+{
+    if (p == 1)
+        MUST(tarn_recover(seg_of(p)));
+    else
+        writes(p);
+}
+
 /* Nobody has it, in any way, and a writer comes in. */
 static const char *rwlock_free(void)
 {
@@ -243,6 +265,21 @@ static void wait_for_news(int p)
     }
     shared_write(&root()->word[NEWS], news - 1);
     MUST(tarn_mutex_unlock(seg, &root()->lock[0]));
+}
+/* 0 has it three times, and tells when it has given the lock up. */
+static void signal_outside(int p)
+{
+    tarn *seg = seg_of(p);
+    for (int i = 0; i < 3; i++) {
+        if (p) {
+            wait_for_news(p);
+            continue;
+        }
+        lock_mutex(p, tarn_mutex_lock(seg, &root()->lock[0]));
+        shared_write(&root()->word[NEWS], shared_read(&root()->word[NEWS]) + 1);
+        MUST(tarn_mutex_unlock(seg, &root()->lock[0]));
+        MUST(tarn_condition_signal(seg, &root()->condition));
+    }
 }
 static void signal_one(int p)
 {
@@ -428,6 +465,18 @@ static void hold_some(int p)
 {
     hold(p, p ? 1 : 2);
 }
+static void dies_with_both(int p)
+{
+    if (p == 0)
+        MUST(tarn_held_take(seg_of(p), &root()->held, 2));
+}
+static void recover_or_hold(int p)
+{
+    if (p == 1)
+        MUST(tarn_recover(seg_of(p)));
+    else
+        hold(p, 2);
+}
 static const char *two_are_there(void)
 {
     tarn *seg = seg_of(DRIVER);
@@ -493,6 +542,7 @@ static void meet(int p)
 const struct test_case sync_cases[] = {
     {"rwlock, writer and reader", 2, 3, 4, 0, NULL, NULL, write_and_read, rwlock_free},
     {"rwlock, writer and fast reader", 2, 3, 4, 0, NULL, read_often, write_and_read_twice, rwlock_free},
+    {"rwlock, two writes and a fast reader", 2, 3, 4, 0, NULL, read_often, write_twice_and_read, rwlock_free},
     {"rwlock, that prefers writers", 2, 3, 4, 0, prefer_writers, read_often, write_and_read_twice, rwlock_free},
     {"rwlock, writer, two readers", 3, 2, 3, 0, NULL, NULL, write_and_read, rwlock_free},
     {"rwlock, writer, two fast readers", 3, 2, 3, 0, NULL, read_often, write_and_read, rwlock_free},
@@ -502,6 +552,8 @@ const struct test_case sync_cases[] = {
     {"rwlock, two upgrade", 2, 3, 4, CASE_ALIKE, NULL, NULL, upgrade, rwlock_free},
     {"rwlock, downgrade and writer", 2, 3, 4, 0, NULL, NULL, downgrade, rwlock_free},
     {"rwlock, a dead writer", 3, 2, 3, CASE_DEAD_FIRST, NULL, dies_writing, read_twice_or_mend, rwlock_free},
+    {"rwlock, a dead reader", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_reading, recover_or_write, rwlock_free},
+    {"condition, signals outside the lock", 2, 3, 4, CASE_NO_DEATH, NULL, NULL, signal_outside, NULL},
     {"condition, signal", 2, 3, 4, 0, may_lack_news, NULL, signal_one, NULL},
     {"condition, signal for one of two", 3, 2, 2, 0, may_lack_news, NULL, signal_one, NULL},
     {"condition, broadcast", 3, 1, 2, 0, may_lack_news_for_all, NULL, broadcast, NULL},
@@ -513,6 +565,7 @@ const struct test_case sync_cases[] = {
     {"wait for any", 3, 2, 3, 0, automatic_or_units, NULL, any, NULL},
     {"held, two", 2, 3, 4, CASE_ALIKE, two_units, NULL, hold_both, two_are_there},
     {"held, three", 3, 1, 2, 0, two_units, NULL, hold_some, two_are_there},
+    {"held, by the dead", 3, 3, 4, CASE_DEAD_FIRST, two_units, dies_with_both, recover_or_hold, two_are_there},
     {"once, two", 2, 3, 4, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"once, three", 3, 2, 3, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"barrier, two", 2, 3, 4, CASE_ALIKE, parties, join, meet, NULL},
