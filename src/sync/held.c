@@ -104,21 +104,30 @@ static int sleep_for_units(struct self *s, tarn_held *h, enum mutex_wait how, co
 {
     struct os_wait wait[SLEEP_MOST + 2] = {{&h->sleepers, 0x80000000u}, {&h->deaths, h->counted}};
     uint64_t what = WAITS_UNITS | offset_of(s->seg, h) | (how == MUTEX_TIMED);
-    uint32_t at = 0, id;
-    int n = 2, k, fallen = 0;
+    uint32_t at = 0, id, fallen = 0;
+    int n = 2, k;
     store32(&h->sleepers, 0x80000000u);
     waits_for(s, what);
-    while (n < SLEEP_MOST && (id = waited_for(s->seg, what, &at))) {
+    while (n < SLEEP_MOST - 1 && (id = waited_for(s->seg, what, &at))) {
         uint32_t *live = liveness_of(s->seg, ID_INDEX(id)), v = load32(live);
         if (id == s->id)
             continue;
         if (fate_quick(s->seg, id) == ALIVE)
             wait[n++] = (struct os_wait){live, v};
         else
-            fallen++;
+            fallen = id;
     }
     mutex_unlock_inner(s, &h->lock);
-    k = fallen ? -EOWNERDEAD : sleep_on_words(s, wait, n, how == MUTEX_TIMED ? until : NULL, cap);
+    if (fallen) {
+        uint32_t *live, v;
+        if (!(fallen = recover(s, fallen)))
+            return -EAGAIN;
+        live = liveness_of(s->seg, ID_INDEX(fallen)), v = load32(live); /* a living recoverer: that one is watched */
+        if (fate_quick(s->seg, fallen) != ALIVE)
+            return -EAGAIN;
+        wait[n++] = (struct os_wait){live, v};
+    }
+    k = sleep_on_words(s, wait, n, how == MUTEX_TIMED ? until : NULL, cap);
     if (k >= 2 || k == -EOWNERDEAD || k == -ETIMEDOUT)
         recover_all(s);
     return k;

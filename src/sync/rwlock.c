@@ -83,9 +83,9 @@ void rwlock_end_reader(struct self *s, uint64_t *slot)
 }
 
 /* He may have been on his way in, or out of a write: then owner is his, and comes back as it was. */
-void rwlock_free_reader(struct self *dead, uint64_t slot, uint32_t id)
+void rwlock_free_reader(struct self *dead, uint64_t *slot, uint32_t id)
 {
-    uint64_t off = slot & SLOT_OFFSET;
+    uint64_t off = load64(slot) & SLOT_OFFSET;
     tarn_rwlock *l = at_offset(dead->seg, off);
     uint32_t o;
     if (!in_data(dead->seg, off, sizeof *l))
@@ -93,6 +93,7 @@ void rwlock_free_reader(struct self *dead, uint64_t slot, uint32_t id)
     o = load32(&l->owner);
     if ((o & ~ID_DIRTY) == id)
         swap32(&l->owner, &o, o & ID_DIRTY);
+    store64(slot, 0); /* now, for a writer who finds it still there sleeps until the recoverer's next wake-up */
     os_futex_wake(&l->waiters, 1);
     os_futex_wake(&l->drain, INT32_MAX);
 }
@@ -300,16 +301,21 @@ static void sleep_for_readers(struct self *s, tarn_rwlock *l, uint32_t reader, c
     uint64_t what = slot ? load64(slot) : 0;
     int k;
     id = ID_MAKE(load32(&record_at(s->seg, reader)->generation), reader);
-    if ((what & SLOT_OFFSET) != offset_of(s->seg, l) || SLOT_KIND(what) != SLOT_READ)
-        return; /* it has left */
-    if (fate_quick(s->seg, id) == ALIVE) {
-        struct os_wait wait[4 + 2] = {
-            {&l->drain, 1}, {live, v}, {half, (uint32_t)what}, {half + 1, (uint32_t)(what >> 32)}};
-        k = sleep_on_words(s, wait, 4, until, cap);
-        if (k >= 0 && k != 1)
+    if ((what & SLOT_OFFSET) != offset_of(s->seg, l) || (what & (7ull << 58 | SLOT_WANT)) != SLOT_READ)
+        return; /* it has left, or left and wants it again: then it may sleep until we are through */
+    if (fate_quick(s->seg, id) != ALIVE) {
+        id = recover(s, id);
+        if (!id)
+            return;
+        live = liveness_of(s->seg, ID_INDEX(id)), v = load32(live); /* a living recoverer: that one is watched */
+        if (fate_quick(s->seg, id) != ALIVE)
             return;
     }
-    (void)recover(s, id);
+    struct os_wait wait[4 + 2] = {
+        {&l->drain, 1}, {live, v}, {half, (uint32_t)what}, {half + 1, (uint32_t)(what >> 32)}};
+    k = sleep_on_words(s, wait, 4, until, cap);
+    if (k < 0 || k == 1)
+        (void)recover(s, id);
 }
 
 static int write_given_up(struct self *s, tarn_rwlock *l, uint64_t *slot, bool owner, uint32_t reader, int error)
@@ -553,12 +559,13 @@ int tarn_rwlock_upgrade_try(tarn *seg, tarn_rwlock *l)
     }
     store64(&l->slow, bit_of(s)); /* conservative: he does not read any more */
     bell_arm(s);
-    store64(slot, (v & ~SLOT_KIND(v)) | SLOT_WRITE | (o ? SLOT_DIRTY : 0));
+    store64(slot, (v & ~SLOT_KIND(v)) | SLOT_WRITE | SLOT_WANT);
     if (TARN_RARE(__atomic_load_n(&l->drain, __ATOMIC_RELAXED))) { /* set since: as a reader who leaves */
         store32(&l->drain, 0);
         os_futex_wake(&l->drain, INT32_MAX);
     }
     bell_disarm(s);
+    store64(slot, (v & ~SLOT_KIND(v)) | SLOT_WRITE | (o ? SLOT_DIRTY : 0)); /* last: who dies before it has not written */
     return o ? TARN_RECOVERED : 0;
 }
 

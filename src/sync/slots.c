@@ -5,7 +5,7 @@ void sync_free_slot(struct self *dead, uint64_t *slot, unsigned journal_state, u
 {
     uint64_t v = load64(slot);
     switch (SLOT_KIND(v)) {
-    case SLOT_READ: rwlock_free_reader(dead, v, id); break;
+    case SLOT_READ: rwlock_free_reader(dead, slot, id); break;
     case SLOT_UNITS: held_free_units(dead, slot); break;
     case SLOT_MEMBER: barrier_free_member(dead, v); break;
     default: mutex_free_slot(dead, v, journal_state, id); /* a rwlock's writer is the owner of a mutex */

@@ -115,7 +115,7 @@ void sync_free_slot(struct self *dead, uint64_t *slot, unsigned journal_state, u
 void sync_end_slot(struct self *s, uint64_t *slot);
 void mutex_free_slot(struct self *dead, uint64_t slot, unsigned journal_state, uint32_t id);
 void mutex_end_slot(struct self *s, uint64_t *slot);
-void rwlock_free_reader(struct self *dead, uint64_t slot, uint32_t id);
+void rwlock_free_reader(struct self *dead, uint64_t *slot, uint32_t id);
 void rwlock_end_reader(struct self *s, uint64_t *slot);
 void held_free_units(struct self *dead, uint64_t *slot);
 void barrier_free_member(struct self *dead, uint64_t slot);

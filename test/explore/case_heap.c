@@ -78,5 +78,6 @@ const struct test_case heap_cases[] = {
     {"remote free", 2, 3, 4, 0, NULL, fill, remote, four_gone},
     {"remote free, three", 3, 2, 3, 0, NULL, fill, remote_three, NULL},
     {"retire under a reader", 2, 3, 4, 0, NULL, fill_all, retire_and_read, NULL},
+    {"retire under a reader, exchanged", 2, 3, 4, CASE_EXCHANGE, NULL, fill_all, retire_and_read, NULL},
     {0},
 };

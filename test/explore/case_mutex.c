@@ -98,6 +98,7 @@ const struct test_case mutex_cases[] = {
     {"mutex, two, twice", 2, 3, 4, CASE_ALIKE, NULL, NULL, twice, all_counted},
     {"mutex, three", 3, 2, 3, CASE_ALIKE, NULL, NULL, lock_count_unlock, all_counted},
     {"mutex, timed", 3, 2, 2, 0, NULL, NULL, in_time, all_counted},
+    {"mutex, two, exchanged", 2, 3, 4, CASE_ALIKE | CASE_EXCHANGE, NULL, NULL, lock_count_unlock, all_counted},
     {"mutex, try", 2, 3, 4, 0, NULL, NULL, one_tries, all_counted},
     {0},
 };

@@ -27,7 +27,7 @@ void *__real_memset(void *to, int c, size_t n);
 enum {
     PEOPLE = 3, /* participants of a case, at most; person PEOPLE is the driver, who sets up and judges */
     DRIVER = PEOPLE,
-    WORDS = 5,  /* of one futex_waitv */
+    WORDS = 6,  /* of one futex_waitv */
     BUFFER = 6, /* stores that one participant may delay */
     GHOSTS = 24
 };
@@ -40,6 +40,13 @@ struct root { /* the named object "root" */
     uint64_t word[ROOT_WORDS];
     tarn_mutex lock[ROOT_LOCKS];
     tarn_list list;
+    tarn_rwlock rwlock;
+    tarn_condition condition;
+    tarn_semaphore semaphore;
+    tarn_held held;
+    tarn_barrier barrier;
+    tarn_once once;
+    tarn_event event;
 };
 
 enum {
@@ -49,7 +56,8 @@ enum {
     CASE_ALIKE = 8,       /* all do the same, and it matters to nobody who is who */
     CASE_SLOW_FILES = 16, /* byte locks of the dead go some time after all else: for claims */
     CASE_FEW = 32,        /* the segment has records for the driver and two others, and the spare */
-    CASE_SOAK = 64        /* in soak only */
+    CASE_SOAK = 64,       /* in soak only */
+    CASE_EXCHANGE = 128   /* a segment in which unlock is an exchange */
 };
 
 struct test_case {
@@ -75,6 +83,8 @@ bool died(int p);
 bool anyone_died(void);
 /* By a case, in run: from here on a time-out of p's may come at any time. */
 void may_be_late(int p);
+/* By a case, in setup: who sleeps when nobody can go on is right to do so if `f` says it, as where what he waits for was never given. */
+void may_wait_if(bool (*f)(void));
 /* In run and in judge: it must be so. */
 void must_be(bool so, const char *what);
 #define MUST(call) must_be((call) >= 0, #call " failed")
@@ -117,7 +127,8 @@ struct world {
 extern struct world world;
 extern int budget; /* preemptions left: not part of the state */
 extern int buffer_most;
-extern bool exploring; /* false: accesses are neither switched at nor taken back */
+extern bool (*may_wait)(void); /* NULL: nobody may */
+extern bool exploring;         /* false: accesses are neither switched at nor taken back */
 
 void machine_begin(const struct test_case *c); /* all are about to begin */
 void machine_run(int p);                       /* until its next access, or until it sleeps or ends */

@@ -22,6 +22,7 @@ struct world world;
 uint64_t *ghost = world.ghost;
 int budget, buffer_most = 4;
 bool exploring, switch_everywhere;
+bool (*may_wait)(void);
 
 static char *arena; /* per person: private memory, then its stack */
 static char *seg_base;
@@ -52,6 +53,10 @@ bool died(int p)
 void may_be_late(int p)
 {
     world.person[p].timed = 1;
+}
+void may_wait_if(bool (*f)(void))
+{
+    may_wait = f;
 }
 bool anyone_died(void)
 {
@@ -658,7 +663,8 @@ static void open_segment(void)
                              .limit = 64 << 10,
                              .participants = running_case->flags & CASE_FEW ? 3 : PEOPLE + 1,
                              .record_size = 2048,
-                             .span_size = 4096};
+                             .span_size = 4096,
+                             .exchange_unlock = running_case->flags & CASE_EXCHANGE ? 1 : 0};
     if (tarn_open("memfd:explorer", TARN_CREATE, &o, &handle[DRIVER]) < 0 ||
         tarn_thread_attach(handle[DRIVER]) < 0 || tarn_object(handle[DRIVER], "root", struct root, &the_root) < 0) {
         fprintf(stderr, "explorer: %s\n", tarn_error());

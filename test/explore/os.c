@@ -73,20 +73,23 @@ static struct person *first_sleeper(const uint32_t *word, uint32_t *ret_bit)
     return best;
 }
 
-static void wake(const uint32_t *word, int n)
+static int wake(const uint32_t *word, int n)
 {
     struct person *w;
     uint32_t bit;
-    while (n-- > 0 && (w = first_sleeper(word, &bit))) {
+    int woken = 0;
+    while (woken < n && (w = first_sleeper(word, &bit))) {
         w->woken |= bit;
         w->state = READY;
+        woken++;
     }
+    return woken;
 }
 
-WRAP(void, os_futex_wake, uint32_t *word, int n)
+WRAP(int, os_futex_wake, uint32_t *word, int n)
 {
     enter(word);
-    wake(word, n);
+    return wake(word, n);
 }
 
 /* Sleepers are numbered from 1 in the order of their sleep, anew at each sleep, so that equal states look equal. */
