@@ -19,8 +19,8 @@
 
 enum {
     LOOKS = SYNC_LOOKS, /* at the owner word before sleeping: about 2 us */
-    HINT = 2,   /* after so many, ask the holder for a gap: its unlock will make a system call */
-    QUIET = 16  /* pauses before each look until then; one pause after */
+    HINT = 2,           /* after so many, ask the holder for a gap: its unlock will make a system call */
+    QUIET = 16          /* pauses before each look until then; one pause after */
 };
 
 /* By the holder: somebody asleep, if any, shall look again; he sets waiters anew. */

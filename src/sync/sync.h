@@ -4,7 +4,7 @@
 
 #include "participant/participant.h"
 
-#ifndef SYNC_LOOKS /* fewer for test/explore: each is a place to switch at */
+#ifndef SYNC_LOOKS    /* fewer for test/explore: each is a place to switch at */
 #define SYNC_LOOKS 60 /* at a word before sleeping on it: about 2 us */
 #endif
 #define MUTEX_SLEEPERS 0x80000000u
