@@ -564,11 +564,11 @@ const struct test_case sync_cases[] = {
     {"event, automatic, two wait", 3, 2, 3, 0, automatic, NULL, set_twice, NULL},
     {"wait for any", 3, 2, 3, 0, automatic_or_units, NULL, any, NULL},
     {"held, two", 2, 3, 4, CASE_ALIKE, two_units, NULL, hold_both, two_are_there},
-    {"held, three", 3, 1, 2, 0, two_units, NULL, hold_some, two_are_there},
+    {"held, three", 3, 1, 1, 0, two_units, NULL, hold_some, two_are_there},
     {"held, by the dead", 3, 3, 4, CASE_DEAD_FIRST, two_units, dies_with_both, recover_or_hold, two_are_there},
     {"once, two", 2, 3, 4, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"once, three", 3, 2, 3, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"barrier, two", 2, 3, 4, CASE_ALIKE, parties, join, meet, NULL},
-    {"barrier, three, the dead are dropped", 3, 1, 2, CASE_ALIKE, parties_drop, join, meet, NULL},
+    {"barrier, three, the dead are dropped", 3, 1, 1, CASE_ALIKE, parties_drop, join, meet, NULL},
     {0},
 };
