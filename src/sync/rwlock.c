@@ -530,12 +530,25 @@ int tarn_rwlock_downgrade(tarn *seg, tarn_rwlock *l)
     return e < 0 ? e : 0;
 }
 
+/* The id of a living participant who waits to write, asleep or not; 0: nobody. */
+static uint32_t waiting_writer(struct self *s, tarn_rwlock *l)
+{
+    for (uint32_t i = 0; i < s->seg->geometry.records; i++) {
+        uint32_t id = ID_MAKE(load32(&record_at(s->seg, i)->generation), i);
+        if (i != ID_INDEX(s->id) &&
+            slot_of(s->seg, i, offset_of(s->seg, l), 7ull << 58 | SLOT_WANT, SLOT_WRITE | SLOT_WANT) &&
+            fate_quick(s->seg, id) == ALIVE)
+            return id;
+    }
+    return 0;
+}
+
 int tarn_rwlock_upgrade_try(tarn *seg, tarn_rwlock *l)
 {
     struct self *s;
     int e;
     uint64_t *slot = held_as(seg, l, SLOT_READ, "tarn_rwlock_upgrade_try", &s, &e), v;
-    uint32_t o, reader;
+    uint32_t o, reader, writer;
     if (!slot)
         return e;
     v = *slot;
@@ -545,10 +558,10 @@ int tarn_rwlock_upgrade_try(tarn *seg, tarn_rwlock *l)
                     (unsigned long long)offset_of(seg, l));
     if (o & ~ID_DIRTY || !swap32(&l->owner, &o, s->id | o))
         return fail(-EBUSY, "tarn_rwlock_upgrade_try: participant %#x comes in, or waits to write", o & ~ID_DIRTY);
-    if (load32(&l->drain)) { /* a writer who is not its owner waits for us to leave, and would not see us become one */
+    if ((writer = waiting_writer(s, l))) { /* who is not its owner waits for us to leave, and would not see us become one */
         mutex_unlock_now(s, mutex_of(l), slot, v, v, o);
-        return fail(-EBUSY, "tarn_rwlock_upgrade_try: somebody waits to write under the rwlock at %#llx",
-                    (unsigned long long)offset_of(seg, l));
+        return fail(-EBUSY, "tarn_rwlock_upgrade_try: participant %#x waits to write under the rwlock at %#llx",
+                    writer, (unsigned long long)offset_of(seg, l));
     }
     revoke(s, l);
     reader = reader_of(s, l, l->slow);
