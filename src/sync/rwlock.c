@@ -571,13 +571,7 @@ int tarn_rwlock_upgrade_try(tarn *seg, tarn_rwlock *l)
                     ID_MAKE(load32(&record_at(seg, reader)->generation), reader));
     }
     store64(&l->slow, bit_of(s)); /* conservative: he does not read any more */
-    bell_arm(s);
-    store64(slot, (v & ~SLOT_KIND(v)) | SLOT_WRITE | SLOT_WANT);
-    if (TARN_RARE(__atomic_load_n(&l->drain, __ATOMIC_RELAXED))) { /* set since: as a reader who leaves */
-        store32(&l->drain, 0);
-        os_futex_wake(&l->drain, INT32_MAX);
-    }
-    bell_disarm(s);
+    /* Nobody sleeps on drain for us: who would has wanted to write since before owner was ours, and waiting_writer saw him. */
     store64(slot, (v & ~SLOT_KIND(v)) | SLOT_WRITE | (o ? SLOT_DIRTY : 0)); /* last: who dies before it has not written */
     return o ? TARN_RECOVERED : 0;
 }
