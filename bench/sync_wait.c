@@ -1,7 +1,7 @@
 /* bench/sync_wait.c - being woken: a ball goes to and fro between two processes; and what costs nearly nothing, or is done once.
  *
  * condition.pingpong: a mutex, a condition and whose turn it is; each side waits for its turn, gives it to the other, and signals. pthread's are process-
- * shared. event.pingpong: two automatic events; the peer is what a careful programmer makes of two bare futex words: look some 2 us, then sleep. Both
+ * shared. event.pingpong: two automatic events; the peers are two bare futex words: `futex` sleeps at once, `futex_looking` looks some 2 us before, as tarn does. Both
  * sides of each have a cpu of their own. A time is of a round, to and fro.
  *
  * SPDX-License-Identifier: MIT */
@@ -110,13 +110,14 @@ static void futex_make(struct table *t)
     memset(t, 0, sizeof *t);
     t->ball[0].word = 1;
 }
+static int futex_looks; /* before it sleeps */
 static void futex_wait(uint32_t *w)
 {
     for (int look = 0;;) {
         uint32_t one = 1, zero = 0;
         if (__atomic_compare_exchange_n(w, &one, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
             return;
-        if (look < 60) {
+        if (look < futex_looks) {
             for (int i = look < 2 ? 16 : 1; i; i--)
                 __asm__ volatile("pause");
             look++;
@@ -142,10 +143,22 @@ static bool futex_hit(struct table *t, int side, bool over)
     return on;
 }
 
+static void futex_make_looking(struct table *t)
+{
+    futex_make(t);
+    futex_looks = 60;
+}
+static void futex_make_plain(struct table *t)
+{
+    futex_make(t);
+    futex_looks = 0;
+}
+
 static const struct game our_condition = {"tarn", ours_make, ours_hit},
                          their_condition = {"pthread", pthread_make, pthread_hit},
                          our_event = {"tarn", event_make, event_hit},
-                         bare_futex = {"futex", futex_make, futex_hit};
+                         bare_futex = {"futex", futex_make_plain, futex_hit},
+                         looking_futex = {"futex_looking", futex_make_looking, futex_hit};
 
 /* ---- a game --------------------------------------------------------------------------------------------------------- */
 
@@ -183,14 +196,18 @@ static double sample(void *state)
                   (unsigned long long)ops[1]);
     return ns / (double)ops[0] / 1e3;
 }
-static void play(const char *figure, const struct game *a, struct table *at, const struct game *b,
-                 struct table *there)
+static void play(const char *figure, const struct game *a, struct table *at, const struct game *const *others,
+                 int n, struct table *there)
 {
-    struct trial ta = {a, at}, tb = {b, there};
-    struct contender me = {"tarn", sample, &ta}, peer = {b->name, sample, &tb};
+    struct trial ta = {a, at}, tb[2];
+    struct contender me = {"tarn", sample, &ta}, peer[2];
     struct outcome o;
+    for (int i = 0; i < n; i++) {
+        tb[i] = (struct trial){others[i], there};
+        peer[i] = (struct contender){others[i]->name, sample, &tb[i]};
+    }
     if (bench_wanted(figure))
-        bench_compare(figure, "us", &me, &peer, 1, bench_reps(15), true, &o);
+        bench_compare(figure, "us", &me, peer, n, bench_reps(15), true, &o);
 }
 
 /* ---- once, and coming and going ------------------------------------------------------------------------------------- */
@@ -246,8 +263,10 @@ void sync_wait(void)
     seg = core_segment(1 << 20);
     struct table *at = core_block(seg, sizeof *at), *there = bench_shared(sizeof *there);
     bench_pin(0);
-    play("sync.condition.pingpong", &our_condition, at, &their_condition, there);
-    play("sync.event.pingpong", &our_event, at, &bare_futex, there);
+    static const struct game *const conditions[] = {&their_condition}, *const futexes[] = {&bare_futex,
+                                                                                           &looking_futex};
+    play("sync.condition.pingpong", &our_condition, at, conditions, 1, there);
+    play("sync.event.pingpong", &our_event, at, futexes, 2, there);
     if (bench_wanted("sync.once.done_ns")) {
         memset(at, 0, sizeof *at);
         once_done((tarn_once *)(void *)at);

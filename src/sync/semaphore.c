@@ -113,7 +113,7 @@ int tarn_semaphore_wait(tarn *seg, tarn_semaphore *m)
     struct self *s = self_last;
     if (!TARN_RARE(!is_here(s, seg, m) || s->depth)) {
         uint32_t w = __atomic_load_n(&m->word, __ATOMIC_RELAXED);
-        if (UNITS(w) && !(w & IS_GONE) && swap32(&m->word, &w, w - 1))
+        if (w - 1 < TARN_SEMAPHORE_MOST && swap32(&m->word, &w, w - 1)) /* units, and no flag */
             return 0;
     }
     return wait_for(seg, m, MUTEX_WAIT, NULL, "tarn_semaphore_wait");
@@ -158,10 +158,10 @@ int tarn_semaphore_post(tarn *seg, tarn_semaphore *m)
 {
     struct self *s = self_last;
     uint32_t was;
-    if (TARN_RARE(!is_here(s, seg, m) || s->depth ||
+    if (TARN_RARE(!is_here(s, seg, m) || s->depth || s->bell || !s->pending ||
                   __atomic_load_n(&m->word, __ATOMIC_RELAXED) >= TARN_SEMAPHORE_MOST / 2))
         return post_slow(seg, m, 1);
-    bell_arm(s); /* before the addition: should it die behind it, somebody must look */
+    os_bell_store(s->pending, s->bell_entry); /* before the addition: should it die behind it, somebody must look */
     was = __atomic_fetch_add(&m->word, 1, __ATOMIC_SEQ_CST);
     kill_point();
     if (TARN_RARE(was & SLEEPERS)) {
@@ -169,7 +169,8 @@ int tarn_semaphore_post(tarn *seg, tarn_semaphore *m)
         kill_point();
         os_futex_wake(&m->word, 1);
     }
-    bell_disarm(s);
+    compiler_barrier();
+    os_bell_store(s->pending, NULL);
     return 0;
 }
 
