@@ -37,6 +37,8 @@ enum { DATA = 128 << 10 };
 
 struct lab_shared *shared;
 struct driver d;
+static struct operation operations[400]; /* those of all tables */
+static int operations_count;
 static int recovery_sample = 20, kill_sample = 6, stop_sample = 100;
 static bool quiet, namespaces;
 static bool reported_only; /* a death in another PID namespace, where there is no descriptor: it is told, and put right by its own only */
@@ -552,6 +554,16 @@ static void drive(void)
 
 /* ---- all operations, two drivers at a time ---- */
 
+static void collect_operations(void)
+{
+    for (int t = 0; operation_tables[t]; t++)
+        for (const struct operation *op = operation_tables[t]; op->name; op++) {
+            if (operations_count == (int)(sizeof operations / sizeof *operations))
+                lab_fail("more operations than there is room for");
+            operations[operations_count++] = *op;
+        }
+}
+
 static pid_t drive_in_child(const struct operation *op, int cpu, struct counts *ret)
 {
     pid_t p;
@@ -603,6 +615,7 @@ int main(int c, char **v)
         int op;
     } slot[2] = {{0, 0}, {0, 0}};
     char **names = v + 1;
+    collect_operations();
     for (; *names && **names == '-'; names++) {
         if (!strcmp(*names, "--all")) {
             recovery_sample = 0;

@@ -54,8 +54,9 @@ struct operation {
     void (*other)(struct lab *l); /* the driver's, in S, after that */
     void (*run)(struct lab *l);   /* stepped. mark() between states that are legal by themselves */
 };
-extern const struct operation operations[];
-extern const int operations_count;
+/* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
+extern const struct operation core_operations[];
+extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
 void mark(struct lab *l);

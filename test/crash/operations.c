@@ -919,7 +919,7 @@ static void map_make(struct lab *l)
     tarn_map_close(map);
 }
 
-const struct operation operations[] = {
+const struct operation core_operations[] = {
     {"mutex lock, unlock", OP_DIRTY, NULL, NULL, lock_unlock},
     {"mutex two, crossed", OP_DIRTY, NULL, NULL, lock_two},
     {"mutex unlock, sleepers", OP_DIRTY, NULL, sleepers, lock_unlock},
@@ -1003,5 +1003,7 @@ const struct operation operations[] = {
     {"map split", OP_MAPS | OP_FEW, full_bucket, NULL, map_split},
     {"map overflow", OP_MAPS | OP_FEW, full_bucket, NULL, map_overflow},
     {"map make", OP_MAPS | OP_FEW, NULL, NULL, map_make},
+    {0},
 };
-const int operations_count = sizeof operations / sizeof *operations;
+
+const struct operation *const operation_tables[] = {core_operations, NULL};
