@@ -42,34 +42,45 @@ Killer = collections.namedtuple('Killer', 'name target args seconds sees')
 
 
 def killers():
-    """Tests, each with its target, seconds on an idle machine, and the floors, or files, that it is about. Those about a mutant's file come
-    first, and among these the quicker; then others that are quick. A test to come is one more line."""
+    """Tests, each with its target, seconds on an idle machine, and the files, or floors, that it is about: see in_order. A test to come is one more line."""
     k = []
-    for name, seconds, sees in (('section', .1, 'participant'), ('mutex', .2, 'sync participant/held.c'), ('list', 2, 'collection/list.c'),
-                                ('heap', 5, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name')):
+    slow = 'sync/mutex sync/wait.c sync/slots.c sync/sync.h participant'  # what a mutex alone meets of those two floors
+    for name, seconds, sees in (('section', .1, 'participant sync/mutex'), ('mutex', .2, slow), ('list', 2, 'collection/list.c'),
+                                ('heap', 5, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'),
+                                ('sync_lock', 11, 'sync/rwlock.c sync/who.c sync/condition.c sync/wait.c sync/mutex participant/held.c sync'),
+                                ('sync_meet', 6, 'sync/semaphore.c sync/event.c sync/held.c sync/barrier.c sync/once.c sync/wait_any.c sync'),
+                                ('sync_place', .5, 'sync'), ('event_fd', .4, 'sync/event_fd.c sync/event.c')):
         k.append(Killer(name, f'test/unit/test_{name}', [], seconds, sees))
-    for name, seconds, sees in (('mutex', 1, 'sync participant'), ('section', 4, 'participant'), ('heap', 2.5, 'heap participant/recover.c'),
-                                ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
-                                ('map', 3, 'collection/map heap')):
-        k.append(Killer(f'crashlab {name}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', name], seconds, sees))
-    k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 15, 'participant sync heap collection name'))
+    for names, seconds, sees in (('mutex', 2.3, slow), ('section', 4, 'participant sync/mutex'), ('heap', 2.5, 'heap participant/recover.c'),
+                                 ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
+                                 ('map', 3, 'collection/map heap'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
+                                 ('condition', .3, 'sync/condition.c'), ('semaphore', .3, 'sync/semaphore.c'), ('held', .6, 'sync/held.c sync/slots.c'),
+                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'),
+                                 ('wait', .2, 'sync/wait_any.c sync/event.c sync/semaphore.c'), ('objects', .2, 'sync')):
+        k.append(Killer(f'crashlab {names}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', names], seconds, sees))
+    k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 30, 'participant sync heap collection name'))
     k.append(Killer('heap_kill', 'test/unit/test_heap_kill', [], 41, 'heap'))
     for name, seconds, sees in (('participant', 2, 'participant'), ('heap_multi', 1, 'heap'), ('map_multi', 7, 'collection/map'),
-                                ('promises', .4, 'participant')):
+                                ('promises', .4, 'participant'), ('sync', 2, 'sync participant')):
         k.append(Killer(name, f'test/multi/test_{name}', [], seconds, sees))
     k.append(Killer('threads', 'test/concurrency/test_threads', [], .2, 'sync participant heap collection'))
-    k.append(Killer('review', 'test/kill/test_review', [], .4, 'participant sync'))
-    k.append(Killer('hammer_mutex', 'test/kill/hammer_mutex', ['4', '2', '4', '7'], 4, 'sync participant'))
-    k.append(Killer('hammer_mutex_points', 'test/kill/hammer_mutex_points', ['4', '2', '4', '7'], 4, 'sync participant'))
-    k.append(Killer('wake', 'test/kill/test_wake', [], 25, 'sync participant/held.c'))
+    for name, seconds, sees in (('review', .4, 'participant sync'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
+                                ('tenure', 4, 'participant/recover.c participant/claim.c'), ('wake', 25, slow)):
+        k.append(Killer(name, f'test/kill/test_{name}', [], seconds, sees))
+    for points in ('', '_points'):
+        k.append(Killer(f'hammer_mutex{points}', f'test/kill/hammer_mutex{points}', ['4', '2', '4', '7'], 4, slow))
+        k.append(Killer(f'hammer_sync{points}', f'test/kill/hammer_sync{points}', ['6', '8', '7'], 8, 'sync participant'))
     return k + explored()
 
 
 def explored():
     """The explorer's cases, each a killer: it has store buffers of its own, so it is what tso mutants meet first."""
-    sees = {'mutex': 'sync participant/epoch.c', 'section': 'sync participant', 'record': 'participant/claim.c participant/self.c',
+    mutex = 'sync/mutex sync/wait.c sync/slots.c sync/sync.h participant'
+    sees = {'mutex': mutex, 'section': mutex, 'record': 'participant/claim.c participant/self.c',
             'recovery': 'participant/recover.c participant/claim.c', 'heap': 'heap participant/epoch.c', 'list': 'collection/list.c',
-            'map': 'collection/map', 'name': 'name'}
+            'map': 'collection/map', 'name': 'name', 'grace': 'participant/epoch.c participant/participant.h', 'rwlock': 'sync/rwlock.c sync/mutex sync/wait.c sync/slots.c',
+            'wait for any': 'sync/wait_any.c sync/semaphore.c sync/event.c'}
+    sees |= {name: f'sync/{name}.c sync/wait.c' for name in ('condition', 'semaphore', 'event', 'held', 'once', 'barrier')}
     out = []
     for file in sorted((TOP / 'test/explore').glob('case_*.c')):
         for name, people, flags in re.findall(r'^    \{"([^"]+)", (\d), \d, \d, ([^,]+),', file.read_text(), re.M):
@@ -82,13 +93,17 @@ def explored():
     return out
 
 
-def in_order(mutant, ks):
+def in_order(mutant, ks, cost, killed_before):
+    """Those tried on a mutant: what killed it, or another of its function, before; what names its file; what names its floor; any other that is quick. Among these
+    the quick before the slow."""
     def rank(k):
         explorer = k.name.startswith('explorer')
-        about = any(mutant.file.startswith(w) for w in k.sees.split())
-        if not (about or (k.seconds < 8 and mutant.tso if explorer else k.seconds < QUICK)):
+        words = k.sees.split()
+        level = 0 if mutant.file in words else 1 if any(mutant.file.startswith(w) for w in words) else 2
+        if level == 2 and not (k.seconds < 8 and mutant.tso if explorer else k.seconds < QUICK):
             return None
-        return mutant.tso and not explorer, not about, k.seconds  # what only store buffers show, the explorer shows first
+        # what only store buffers show, the explorer shows first
+        return k.name not in killed_before, mutant.tso and not explorer, level, cost(k)
     return sorted((k for k in ks if rank(k)), key=rank)
 
 
@@ -112,10 +127,14 @@ def sources_sum():
 
 def killer_sum(k):
     directory = TOP / os.path.dirname(k.target)
-    stem = os.path.basename(k.target).replace('_points', '')
-    own = [p for p in directory.glob('*.[ch]') if p.stem == stem or stem in ('crashlab', 'explorer')]
-    if stem == 'explorer':
-        own += list(directory.glob('*.py'))
+    stem = os.path.basename(k.target)
+    files = list(directory.glob('*.[ch]'))
+    if stem == 'explorer':  # of the cases, those in the file of this one
+        own = [p for p in files if not p.name.startswith('case_') or f'{{"{k.args[-1]}",' in p.read_text()]
+    else:
+        own = [p for p in files if stem == 'crashlab' or p.stem in (stem, stem.removesuffix('_points'))]
+    if not own:
+        sys.exit(f'{k.name}: no source of {k.target} is found')
     return sum_of(files_sum(own + list((TOP / 'test').glob('*.h')) + list(directory.glob('*.h'))), *k.args)
 
 
@@ -124,6 +143,7 @@ class Cache:
 
     def __init__(self, path):
         self.path, self.known, self.lock = path, {}, threading.Lock()
+        self.killer = {}  # of a mutant's name: what killed it last, whatever the sources were: tried first
         if path.exists():
             for line in path.read_text().splitlines():
                 try:
@@ -131,6 +151,9 @@ class Cache:
                 except ValueError:  # cut short by a kill
                     continue
                 self.known[e['key']] = e['value']
+                if e['value'] == 'killed':
+                    name, killer = e['text'].split(': ', 1)
+                    self.killer[name] = killer.removesuffix(' fails').removesuffix(' hangs')
 
     def put(self, key, value, text):
         with self.lock:
@@ -263,33 +286,48 @@ class Run:
         self.killers = killers()
         self.killer_sums = {k.name: killer_sum(k) for k in self.killers}
         self.sources = sources_sum()
-        self.everything, self.lock = everything, threading.Lock()
-        self.outcome, self.planted, self.begun, self.started = {}, 0, 0, time.time()
+        self.everything, self.lock, self.seconds = everything, threading.Lock(), {}
+        self.outcome, self.planted, self.survived, self.begun, self.started = {}, 0, 0, 0, time.time()
         self.code = None
+        self.killed_before = collections.defaultdict(set)  # by file and function
 
     def say(self, text):
         with self.lock:
             print(text, file=sys.stderr, flush=True)
 
-    def baseline(self, worker):
-        """Every killer passes on the source itself, or it proves nothing."""
-        status, out = worker.ninja(*sorted({k.target for k in self.killers}))
-        if status:
-            sys.exit(f'the tests do not build:\n{out[-3000:]}')
-        self.code = worker.code()
-        self.seconds = {}
-        for k in self.killers:
-            if self.args.cost and k.seconds > self.args.cost:
-                continue
-            key = sum_of('baseline', self.sources, self.killer_sums[k.name])
-            if key not in self.cache.known:
+    def baseline(self, workers, chosen):
+        """Every killer that may be asked passes on the source itself, or it proves nothing."""
+        names = {k.name for m in chosen for k in in_order(m, self.killers, lambda k: k.seconds, ())}
+        self.killers = [k for k in self.killers if k.name in names and not (self.args.cost and k.seconds > self.args.cost)]
+        keys = {k.name: sum_of('baseline', self.sources, self.killer_sums[k.name]) for k in self.killers}
+        left = sorted((k for k in self.killers if keys[k.name] not in self.cache.known), key=lambda k: -k.seconds)
+        count, failed = len(left), []
+
+        def run(worker):
+            status, out = worker.ninja(*sorted({k.target for k in self.killers}) if left else ['src/libtarn.a'])
+            if status:
+                failed.append(f'the tests do not build:\n{out[-3000:]}')
+            while not failed:
+                with self.lock:
+                    if not left:
+                        return
+                    k = left.pop(0)
                 began = time.time()
                 status, out = worker.run(k, 600)
                 if status != 0:
-                    sys.exit(f'{k.name} fails on the library as it is:\n{out[-3000:]}')
-                self.cache.put(key, round(time.time() - began, 2), f'{k.name} on the source')
-                self.say(f'baseline: {k.name}: {self.cache.known[key]} s')
-            self.seconds[k.name] = self.cache.known[key]
+                    failed.append(f'{k.name} fails on the library as it is:\n{out[-3000:]}')
+                    return
+                took = round(time.time() - began, 2)
+                self.cache.put(keys[k.name], took, f'{k.name} on the source')
+                self.say(f'{time.time() - self.started:6.0f} s  baseline {count - len(left)}/{count}: {k.name}: {took} s')
+
+        with concurrent.futures.ThreadPoolExecutor(len(workers)) as pool:
+            for f in [pool.submit(run, w) for w in workers]:
+                f.result()
+        if failed:
+            sys.exit(failed[0])
+        self.seconds = {k.name: self.cache.known[keys[k.name]] for k in self.killers}
+        self.code = workers[0].code()
 
     def limit(self, k):
         return max(20, 8 * self.cost(k))
@@ -302,7 +340,8 @@ class Run:
 
     def try_one(self, worker, m):
         """'same', 'invalid', 'survived', or 'killed by ...'"""
-        order = in_order(m, self.killers)
+        before = self.killed_before[m.file, m.function]
+        order = in_order(m, self.killers, self.cost, {self.cache.killer.get(m.name)} if m.name in self.cache.killer else before)
         for k in order:
             if self.cache.known.get(self.key(m, k)) == 'killed':
                 return f'killed by {k.name}'
@@ -329,6 +368,7 @@ class Run:
                 how = 'hangs' if status is None else 'fails'
                 self.cache.put(self.key(m, k), 'passed' if status == 0 else 'killed', f'{m.name}: {k.name} {"passes" if status == 0 else how}')
                 if status != 0:
+                    before.add(k.name)
                     return f'killed by {k.name}' + (' (hangs)' if status is None else '')
             return 'survived'
         finally:
@@ -347,15 +387,16 @@ class Run:
                 self.begun -= 1
                 self.outcome[m.name] = (m, outcome)
                 self.planted += outcome not in ('same', 'invalid')
-                count = self.planted
-            self.say(f'{time.time() - self.started:6.0f} s {count:4d}  {m.name}: {outcome}{"" if outcome != "survived" else "   " + m.what[:120]}')
+                self.survived += outcome == 'survived'
+                count = f'{self.planted}/{most or len(self.outcome) + len(queue) + self.begun}'
+                if self.survived:
+                    count += f', {self.survived} survived'
+            self.say(f'{time.time() - self.started:6.0f} s  {count}  {m.name}: {outcome}{"" if outcome != "survived" else "   " + m.what[:120]}')
 
     def go(self, chosen, most):
         container = contained()
         workers = [Worker(self.dir / f'w{i}', container) for i in range(self.args.jobs)]
-        self.baseline(workers[0])
-        for w in workers[1:]:
-            w.ninja('src/libtarn.a')
+        self.baseline(workers, chosen[:most * 2] if most else chosen)
         queue = collections.deque(chosen)
         with concurrent.futures.ThreadPoolExecutor(len(workers)) as pool:
             for f in [pool.submit(self.work, w, queue, most) for w in workers]:
@@ -387,13 +428,19 @@ class Run:
 
 
 def sampled(all_mutants, seed):
-    """All, in the order in which a sample takes them: by a sum over seed and name, so new code does not change what is taken of the old."""
+    """All, in the order in which a sample takes them: the kinds in turn, and of each a mutant of a file of which the fewest were taken, so that no file is
+    forgotten; among these by a sum over seed and name."""
     rank = {m.name: hashlib.sha256(f'{seed} {m.name}'.encode()).digest() for m in all_mutants}
-    left = {kind: collections.deque(sorted((m for m in all_mutants if m.kind == kind and not m.tso), key=lambda m: rank[m.name]))
-            for kind in mutation.KINDS}
+    left = {kind: [m for m in all_mutants if m.kind == kind and not m.tso] for kind in mutation.KINDS}
     out = sorted((m for m in all_mutants if m.tso), key=lambda m: rank[m.name])
+    taken = collections.Counter(m.file for m in out)
     while any(left.values()):
-        out += [left[kind].popleft() for kind in TURNS if left[kind]]
+        for kind in TURNS:
+            if left[kind]:
+                m = min(left[kind], key=lambda m: (taken[m.file], rank[m.name]))
+                left[kind].remove(m)
+                taken[m.file] += 1
+                out.append(m)
     return out
 
 
@@ -417,6 +464,8 @@ def main():
     if len(everything) < LEAST or tso < LEAST_TSO:
         sys.exit(f'only {len(everything)} mutants, {tso} of them tso: the finder finds too little')
     chosen = sampled(everything, args.seed)
+    if args.only or args.all:  # file by file: less is built
+        chosen = sorted(chosen, key=everything.index)
     if args.only:
         chosen = [m for m in chosen if any(fnmatch.fnmatchcase(m.name, f'*{o}*') for o in args.only)]
         if not chosen:

@@ -169,6 +169,24 @@ static void downgrade(int p)
     goes(p);
 }
 
+/* 1 reads already; it leaves while 0 comes to write. */
+static void reads_first(int p)
+{
+    if (p == 0)
+        return;
+    MUST(tarn_rwlock_read(seg_of(p), &root()->rwlock));
+    ghost[HOW + p] = READS;
+}
+static void write_or_leave(int p)
+{
+    if (p == 0) {
+        writes(p);
+        return;
+    }
+    goes(p);
+    shared_write(&root()->word[1 + p], 1); /* a place to switch at, once all of leaving is done */
+}
+
 static void prefer_writers(void)
 {
     MUST(tarn_rwlock_init(seg_of(DRIVER), &root()->rwlock, TARN_RWLOCK_WRITERS));
@@ -551,6 +569,8 @@ const struct test_case sync_cases[] = {
     {"rwlock, upgrade and reader", 2, 3, 4, 0, NULL, read_often, read_and_upgrade, rwlock_free},
     {"rwlock, two upgrade", 2, 3, 4, CASE_ALIKE, NULL, NULL, upgrade, rwlock_free},
     {"rwlock, downgrade and writer", 2, 3, 4, 0, NULL, NULL, downgrade, rwlock_free},
+    {"rwlock, a reader leaves", 2, 3, 4, 0, NULL, reads_first, write_or_leave, rwlock_free},
+    {"rwlock, a reader leaves, exchanged", 2, 3, 4, CASE_EXCHANGE, NULL, reads_first, write_or_leave, rwlock_free},
     {"rwlock, a dead writer", 3, 2, 3, CASE_DEAD_FIRST, NULL, dies_writing, read_twice_or_mend, rwlock_free},
     {"rwlock, a dead reader", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_reading, recover_or_write, rwlock_free},
     {"condition, signals outside the lock", 2, 3, 4, CASE_NO_DEATH, NULL, NULL, signal_outside, NULL},
