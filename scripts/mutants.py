@@ -12,6 +12,7 @@ The last line is MUTANTS planted=N killed=N survived=N excused=N tso=N; tso are 
 import argparse
 import collections
 import concurrent.futures
+import fcntl
 import fnmatch
 import hashlib
 import json
@@ -282,6 +283,11 @@ class Run:
         self.args, self.excused = args, excused
         self.dir = TOP / 'build/mutants'
         self.dir.mkdir(parents=True, exist_ok=True)
+        self.alone = (self.dir / 'lock').open('w')
+        try:
+            fcntl.flock(self.alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit('another ./dev mutants is at work in build/mutants')
         self.cache = Cache(self.dir / 'results.jsonl')
         self.killers = killers()
         self.killer_sums = {k.name: killer_sum(k) for k in self.killers}

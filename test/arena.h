@@ -1,4 +1,4 @@
-/* arena.h - for tests of the crash core by the public header alone: a small segment with an object of mutexes and words in it, a way to
+/* arena.h - for tests of the crash core by the public header (but for at_rest): a small segment with an object of mutexes and words in it, a way to
  * fill the segment up, and threads that end well or badly. Include it after helper.h.
  *
  * A thread that ends with a lock held or a section open is a death like any other (docs/crash-core.md), and the only one to be had within
@@ -8,6 +8,8 @@
 
 #include <pthread.h>
 #include <time.h>
+
+#include "participant/participant.h"
 
 #define LOCKS 300u
 #define WORDS 512u
@@ -106,12 +108,31 @@ static inline void reach(volatile int *word, int value)
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
+/* Between its calls a thread has no bell armed, and waits for nothing. */
+static inline bool at_rest(void)
+{
+    const struct self *s = self_last;
+    return !s || !s->id || (!s->bell && (!s->pending || !*s->pending) && !s->record->waits);
+}
+
 /* Run it in a thread of its own, and wait for its end; its result. In threads, use check(). */
+struct errand {
+    void *(*run)(void *);
+    void *arg;
+};
+static inline void *run_errand(void *errand)
+{
+    const struct errand *e = errand;
+    void *result = e->run(e->arg);
+    check(at_rest());
+    return result;
+}
 static inline long in_thread(void *(*run)(void *), void *arg)
 {
+    struct errand errand = {run, arg};
     pthread_t t;
     void *result = NULL;
-    assert_int_equal(pthread_create(&t, NULL, run, arg), 0);
+    assert_int_equal(pthread_create(&t, NULL, run_errand, &errand), 0);
     assert_int_equal(pthread_join(t, &result), 0);
     return (long)result;
 }

@@ -51,6 +51,7 @@ static inline void *act(void *arg)
         if (!a->run)
             return NULL;
         a->result = a->run(a->arg);
+        check(at_rest());
         reach(&a->done, n);
     }
 }

@@ -129,7 +129,7 @@ int tarn_condition_fini(tarn *seg, tarn_condition *c)
     if (!s)
         return e;
     bell_arm(s);
-    exchange32(&c->waiting, IS_GONE);
+    store32(&c->waiting, IS_GONE);
     __atomic_fetch_add(&c->turn, 1, __ATOMIC_SEQ_CST);
     os_futex_wake(&c->turn, INT32_MAX);
     bell_disarm(s);

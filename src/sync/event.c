@@ -242,7 +242,7 @@ int tarn_event_fini(tarn *seg, tarn_event *v)
     if (!s)
         return e;
     bell_arm(s);
-    exchange32(&v->word, IS_GONE);
+    store32(&v->word, IS_GONE); /* the kernel has a fence before it looks for sleepers */
     os_futex_wake(&v->word, INT32_MAX);
     bell_disarm(s);
     return 0;

@@ -34,7 +34,7 @@ void mutex_release_waited(struct self *s, tarn_mutex *m, uint32_t left)
 {
     bell_arm(s);
     store32(&m->waiters, 0);
-    exchange32(&m->owner, left);
+    store32(&m->owner, left); /* the kernel has a fence before it looks for sleepers */
     os_futex_wake(&m->waiters, 1);
     bell_disarm(s);
 }
@@ -166,8 +166,8 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         e = may_wait(s, &w, how);
         if (e)
             return given_up(s, &w, e);
-        exchange32(&m->waiters, MUTEX_SLEEPERS);
-        all_threads_barrier(seg); /* pairs with the plain store of owner in unlock */
+        store32(&m->waiters, MUTEX_SLEEPERS);
+        all_threads_barrier(seg); /* of our own store, too: pairs with the plain store of owner in unlock */
         if (load32(&m->owner) != x)
             continue;
         if ((flags & SLOT_SECTION || s->depth || seg->finds_deadlocks) && /* an inner lock's wait can close a section's circle, too */

@@ -378,8 +378,8 @@ static int drain_readers(struct self *s, tarn_rwlock *l, uint64_t *slot, enum mu
             if (how == MUTEX_TIMED && os_passed(until))
                 return write_given_up(s, l, slot, owner, reader, -ETIMEDOUT);
             waits_for(s, WAITS_READERS | off | (how == MUTEX_TIMED));
-            exchange32(&l->drain, 1);
-            all_threads_barrier(s->seg); /* pairs with the plain store of a reader who leaves, before he looks at drain */
+            store32(&l->drain, 1);
+            all_threads_barrier(s->seg); /* of our own store, too: pairs with the plain store of a reader who leaves, before he looks at drain */
             if (TARN_RARE(__atomic_load_n(&l->flags, __ATOMIC_ACQUIRE) & SYNC_GONE))
                 return write_given_up(s, l, slot, owner, reader, -EIDRM);
             reader = reader_of(s, l, load64(&l->slow) | load64(&l->fast));
@@ -616,7 +616,7 @@ int tarn_rwlock_fini(tarn *seg, tarn_rwlock *l)
     bell_arm(s);
     __atomic_fetch_or(&l->flags, SYNC_GONE, __ATOMIC_SEQ_CST);
     store64(&l->fast, 0);
-    exchange32(&l->drain, 0); /* who waits for readers sets it, and then looks at the flags */
+    store32(&l->drain, 0); /* who waits for readers sets it, and then looks at the flags */
     os_futex_wake(&l->drain, INT32_MAX);
     bell_disarm(s);
     return 0;

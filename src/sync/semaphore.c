@@ -207,7 +207,7 @@ int tarn_semaphore_fini(tarn *seg, tarn_semaphore *m)
     if (!s)
         return e;
     bell_arm(s);
-    exchange32(&m->word, IS_GONE);
+    store32(&m->word, IS_GONE); /* the kernel has a fence before it looks for sleepers */
     os_futex_wake(&m->word, INT32_MAX);
     bell_disarm(s);
     return 0;

@@ -3,6 +3,9 @@
 #include "helper.h"
 #include "arena.h"
 
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+
 static tarn *seg;
 static struct arena *a;
 static struct tarn_options options;
@@ -18,6 +21,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    assert_true(at_rest());
     int e = tarn_close(seg);
     if (e)
         print_error("close: %d: %s\n", e, tarn_error());
@@ -513,6 +517,42 @@ static void all_locks_of_the_dead_come_back(void **state)
     assert_int_equal(other_tries(&a->lock[LOCKS - 1]), 0);
 }
 
+/* ---- what nobody sees from outside ---- */
+
+/* A sleeper's membarrier reaches only processes that asked for it; who did not would lose wake-ups, once in a great while. */
+static void the_kernel_knows_this_process(void **state)
+{
+    enum { GET_REGISTRATIONS = 1 << 9 }; /* since Linux 6.3 */
+    long known = syscall(SYS_membarrier, GET_REGISTRATIONS, 0, 0);
+    (void)state;
+    if (known < 0)
+        skip();
+    assert_true(known & MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
+}
+
+/* A hostile writer's slots: they name no lock that could be given up, and are gone, or ordinary ones, when the section has ended. */
+static void slots_that_name_nothing(void **state)
+{
+    const uint64_t no_place = (1ull << 40), kinds[] = {0, SLOT_READ, SLOT_WRITE, SLOT_UNITS, SLOT_MEMBER};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        bool lock = SLOT_KIND(kinds[i]) != SLOT_UNITS && SLOT_KIND(kinds[i]) != SLOT_MEMBER;
+        assert_int_equal(tarn_begin(seg), 0);
+        for (int n = 0; n < 2; n++)
+            assert_int_equal(tarn_mutex_lock(seg, &a->lock[n]), 0);
+        uint64_t *slot = self_last->slot;
+        assert_int_equal(slot[1] & SLOT_OFFSET, tarn_ref_of(seg, &a->lock[1]));
+        slot[1] = no_place | kinds[i] | SLOT_SECTION | SLOT_DEFER;
+        assert_int_equal(tarn_mutex_unlock(seg, &a->lock[0]), 0);
+        assert_int_equal(tarn_commit(seg), 0);
+        assert_int_equal(slot[0], 0);
+        assert_int_equal(slot[1], lock ? 0 : no_place | kinds[i]);
+        slot[1] = 0;
+        a->lock[1].owner = 0;
+        assert_int_equal(other_tries(&a->lock[0]), 0);
+    }
+}
+
 int main(void)
 {
 #define with_segment(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -534,6 +574,8 @@ int main(void)
         with_segment(no_room_for_another),
         with_segment(no_room_for_another_in_a_section),
         with_segment(all_locks_of_the_dead_come_back),
+        with_segment(the_kernel_knows_this_process),
+        with_segment(slots_that_name_nothing),
     };
     return cmocka_run_group_tests_name("mutex", tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    assert_true(at_rest());
     dismiss(&other);
     dismiss(&third);
     int e = tarn_set_deadlock(seg, 0);

@@ -29,6 +29,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    assert_true(at_rest());
     for (int i = 0; i < ACTORS; i++)
         dismiss(&actor[i]);
     int e = tarn_close(seg);

@@ -202,6 +202,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    assert_true(at_rest());
     int e = tarn_close(seg);
     if (e)
         print_error("close: %d: %s\n", e, tarn_error());
