@@ -12,6 +12,7 @@ The last line is MUTANTS planted=N killed=N survived=N excused=N tso=N; tso are 
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import fcntl
 import fnmatch
 import hashlib
@@ -212,6 +213,7 @@ def limits():
 class Worker:
     def __init__(self, directory, container):
         self.tree, self.build, self.container = directory / 'tree', directory / 'build', container
+        self.child = None  # what it called last
         self.tree.mkdir(parents=True, exist_ok=True)
         self.refresh()
         if not (self.build / 'build.ninja').exists():
@@ -239,6 +241,7 @@ class Worker:
         command = [*self.container, *command] if contained_here else command
         with subprocess.Popen(command, cwd=self.tree.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               preexec_fn=limits) as p:
+            self.child = p.pid
             try:
                 out, _ = p.communicate(timeout=seconds)
                 status = p.returncode
@@ -248,6 +251,7 @@ class Worker:
                 os.killpg(p.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+            self.child = None
             if status is None:
                 out, _ = p.communicate()
         text = out.decode(errors='replace')
@@ -293,47 +297,50 @@ class Run:
         self.killer_sums = {k.name: killer_sum(k) for k in self.killers}
         self.sources = sources_sum()
         self.everything, self.lock, self.seconds = everything, threading.Lock(), {}
-        self.outcome, self.planted, self.survived, self.begun, self.started = {}, 0, 0, 0, time.time()
-        self.code = None
+        self.workers, self.outcome, self.planted, self.survived, self.begun, self.started = [], {}, 0, 0, 0, time.time()
+        self.code = self.unsound = None
+        self.asking = {k.name: threading.Lock() for k in self.killers}
         self.killed_before = collections.defaultdict(set)  # by file and function
 
     def say(self, text):
         with self.lock:
             print(text, file=sys.stderr, flush=True)
 
-    def baseline(self, workers, chosen):
-        """Every killer that may be asked passes on the source itself, or it proves nothing."""
+    def build(self, workers, chosen):
+        """All that may be asked, of the source as it is. The programs are kept, for is_sound."""
         names = {k.name for m in chosen for k in in_order(m, self.killers, lambda k: k.seconds, ())}
         self.killers = [k for k in self.killers if k.name in names and not (self.args.cost and k.seconds > self.args.cost)]
-        keys = {k.name: sum_of('baseline', self.sources, self.killer_sums[k.name]) for k in self.killers}
-        left = sorted((k for k in self.killers if keys[k.name] not in self.cache.known), key=lambda k: -k.seconds)
-        count, failed = len(left), []
-
-        def run(worker):
-            status, out = worker.ninja(*sorted({k.target for k in self.killers}) if left else ['src/libtarn.a'])
-            if status:
-                failed.append(f'the tests do not build:\n{out[-3000:]}')
-            while not failed:
-                with self.lock:
-                    if not left:
-                        return
-                    k = left.pop(0)
-                began = time.time()
-                status, out = worker.run(k, 600)
-                if status != 0:
-                    failed.append(f'{k.name} fails on the library as it is:\n{out[-3000:]}')
-                    return
-                took = round(time.time() - began, 2)
-                self.cache.put(keys[k.name], took, f'{k.name} on the source')
-                self.say(f'{time.time() - self.started:6.0f} s  baseline {count - len(left)}/{count}: {k.name}: {took} s')
-
-        with concurrent.futures.ThreadPoolExecutor(len(workers)) as pool:
-            for f in [pool.submit(run, w) for w in workers]:
-                f.result()
-        if failed:
-            sys.exit(failed[0])
-        self.seconds = {k.name: self.cache.known[keys[k.name]] for k in self.killers}
+        targets = sorted({k.target for k in self.killers})
+        others = [threading.Thread(target=w.ninja, args=targets) for w in workers[1:]]
+        for o in others:
+            o.start()
+        status, out = workers[0].ninja(*targets)
+        for o in others:
+            o.join()
+        if status:
+            sys.exit(f'the tests do not build:\n{out[-3000:]}')
         self.code = workers[0].code()
+        for target in targets:
+            kept = self.dir / 'source' / target
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(workers[0].build / target, kept)
+        self.seconds = {k.name: self.cache.known[key] for k in self.killers if (key := self.source_key(k)) in self.cache.known}
+
+    def source_key(self, k):
+        return sum_of('baseline', self.sources, self.killer_sums[k.name])
+
+    def is_sound(self, worker, k):
+        """Does it pass on the source itself? Else it proves nothing. Asked when it has failed for the first time."""
+        with self.asking[k.name]:
+            key = self.source_key(k)
+            if key not in self.cache.known:
+                began = time.time()
+                status, out = worker.call([str(self.dir / 'source' / k.target), *k.args], 600, contained_here=True)
+                if status != 0:
+                    self.unsound = f'{k.name} fails on the library as it is:\n{out[-3000:]}'
+                    return False
+                self.cache.put(key, round(time.time() - began, 2), f'{k.name} on the source')
+        return True
 
     def limit(self, k):
         return max(20, 8 * self.cost(k))
@@ -371,6 +378,8 @@ class Run:
                 if status:
                     return 'invalid'
                 status, _ = worker.run(k, self.limit(k))
+                if status != 0 and not self.is_sound(worker, k):
+                    return 'unsound'
                 how = 'hangs' if status is None else 'fails'
                 self.cache.put(self.key(m, k), 'passed' if status == 0 else 'killed', f'{m.name}: {k.name} {"passes" if status == 0 else how}')
                 if status != 0:
@@ -383,7 +392,7 @@ class Run:
     def work(self, worker, queue, most):
         while True:
             with self.lock:
-                if not queue or (most and self.planted + self.begun >= most):
+                if self.unsound or not queue or (most and self.planted + self.begun >= most):
                     # what is under way may turn out not to be planted: the one who finds that goes on
                     return
                 m = queue.popleft()
@@ -401,12 +410,14 @@ class Run:
 
     def go(self, chosen, most):
         container = contained()
-        workers = [Worker(self.dir / f'w{i}', container) for i in range(self.args.jobs)]
-        self.baseline(workers, chosen[:most * 2] if most else chosen)
+        self.workers = workers = [Worker(self.dir / f'w{i}', container) for i in range(self.args.jobs)]
+        self.build(workers, chosen[:most * 2] if most else chosen)
         queue = collections.deque(chosen)
         with concurrent.futures.ThreadPoolExecutor(len(workers)) as pool:
             for f in [pool.submit(self.work, w, queue, most) for w in workers]:
                 f.result()
+        if self.unsound:
+            sys.exit(self.unsound)
 
     def report(self):
         by = collections.defaultdict(list)
@@ -470,7 +481,7 @@ def main():
     if len(everything) < LEAST or tso < LEAST_TSO:
         sys.exit(f'only {len(everything)} mutants, {tso} of them tso: the finder finds too little')
     chosen = sampled(everything, args.seed)
-    if args.only or args.all:  # file by file: less is built
+    if (args.only or args.all) and not args.sample:  # file by file: less is built
         chosen = sorted(chosen, key=everything.index)
     if args.only:
         chosen = [m for m in chosen if any(fnmatch.fnmatchcase(m.name, f'*{o}*') for o in args.only)]
@@ -483,11 +494,16 @@ def main():
         print(f'{len(chosen)} mutants, {sum(m.tso for m in chosen)} of them tso, {sum(m.name in excused for m in chosen)} excused')
         return 0
     most = args.sample or (0 if args.only or args.all else 80)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run = Run(args, everything, excused)
     try:
         run.go(chosen, most)
     except KeyboardInterrupt:
         run.say('stopped; call again to go on')
+        for w in run.workers:
+            if w.child:
+                with contextlib.suppress(OSError):
+                    os.killpg(w.child, signal.SIGKILL)
         run.report()
         sys.stdout.flush()
         os._exit(130)

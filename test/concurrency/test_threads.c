@@ -176,11 +176,11 @@ static void sections_together(void **state)
 /* ---- memory ---- */
 
 /* Slots in shared memory: who fills one and who empties it are different threads mostly, so most frees are remote. */
-struct slots {
+struct shelf {
     tarn_mutex lock[NODES];
     tarn_ref ref[NODES];
 };
-static struct slots *slots;
+static struct shelf *slots;
 
 static void *alloc_and_free(void *arg)
 {
@@ -213,7 +213,7 @@ static void memory_goes_around(void **state)
 {
     (void)state;
     uint64_t before, leaked;
-    assert_int_equal(tarn_object(seg, "slots", struct slots, &slots), 0);
+    assert_int_equal(tarn_object(seg, "slots", struct shelf, &slots), 0);
     before = stat_of(seg).allocated;
     for (int round = 0; round < 2; round++) { /* new threads: the spans of those who have left are adopted */
         assert_int_equal(all(alloc_and_free), THREADS * (uint64_t)ROUNDS);
