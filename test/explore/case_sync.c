@@ -507,6 +507,48 @@ static const char *two_are_there(void)
     return tarn_held_try(seg, &root()->held, 1) == -EAGAIN ? NULL : "more units came back than there are";
 }
 
+/* ---- destroyed while somebody waits: who is told, and sleeps no more ---- */
+
+static void destroyed_semaphore(int p)
+{
+    if (p)
+        must_be(tarn_semaphore_wait(seg_of(p), &root()->semaphore) == -EIDRM, "a wait was not told of the end");
+    else
+        MUST(tarn_semaphore_fini(seg_of(p), &root()->semaphore));
+}
+static void destroyed_event(int p)
+{
+    if (p)
+        must_be(tarn_event_wait(seg_of(p), &root()->event) == -EIDRM, "a wait was not told of the end");
+    else
+        MUST(tarn_event_fini(seg_of(p), &root()->event));
+}
+static void destroyed_condition(int p)
+{
+    tarn *seg = seg_of(p);
+    if (p == 0) {
+        MUST(tarn_condition_fini(seg, &root()->condition));
+        return;
+    }
+    MUST(tarn_mutex_lock(seg, &root()->lock[0]));
+    must_be(tarn_condition_wait(seg, &root()->condition, &root()->lock[0]) == -EIDRM,
+            "a wait was not told of the end");
+    MUST(tarn_mutex_unlock(seg, &root()->lock[0]));
+}
+/* 1 reads since before the beginning, and until 0 was told. */
+static void destroyed_rwlock(int p)
+{
+    tarn *seg = seg_of(p);
+    if (p) {
+        MUST(tarn_rwlock_fini(seg, &root()->rwlock));
+        MUST(tarn_semaphore_wait(seg, &root()->semaphore));
+        goes(p);
+    } else {
+        must_be(tarn_rwlock_write(seg, &root()->rwlock) == -EIDRM, "a writer was not told of the end");
+        MUST(tarn_semaphore_post(seg, &root()->semaphore));
+    }
+}
+
 /* ---- once, barrier ---- */
 
 static int do_it(tarn *seg, void *who)
@@ -586,6 +628,10 @@ const struct test_case sync_cases[] = {
     {"held, two", 2, 3, 4, CASE_ALIKE, two_units, NULL, hold_both, two_are_there},
     {"held, three", 3, 1, 1, 0, two_units, NULL, hold_some, two_are_there},
     {"held, by the dead", 3, 3, 4, CASE_DEAD_FIRST, two_units, dies_with_both, recover_or_hold, two_are_there},
+    {"rwlock, destroyed", 2, 3, 4, CASE_NO_DEATH, NULL, reads_first, destroyed_rwlock, NULL},
+    {"condition, destroyed", 2, 3, 4, CASE_NO_DEATH, NULL, NULL, destroyed_condition, NULL},
+    {"semaphore, destroyed", 3, 2, 3, CASE_NO_DEATH, NULL, NULL, destroyed_semaphore, NULL},
+    {"event, destroyed", 3, 2, 3, CASE_NO_DEATH, NULL, NULL, destroyed_event, NULL},
     {"once, two", 2, 3, 4, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"once, three", 3, 2, 3, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"barrier, two", 2, 3, 4, CASE_ALIKE, parties, join, meet, NULL},
