@@ -38,6 +38,9 @@ LEAST, LEAST_TSO = 60, 10  # a list of fewer is no list
 # What a sample takes in turn, so that no kind is forgotten, and the many comparisons do not fill it. All tso come first.
 TURNS = ['swap', 'store', 'save', 'swap', 'barrier', 'wake', 'swap', 'recheck', 'store', 'hint', 'compare', 'order']
 
+# Cases of the explorer that take more than a second.
+SLOW = {'mutex, timed': 8, 'section, three': 5, 'section, circle': 2, 'record, ': 5, 'map, split': 4, 'name, two': 4, 'rwlock, writer, two': 8,
+        'rwlock, two writers': 9, 'condition, signal for': 17, 'condition, broadcast': 2, 'held, three': 5, 'barrier, three': 5}
 QUICK = 3  # seconds: such tests are tried on every mutant
 
 Killer = collections.namedtuple('Killer', 'name target args seconds sees')
@@ -51,7 +54,7 @@ def killers():
                                 ('heap', 5, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'),
                                 ('sync_lock', 11, 'sync/rwlock.c sync/who.c sync/condition.c sync/wait.c sync/mutex participant/held.c sync'),
                                 ('sync_meet', 6, 'sync/semaphore.c sync/event.c sync/held.c sync/barrier.c sync/once.c sync/wait_any.c sync'),
-                                ('sync_place', .5, 'sync'), ('event_fd', .4, 'sync/event_fd.c sync/event.c')):
+                                ('sync_place', .5, 'sync'), ('sync_edge', .1, 'sync participant'), ('event_fd', .4, 'sync/event_fd.c sync/event.c')):
         k.append(Killer(name, f'test/unit/test_{name}', [], seconds, sees))
     for names, seconds, sees in (('mutex', 2.3, slow), ('section', 4, 'participant sync/mutex'), ('heap', 2.5, 'heap participant/recover.c'),
                                  ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
@@ -89,7 +92,8 @@ def explored():
             first = name.split(',')[0]
             about = sees.get(first, sees.get(file.stem[len('case_'):], '-'))
             if 'SOAK' not in flags:
-                out.append(Killer(f'explorer: {name}', 'test/explore/explorer', [name], 1 if people == '2' and first != 'record' else 8, about))
+                seconds = next((s for n, s in SLOW.items() if name.startswith(n)), .5 if people == '2' else 1)
+                out.append(Killer(f'explorer: {name}', 'test/explore/explorer', [name], seconds, about))
                 if people == '2' and first in ('mutex', 'retire under a reader'):
                     out.append(Killer(f'explorer, deeper: {name}', 'test/explore/explorer', ['--preemptions', '4', name], 4, about))
     return out

@@ -131,8 +131,7 @@ static void tell(struct self *s, tarn_event *v)
     uint32_t id = (uint32_t)l, number = (uint32_t)(l >> 32);
     const struct record *r;
     int fd, cancel;
-    if (!id || ID_INDEX(id) >= s->seg->geometry.records || number < 1 || number > 64 ||
-        fate_quick(s->seg, id) != ALIVE)
+    if (!id || number < 1 || number > 64 || fate_quick(s->seg, id) != ALIVE)
         return;
     r = record_at(s->seg, ID_INDEX(id));
     if (load64(&r->pid_namespace) != load64(&s->record->pid_namespace)) /* his number means another one here */
@@ -207,7 +206,7 @@ int tarn_event_signal(tarn *seg, tarn_event *v, int number)
     was = load64(&v->listener);
     do {
         uint32_t id = (uint32_t)was;
-        if (id && id != s->id && ID_INDEX(id) < seg->geometry.records && fate_of(seg, id) == ALIVE)
+        if (id && id != s->id && fate_of(seg, id) == ALIVE)
             return fail(-EBUSY,
                         "tarn_event_signal: participant %#x is told already, and an event tells one only", id);
         now = number ? (uint64_t)number << 32 | s->id : 0;

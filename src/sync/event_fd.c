@@ -3,6 +3,7 @@
  *
  * All of it is private memory of the process: what others see is a waiter. A forked child has the descriptor, but not the thread. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -109,7 +110,7 @@ static int start(tarn *seg, tarn_event *event, int *ret_fd)
     w->event = event;
     w->process = getpid();
     w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    w->counted = w->fd < 0 ? -1 : dup(w->fd);
+    w->counted = w->fd < 0 ? -1 : fcntl(w->fd, F_DUPFD_CLOEXEC, 0);
     if (w->counted < 0) {
         e = fail(-errno, "tarn_event_descriptor: no descriptor to be had: %s", strerror(errno));
         end(w);

@@ -153,7 +153,7 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         }
         if (fate_quick(seg, who) != ALIVE && load32(&m->owner) == x) {
             uint32_t at_it;
-            if (ID_INDEX(who) >= seg->geometry.records || fate_quick(seg, who) == GONE) {
+            if (fate_quick(seg, who) == GONE) {
                 if (load32(&m->owner) == x) /* nobody can ever free it: a hostile writer's, or damage */
                     (void)swap32(&m->owner, &x, ID_DIRTY);
                 continue;

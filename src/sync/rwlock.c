@@ -146,8 +146,7 @@ static int enter_as_owner(struct self *s, tarn_rwlock *l, uint64_t *slot, uint32
 static bool owner_reads(struct tarn *seg, tarn_rwlock *l, uint32_t owner)
 {
     uint32_t id = owner & ~ID_DIRTY;
-    return id && ID_INDEX(id) < seg->geometry.records &&
-           slot_of(seg, ID_INDEX(id), offset_of(seg, l), 7ull << 58, SLOT_READ);
+    return id && slot_of(seg, ID_INDEX(id), offset_of(seg, l), 7ull << 58, SLOT_READ);
 }
 
 static int read_slow(struct self *s, tarn_rwlock *l, enum mutex_wait how, const struct timespec *until,
@@ -638,8 +637,7 @@ int tarn_rwlock_state(tarn *seg, const tarn_rwlock *l, struct tarn_rwlock_state 
             state.reader = ID_MAKE(load32(&record_at(seg, i)->generation), i);
             state.readers++;
         }
-    if (o && ID_INDEX(o) < seg->geometry.records &&
-        slot_of(seg, ID_INDEX(o), off, 7ull << 58 | SLOT_WANT, SLOT_WRITE))
+    if (o && slot_of(seg, ID_INDEX(o), off, 7ull << 58 | SLOT_WANT, SLOT_WRITE))
         state.writer = o;
     *ret_state = state;
     return 0;

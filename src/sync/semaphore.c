@@ -149,7 +149,7 @@ static __attribute__((noinline)) int post_slow(tarn *seg, tarn_semaphore *m, uin
         }
     } while (!swap32(&m->word, &w, (w + n) & ~SLEEPERS));
     if (w & SLEEPERS)
-        os_futex_wake(&m->word, n > INT32_MAX ? INT32_MAX : (int)n);
+        os_futex_wake(&m->word, (int)n);
     bell_disarm(s);
     return 0;
 }

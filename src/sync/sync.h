@@ -66,7 +66,7 @@ bool waits_in_a_circle(struct self *s, uint64_t what);
 /* Who waiting participants of this kind wait for: one after the other, 0 at the end. *at begins at 0. */
 uint32_t waited_for(struct tarn *seg, uint64_t what, uint32_t *at);
 
-/* Is there a slot of this participant for that object that answers to mask and value? The whole slot, or 0. */
+/* Is there a slot of this participant (0, of an index beyond the records) for that object that answers to mask and value? The whole slot, or 0. */
 uint64_t slot_of(struct tarn *seg, uint32_t index, uint64_t offset, uint64_t mask, uint64_t value);
 static inline uint32_t *liveness_of(struct tarn *seg, uint32_t index)
 {

@@ -30,7 +30,7 @@ int sleep_on_words(struct self *s, struct os_wait *wait, int n, const struct tim
         os_futex_wake(&shared->bell_all, INT32_MAX); /* everybody looks again, once */
     if (k >= n)
         return -EOWNERDEAD;
-    if (k == -ETIMEDOUT && *cap < CAP_MOST)
+    if (k == -ETIMEDOUT)
         *cap = *cap * 2 < CAP_MOST ? *cap * 2 : CAP_MOST;
     return k;
 }
@@ -52,7 +52,7 @@ uint64_t slot_of(struct tarn *seg, uint32_t index, uint64_t offset, uint64_t mas
     struct record *r = record_at(seg, index);
     struct slots w;
     const uint64_t *slot;
-    if (load32(&r->state) == RECORD_FREE)
+    if (index >= seg->geometry.records || load32(&r->state) == RECORD_FREE)
         return 0;
     w = slots_of_record(seg, r, load64(&r->slots_used));
     while ((slot = slot_next(&w))) {
