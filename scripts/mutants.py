@@ -417,9 +417,9 @@ class Run:
         self.workers = workers = [Worker(self.dir / f'w{i}', container) for i in range(self.args.jobs)]
         self.build(workers, chosen[:most * 2] if most else chosen)
         queue = collections.deque(chosen)
-        with concurrent.futures.ThreadPoolExecutor(len(workers)) as pool:
-            for f in [pool.submit(self.work, w, queue, most) for w in workers]:
-                f.result()
+        pool = concurrent.futures.ThreadPoolExecutor(len(workers))  # without `with`: who stops it does not wait
+        for f in [pool.submit(self.work, w, queue, most) for w in workers]:
+            f.result()
         if self.unsound:
             sys.exit(self.unsound)
 

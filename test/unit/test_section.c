@@ -391,6 +391,27 @@ static void memory_comes_and_goes_with_it(void **state)
     assert_int_equal(tarn_check(seg, NULL, NULL), 0);
 }
 
+/* More than the log is read for: each section has its own set of what it freed. */
+static void many_are_freed_once(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    tarn_ref block[MANY];
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(tarn_begin(seg), 0);
+        for (int i = 0; i < MANY; i++)
+            assert_int_equal(tarn_alloc(seg, 64, &block[i]), 0);
+        assert_int_equal(tarn_commit(seg), 0);
+        assert_int_equal(tarn_begin(seg), 0);
+        for (int i = 0; i < MANY; i++) {
+            assert_int_equal(tarn_free(seg, block[i]), 0);
+            for (int k = 0; k <= i; k++)
+                assert_int_equal(tarn_free(seg, block[k]), -EINVAL);
+        }
+        assert_int_equal(tarn_commit(seg), 0);
+    }
+}
+
 static void the_log_grows(void **state)
 {
     (void)state;
@@ -584,6 +605,7 @@ int main(void)
         with_segment(unlocks_are_put_off),
         with_segment(a_put_off_lock_may_be_taken_again),
         with_segment(memory_comes_and_goes_with_it),
+        with_segment(many_are_freed_once),
         with_segment(the_log_grows),
         with_segment(a_full_log_can_still_abort),
         with_segment(death_undoes),
