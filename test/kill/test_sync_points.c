@@ -1,4 +1,5 @@
-/* test_sync_points.c - wake-ups that could be lost between two instructions: threads are held up at chosen stores, and before they sleep.
+/* test_sync_points.c - wake-ups that could be lost, and a signal that could go astray, between two instructions: threads are held up at chosen stores, and
+ * before they sleep.
  *
  * Built with TARN_KILL_POINTS, where kill_now holds its thread up instead; the linker puts os_futex_wait_any between. The cap is off: what is lost is
  * a hang, and the alarm ends it. */
@@ -129,6 +130,50 @@ static void the_barriers_of_a_writer(void **state)
     assert_true(answer(&first) >= 1); /* between drain and the last look at who reads */
 }
 
+/* Who is to be told leaves just before his process is held. */
+static bool leaves_first;
+static volatile sig_atomic_t heard;
+static long leave_it(void *unused)
+{
+    (void)unused;
+    return tarn_thread_detach(seg);
+}
+int __real_os_process_open(uint32_t pid);
+int __wrap_os_process_open(uint32_t pid);
+int __wrap_os_process_open(uint32_t pid)
+{
+    if (leaves_first)
+        check(tell(&reader, leave_it, NULL) == 0);
+    return __real_os_process_open(pid);
+}
+static long listen_to(void *v)
+{
+    return tarn_event_signal(seg, v, SIGUSR1);
+}
+static void hear(int number)
+{
+    heard = number;
+}
+static void who_has_left_is_not_told(void **state)
+{
+    (void)state;
+    struct sigaction act_on = {.sa_handler = hear}, before;
+    tarn_event *v = &r->event[0];
+    sigaction(SIGUSR1, &act_on, &before);
+    for (int leaves = 0; leaves < 2; leaves++) {
+        heard = 0;
+        leaves_first = leaves;
+        assert_int_equal(tell(&reader, listen_to, v), 0);
+        assert_int_equal(tarn_event_set(seg, v), 0);
+        for (int i = 0; i < (leaves ? 5 : 1000) && !heard; i++)
+            usleep(1000);
+        assert_int_equal(heard, leaves ? 0 : SIGUSR1);
+        assert_int_equal(tarn_event_reset(seg, v), 0);
+    }
+    leaves_first = false;
+    sigaction(SIGUSR1, &before, NULL);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -155,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_reader_leaves_between, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_barriers_of_a_writer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_has_left_is_not_told, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("sync_points", tests, NULL, NULL);
 }
