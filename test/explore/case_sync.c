@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "explore.h"
-#include "participant/participant.h"
+#include "sync/sync.h"
 
 enum { MOST_READS = 64 }; /* in a row, and the next one comes in the fast way */
 
@@ -549,6 +549,54 @@ static void destroyed_rwlock(int p)
     }
 }
 
+/* ---- a circle that never was ---- */
+
+/* 0 has lock 0, and looks whether its waiting for lock 1 closes a circle. 1 has lock 1 and waits for lock 2, but never both at once; 2 has lock 2, and at last
+ * waits for lock 0. The two do nothing else, so 1 stores the words of both, in an order in which they may come: two walks that took what they saw for one
+ * moment would find the same circle twice. */
+enum { NAME = 12 }; /* ghost[NAME + p]: its identity */
+
+static uint64_t waits_for_lock(int i)
+{
+    return WAITS_OWNER | tarn_ref_of(seg_of(DRIVER), &root()->lock[i]);
+}
+static void owns(int i, uint64_t id)
+{
+    shared_write((uint64_t *)(void *)&root()->lock[i], id); /* owner; and waiters, 0 */
+}
+static void have_one_each(int p)
+{
+    ghost[NAME + p] = self_if(seg_of(p))->id;
+    root()->lock[p].owner = (uint32_t)ghost[NAME + p];
+}
+static void walk_or_go_round(int p)
+{
+    struct self *s = self_if(seg_of(p));
+    if (p == 0) {
+        waits_for(s, waits_for_lock(1));
+        must_be(!waits_in_a_circle(s, waits_for_lock(1)), "a circle was seen that never was");
+        waits_for(s, 0);
+        owns(0, 0);
+    } else if (p == 1) {
+        struct record *third = record_at(s->seg, ID_INDEX(ghost[NAME + 2]));
+        owns(1, 0);
+        waits_for(s, waits_for_lock(2));
+        owns(2, 0);
+        owns(2, s->id);
+        waits_for(s, 0);
+        owns(2, 0);
+        owns(1, s->id);
+        owns(2, ghost[NAME + 2]);
+        shared_write(&third->waits_count, third->waits_count + 1);
+        shared_write(&third->waits, waits_for_lock(0));
+        owns(1, 0);
+        waits_for(s, waits_for_lock(2));
+        waits_for(s, 0); /* only that the end is quiet */
+        shared_write(&third->waits, 0);
+        owns(2, 0);
+    }
+}
+
 /* ---- once, barrier ---- */
 
 static int do_it(tarn *seg, void *who)
@@ -632,6 +680,7 @@ const struct test_case sync_cases[] = {
     {"condition, destroyed", 2, 3, 4, CASE_NO_DEATH, NULL, NULL, destroyed_condition, NULL},
     {"semaphore, destroyed", 3, 2, 3, CASE_NO_DEATH, NULL, NULL, destroyed_semaphore, NULL},
     {"event, destroyed", 3, 2, 3, CASE_NO_DEATH, NULL, NULL, destroyed_event, NULL},
+    {"circle, that never was", 3, 5, 6, CASE_NO_DEATH, NULL, have_one_each, walk_or_go_round, NULL},
     {"once, two", 2, 3, 4, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"once, three", 3, 2, 3, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"barrier, two", 2, 3, 4, CASE_ALIKE, parties, join, meet, NULL},
