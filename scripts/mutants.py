@@ -50,7 +50,7 @@ def killers():
     """Tests, each with its target, seconds on an idle machine, and the files, or floors, that it is about: see in_order. A test to come is one more line."""
     k = []
     slow = 'sync/mutex sync/wait.c sync/slots.c sync/sync.h participant'  # what a mutex alone meets of those two floors
-    for name, seconds, sees in (('section', .1, 'participant sync/mutex'), ('mutex', .2, slow), ('list', 2, 'collection/list.c'),
+    for name, seconds, sees in (('section', .1, 'participant sync/mutex'), ('record', .1, 'participant'), ('mutex', .2, slow), ('list', 2, 'collection/list.c'),
                                 ('heap', 5, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'),
                                 ('sync_lock', 11, 'sync/rwlock.c sync/who.c sync/condition.c sync/wait.c sync/mutex participant/held.c sync'),
                                 ('sync_meet', 6, 'sync/semaphore.c sync/event.c sync/held.c sync/barrier.c sync/once.c sync/wait_any.c sync'),

@@ -124,7 +124,7 @@ int tarn_event_timed(tarn *seg, tarn_event *v, const struct timespec *until)
     return wait_for(seg, v, MUTEX_TIMED, until, "tarn_event_timed");
 }
 
-/* To the listener's process, if he lives: found out again after his process is held, so that no stranger is sent it. */
+/* To the listener's process, if there is one and he lives: found out again after his process is held, so that no stranger is sent it. */
 static void tell(struct self *s, tarn_event *v)
 {
     uint64_t l = load64(&v->listener);
@@ -165,8 +165,7 @@ int tarn_event_set(tarn *seg, tarn_event *v)
     }
     if (w & SLEEPERS)
         os_futex_wake(&v->word, w & AUTOMATIC ? 1 : INT32_MAX);
-    if (load64(&v->listener))
-        tell(s, v);
+    tell(s, v);
     bell_disarm(s);
     return 0;
 }
