@@ -56,8 +56,7 @@ static void count_again(struct tarn *seg, tarn_held *h)
     if (h->counted == deaths)
         return;
     sum = units_held(seg, offset_of(seg, h));
-    if (h->over != (sum > h->units))
-        store32(&h->over, sum > h->units);
+    store32(&h->over, sum > h->units);
     store32(&h->available, sum < h->units ? h->units - (uint32_t)sum : 0);
     store32(&h->counted, deaths);
 }

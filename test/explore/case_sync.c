@@ -495,6 +495,42 @@ static void recover_or_hold(int p)
     else
         hold(p, 2);
 }
+/* 0 has given the unit, or set it, when 1 takes it: from then on the memory is 1's, who uses it for something else. */
+static void one_unit(void)
+{
+    MUST(tarn_held_set(seg_of(DRIVER), &root()->held, 1));
+}
+static void one_is_taken(int p)
+{
+    if (p == 0)
+        MUST(tarn_held_take(seg_of(p), &root()->held, 1));
+}
+static void take_the_memory(int p)
+{
+    uint64_t *after = (uint64_t *)(void *)&root()->held + sizeof(tarn_held) / 8 - 1;
+    MUST(tarn_held_take(seg_of(p), &root()->held, 1));
+    MUST(tarn_held_give(seg_of(p), &root()->held, 1));
+    for (uint64_t *w = (uint64_t *)(void *)&root()->held; w <= after; w++)
+        shared_write(w, ~0ull);
+    for (uint64_t *w = (uint64_t *)(void *)&root()->held; w <= after; w++) {
+        must_be(shared_read(w) == ~0ull, "a semaphore was written to that is no more");
+        shared_write(w, 0); /* only that the end is quiet */
+    }
+}
+static void give_it_away(int p)
+{
+    if (p == 0)
+        MUST(tarn_held_give(seg_of(p), &root()->held, 1));
+    else
+        take_the_memory(p);
+}
+static void set_it_away(int p)
+{
+    if (p == 0)
+        MUST(tarn_held_set(seg_of(p), &root()->held, 1));
+    else
+        take_the_memory(p);
+}
 static const char *two_are_there(void)
 {
     tarn *seg = seg_of(DRIVER);
@@ -673,6 +709,8 @@ const struct test_case sync_cases[] = {
     {"event, two wait", 3, 2, 3, 0, manual, NULL, set_once, NULL},
     {"event, automatic, two wait", 3, 2, 3, 0, automatic, NULL, set_twice, NULL},
     {"wait for any", 3, 2, 3, 0, automatic_or_units, NULL, any, NULL},
+    {"held, gone when it is given", 2, 2, 3, CASE_NO_DEATH, one_unit, one_is_taken, give_it_away, NULL},
+    {"held, gone when it is set", 2, 2, 3, CASE_NO_DEATH, NULL, NULL, set_it_away, NULL},
     {"held, two", 2, 3, 4, CASE_ALIKE, two_units, NULL, hold_both, two_are_there},
     {"held, three", 3, 1, 1, 0, two_units, NULL, hold_some, two_are_there},
     {"held, by the dead", 3, 3, 4, CASE_DEAD_FIRST, two_units, dies_with_both, recover_or_hold, two_are_there},
