@@ -3,6 +3,9 @@
 #include "helper.h"
 #include "arena.h"
 
+#include <malloc.h>
+#include <sys/resource.h>
+
 #include "participant/again.h"
 
 static tarn *seg;
@@ -104,6 +107,93 @@ static void descriptor_0_is_one(void **state)
     assert_int_equal(after, -1);              /* closed */
 }
 
+/* A table full of the living is told at once: nobody sleeps and tries again. */
+static void *count_sleeps(void *unused)
+{
+    struct rusage before, after;
+    (void)unused;
+    getrusage(RUSAGE_THREAD, &before);
+    check(tarn_thread_attach(seg) == -EUSERS);
+    getrusage(RUSAGE_THREAD, &after);
+    return (void *)(after.ru_nvcsw - before.ru_nvcsw);
+}
+static volatile int here, go;
+static void *stay(void *unused)
+{
+    (void)unused;
+    check(tarn_thread_attach(seg) == 0);
+    __atomic_fetch_add(&here, 1, __ATOMIC_SEQ_CST);
+    await(&go, 1);
+    return NULL;
+}
+static void full_is_told_at_once(void **state)
+{
+    (void)state;
+    pthread_t t[7];
+    here = go = 0;
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, stay, NULL), 0);
+    await(&here, 7);
+    long sleeps = in_thread(count_sleeps, NULL);
+    reach(&go, 1);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(pthread_join(t[i], NULL), 0);
+    assert_in_range(sleeps, 0, 100); /* of 200 tries */
+}
+
+static void a_slot_points_into_its_lock(void **state)
+{
+    (void)state;
+    uint64_t ref = tarn_ref_of(seg, &a->lock[1]);
+    assert_false(slot_points_into(seg, ref, sizeof a->lock[1]));
+    assert_int_equal(tarn_mutex_lock(seg, &a->lock[1]), 0);
+    assert_true(slot_points_into(seg, ref, 8));
+    assert_true(slot_points_into(seg, ref - 64, 65));
+    assert_false(slot_points_into(seg, ref - 64, 64));
+    assert_false(slot_points_into(seg, ref + 1, 64));
+    assert_int_equal(tarn_mutex_unlock(seg, &a->lock[1]), 0);
+}
+
+/* Whoever comes and goes leaves no private memory behind, nor does whoever recovers. */
+static void *free_many(void *dies)
+{
+    tarn_ref block[40];
+    check(tarn_begin(seg) == 0);
+    for (int i = 0; i < 40; i++)
+        check(tarn_alloc(seg, 16, &block[i]) == 0);
+    for (int i = 0; i < 40; i++)
+        check(tarn_free(seg, block[i]) == 0);
+    for (int i = 0; i < 300; i++) /* into an extent of the log */
+        check(tarn_save(seg, &a->word[i], 8) == 0);
+    if (!dies)
+        check(tarn_abort(seg) == 0);
+    return NULL;
+}
+static void nothing_is_left_in_private(void **state)
+{
+    (void)state;
+    uint64_t begin = 0;
+    for (int round = 0; round < 250; round++) {
+        in_thread(free_many, NULL);
+        in_thread(free_many, state);
+        assert_true(tarn_recover(seg) >= 0);
+        if (round == 50)
+            begin = mallinfo2().uordblks;
+    }
+    assert_in_range(mallinfo2().uordblks, 0, begin + 4096);
+}
+
+/* Behind the last record nothing was written. */
+static void as_many_records_as_there_are(void **state)
+{
+    (void)state;
+    const char *end = (char *)record_at(seg, seg->geometry.records), *zone = seg->base + seg->geometry.zone[ZONE_NAME];
+    assert_int_equal(seg->geometry.records, 8);
+    assert_true(end < zone);
+    for (; end < zone; end++)
+        assert_int_equal(*end, 0);
+}
+
 /* A copy without a pin is good while the epoch has moved by less than two. */
 static void copies_are_good_for_an_epoch(void **state)
 {
@@ -129,6 +219,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_newcomer_begins_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(descriptor_0_is_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(full_is_told_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_slot_points_into_its_lock, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_left_in_private, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(as_many_records_as_there_are, set_up, tear_down),
         cmocka_unit_test_setup_teardown(copies_are_good_for_an_epoch, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);
