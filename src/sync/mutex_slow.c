@@ -151,11 +151,10 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
                 store32(&m->waiters, MUTEX_SLEEPERS);
             continue;
         }
-        if (fate_quick(seg, who) != ALIVE && load32(&m->owner) == x) {
+        if (fate_quick(seg, who) != ALIVE) {
             uint32_t at_it;
-            if (fate_quick(seg, who) == GONE) {
-                if (load32(&m->owner) == x) /* nobody can ever free it: a hostile writer's, or damage */
-                    (void)swap32(&m->owner, &x, ID_DIRTY);
+            if (fate_quick(seg, who) == GONE) { /* it has left since; or nobody can ever free it: a hostile writer's, or damage */
+                (void)swap32(&m->owner, &x, ID_DIRTY);
                 continue;
             }
             at_it = recover(s, who);

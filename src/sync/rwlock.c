@@ -132,8 +132,12 @@ static int enter_as_owner(struct self *s, tarn_rwlock *l, uint64_t *slot, uint32
     if (!(l->slow & bit_of(s)))
         store64(&l->slow, l->slow | bit_of(s));
     if (READS(reads) + 1 >= (uint32_t)GRANT_FIRST << (LEVEL(reads) > LEVEL_MOST ? LEVEL_MOST : LEVEL(reads))) {
-        if (!s->seg->exchange_unlock && !(l->fast & bit_of(s)))
-            store64(&l->fast, l->fast | bit_of(s));
+        if (!s->seg->exchange_unlock && !(l->fast & bit_of(s))) {
+            __atomic_fetch_or(&l->fast, bit_of(s), __ATOMIC_SEQ_CST);
+            kill_point();
+            if (TARN_RARE(load32(&l->flags) & SYNC_GONE)) /* pairs with who destroys it: flags, then fast = 0 */
+                store64(&l->fast, 0);
+        }
     } else
         store32(&l->reads, reads + 1);
     if (s->slot_flags)
@@ -418,12 +422,10 @@ static int write_lock(tarn *seg, tarn_rwlock *l, enum mutex_wait how, const stru
     if (TARN_RARE(l->flags & SYNC_GONE))
         return sync_gone(s, l, call, WHAT);
     slot = s->slot;
-    if (*slot || s->slots_used > 1) {
-        if (has_it(s, l, true, &e))
-            return e;
-        if (*slot && !(slot = slot_free(s)))
-            return no_slot(s);
-    }
+    if (has_it(s, l, true, &e))
+        return e;
+    if (*slot && !(slot = slot_free(s)))
+        return no_slot(s);
     store64(slot, offset_of(seg, l) | SLOT_WRITE | SLOT_WANT);
     if (TARN_RARE(!swap32(&l->owner, &free, s->id))) {
         e = mutex_take_slow(s, mutex_of(l), slot, SLOT_WRITE | SLOT_WANT, how, until);

@@ -633,6 +633,46 @@ static void walk_or_go_round(int p)
     }
 }
 
+/* 1 leaves, and 0, who has written when all have left, has the memory for something else. */
+static void rwlock_for_something_else(int p)
+{
+    uint64_t *w = (uint64_t *)(void *)&root()->rwlock, *after = w + sizeof(tarn_rwlock) / 8;
+    if (p) {
+        goes(p);
+        return;
+    }
+    MUST(tarn_rwlock_write(seg_of(p), &root()->rwlock));
+    MUST(tarn_rwlock_unlock(seg_of(p), &root()->rwlock));
+    for (; w < after; w++)
+        shared_write(w, ~0ull);
+    for (w = (uint64_t *)(void *)&root()->rwlock; w < after; w++) {
+        must_be(shared_read(w) == ~0ull, "a rwlock was written to that is no more");
+        shared_write(w, 0); /* only that the end is quiet */
+    }
+}
+/* 1 comes to be given the fast way just when 0 destroys it; who comes after that is told. */
+static void nearly_often(int p)
+{
+    if (p)
+        root()->rwlock.reads = MOST_READS - 2;
+}
+static void destroyed_under_readers(int p)
+{
+    tarn *seg = seg_of(p);
+    if (p == 0) {
+        MUST(tarn_rwlock_fini(seg, &root()->rwlock));
+        ghost[WRITTEN] = 1;
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        bool gone = ghost[WRITTEN];
+        int e = tarn_rwlock_read(seg, &root()->rwlock);
+        must_be(e == -EIDRM || (e == 0 && !gone), "a reader was not told of the end");
+        if (e == 0)
+            MUST(tarn_rwlock_unlock(seg, &root()->rwlock));
+    }
+}
+
 /* ---- once, barrier ---- */
 
 static int do_it(tarn *seg, void *who)
@@ -714,6 +754,8 @@ const struct test_case sync_cases[] = {
     {"held, two", 2, 3, 4, CASE_ALIKE, two_units, NULL, hold_both, two_are_there},
     {"held, three", 3, 1, 1, 0, two_units, NULL, hold_some, two_are_there},
     {"held, by the dead", 3, 3, 4, CASE_DEAD_FIRST, two_units, dies_with_both, recover_or_hold, two_are_there},
+    {"rwlock, gone when it is left", 2, 3, 4, CASE_NO_DEATH, NULL, reads_first, rwlock_for_something_else, NULL},
+    {"rwlock, destroyed under readers", 2, 3, 4, CASE_NO_DEATH, NULL, nearly_often, destroyed_under_readers, NULL},
     {"rwlock, destroyed", 2, 3, 4, CASE_NO_DEATH, NULL, reads_first, destroyed_rwlock, NULL},
     {"condition, destroyed", 2, 3, 4, CASE_NO_DEATH, NULL, NULL, destroyed_condition, NULL},
     {"semaphore, destroyed", 3, 2, 3, CASE_NO_DEATH, NULL, NULL, destroyed_semaphore, NULL},
