@@ -85,6 +85,7 @@ def explored():
             'recovery': 'participant/recover.c participant/claim.c', 'heap': 'heap participant/epoch.c', 'list': 'collection/list.c',
             'map': 'collection/map', 'name': 'name', 'grace': 'participant/epoch.c participant/participant.h', 'rwlock': 'sync/rwlock.c sync/mutex sync/wait.c sync/slots.c',
             'wait for any': 'sync/wait_any.c sync/semaphore.c sync/event.c'}
+    sees['circle'] = 'sync/wait.c'
     sees |= {name: f'sync/{name}.c sync/wait.c' for name in ('condition', 'semaphore', 'event', 'held', 'once', 'barrier')}
     out = []
     for file in sorted((TOP / 'test/explore').glob('case_*.c')):

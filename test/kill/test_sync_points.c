@@ -130,6 +130,86 @@ static void the_barriers_of_a_writer(void **state)
     assert_true(answer(&first) >= 1); /* between drain and the last look at who reads */
 }
 
+/* Who meets nobody makes no system call: neither before anybody slept, nor after. */
+static __thread int wakes;
+int __real_os_futex_wake(uint32_t *word, int n);
+int __wrap_os_futex_wake(uint32_t *word, int n);
+int __wrap_os_futex_wake(uint32_t *word, int n)
+{
+    wakes++;
+    return __real_os_futex_wake(word, n);
+}
+static long lock_it(void *m)
+{
+    return tarn_mutex_lock(seg, m);
+}
+static long unlock_it(void *m)
+{
+    return tarn_mutex_unlock(seg, m);
+}
+static long unread_it(void *w)
+{
+    return tarn_rwlock_unlock(seg, w);
+}
+static long lock_alone(void *m)
+{
+    wakes = barriers = 0;
+    check(tarn_mutex_lock(seg, m) == 0 && tarn_mutex_unlock(seg, m) == 0);
+    return wakes + barriers;
+}
+static long read_alone(void *w)
+{
+    wakes = barriers = 0;
+    check(tarn_rwlock_read(seg, w) == 0 && tarn_rwlock_unlock(seg, w) == 0);
+    return wakes + barriers;
+}
+static long write_alone(void *w)
+{
+    wakes = barriers = 0;
+    check(tarn_rwlock_write(seg, w) == 0 && tarn_rwlock_unlock(seg, w) == 0);
+    return wakes + barriers;
+}
+static long others_alone(void *unused)
+{
+    (void)unused;
+    wakes = barriers = 0;
+    check(tarn_semaphore_post(seg, &r->semaphore[0]) == 0 && tarn_semaphore_wait(seg, &r->semaphore[0]) == 0);
+    check(tarn_semaphore_post_many(seg, &r->semaphore[0], 2) == 0 && tarn_semaphore_try(seg, &r->semaphore[0]) == 0);
+    check(tarn_condition_signal(seg, &r->condition[0]) == 0 && tarn_condition_broadcast(seg, &r->condition[0]) == 0);
+    check(tarn_event_set(seg, &r->event[1]) == 0 && tarn_event_wait(seg, &r->event[1]) == 0);
+    check(tarn_event_reset(seg, &r->event[1]) == 0);
+    check(tarn_held_set(seg, &r->held[0], 2) == 0 && tarn_held_take(seg, &r->held[0], 1) == 0);
+    check(tarn_held_give(seg, &r->held[0], 1) == 0);
+    return wakes + barriers;
+}
+static void who_meets_nobody_calls_nobody(void **state)
+{
+    (void)state;
+    tarn_mutex *m = &r->mutex[0];
+    tarn_rwlock *w = &r->rwlock[0];
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(tell(&first, lock_alone, m), 0);
+        assert_int_equal(tell(&first, read_alone, w), 0);
+        assert_int_equal(tell(&first, write_alone, w), 0);
+        assert_int_equal(tell(&first, others_alone, NULL), 0);
+
+        assert_int_equal(tell(&reader, lock_it, m), 0);
+        ask(&second, lock_it, m);
+        await_waiting(seg, m, 1);
+        assert_int_equal(tell(&reader, unlock_it, m), 0);
+        assert_int_equal(answer(&second), 0);
+        assert_int_equal(tell(&second, unlock_it, m), 0);
+        (void)tell(&first, lock_alone, m); /* it may find a sleeper's mark, and wakes nobody, once */
+
+        assert_int_equal(tell(&reader, read_it, w), 0);
+        ask(&second, write_it, w);
+        await_waiting(seg, w, 1);
+        assert_int_equal(tell(&reader, unread_it, w), 0);
+        assert_int_equal(answer(&second), 0);
+        (void)tell(&first, write_alone, w);
+    }
+}
+
 /* Who is to be told leaves just before his process is held. */
 static bool leaves_first;
 static volatile sig_atomic_t heard;
@@ -200,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_reader_leaves_between, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_barriers_of_a_writer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_meets_nobody_calls_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_has_left_is_not_told, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("sync_points", tests, NULL, NULL);

@@ -220,6 +220,31 @@ static void as_many_units_as_may_be(void **state)
     assert_int_equal(units, TARN_SEMAPHORE_MOST);
 }
 
+/* `over` where more are taken than there are, and only then. */
+static void all_units_are_not_too_many(void **state)
+{
+    (void)state;
+    tarn_held *h = &r->held[0];
+    assert_int_equal(tarn_held_set(seg, h, 2), 0);
+    assert_int_equal(tarn_held_try(seg, h, 2), 0);
+    assert_int_equal(tarn_held_set(seg, h, 2), 0);
+    assert_int_equal(h->over, 0);
+    assert_int_equal(tarn_held_set(seg, h, 1), 0);
+    assert_int_equal(h->over, 1);
+    assert_int_equal(tarn_held_give(seg, h, 1), 0);
+    assert_int_equal(h->over, 0);
+    assert_int_equal(tarn_held_try(seg, h, 1), -EAGAIN);
+    assert_int_equal(tarn_held_give(seg, h, 1), 0);
+    assert_int_equal(tarn_held_try(seg, h, 1), 0);
+    h->available = 2; /* more than there are: damage, seen by who has the lock, and given back */
+    assert_int_equal(tarn_held_give(seg, h, 1), -EUCLEAN);
+    assert_int_equal(tarn_held_try(seg, h, 1), -EUCLEAN);
+    assert_true(at_rest());
+    assert_int_equal(h->lock.owner, 0);
+    h->available = 0;
+    assert_int_equal(tarn_held_give(seg, h, 1), 0);
+}
+
 static void as_many_awaited_as_may_be(void **state)
 {
     (void)state;
@@ -253,6 +278,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_behind_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_first_signal_and_the_last, set_up, tear_down),
         cmocka_unit_test_setup_teardown(as_many_units_as_may_be, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(all_units_are_not_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(as_many_awaited_as_may_be, set_up, tear_down),
         cmocka_unit_test_setup_teardown(as_many_parties_as_may_be, set_up, tear_down),
     };
