@@ -19,7 +19,7 @@
  * also fails for who removes the file by other means than tarn: the kernel has no call that removes a name only if it leads to a given file.)
  *
  * System V has no locks. The kernel counts who has it mapped, and an id is never another segment's, so nothing newer is ever removed:
- *     open:   nobody has it mapped? then it has ended; map; it is removed, or mapped by nobody else? then again
+ *     open:   nobody has it mapped? then it has ended; map; it is mapped by nobody else? remove the id; it is removed? then again
  *     close:  unmap; nobody has it mapped? remove the id
  * Whoever looks at its first word has it mapped for some microseconds; so `nobody` is what any of a few looks sees. Two who open it between the last
  * closer's look and his removal take each other for users, and are left with one that is removed: tarn_current says so. */
@@ -240,13 +240,18 @@ int lifetime_admit(const char *what, const struct object *o, const struct segmen
     return error < 0 ? error : has_ended(o, h) ? -ENOENT : 0;
 }
 
-/* Nobody else, though it had users a moment ago: they may be about to end it. */
+/* Nobody else has it mapped: then it has ended, and is removed here and now. Were it left to who finds it mapped by nobody at all, several who come at once
+ * might each keep the others from that, by having it mapped to look. */
 static int check_shm(const struct tarn *seg, const struct segment_header *h)
 {
     struct os_shm s;
     if (os_shm_stat(seg->object.shm, &s) < 0 || s.removed)
         return -EAGAIN;
-    return h->lifetime == LIFETIME_USERS && mapped_by_nobody(seg->object.shm, 1) ? -EAGAIN : 0;
+    if (h->lifetime != LIFETIME_USERS || !mapped_by_nobody(seg->object.shm, 1))
+        return 0;
+    kill_point();
+    (void)os_shm_remove(seg->object.shm);
+    return -EAGAIN;
 }
 
 int lifetime_enter(struct tarn *seg, const struct segment_header *h, const struct attaching *how)

@@ -116,6 +116,18 @@ int __wrap_os_shm_map(int id, const struct os_place *place, void **ret_base)
     return e;
 }
 
+/* Of this id nobody seems to be alone with it, and nobody seems to have company. */
+static int crowded_id = -1;
+int __real_os_shm_stat(int id, struct os_shm *ret);
+int __wrap_os_shm_stat(int id, struct os_shm *ret);
+int __wrap_os_shm_stat(int id, struct os_shm *ret)
+{
+    int e = __real_os_shm_stat(id, ret);
+    if (e == 0 && id == crowded_id)
+        ret->attached = 1;
+    return e;
+}
+
 /* ---- keys ---- */
 
 static void keys_are_judged(void **state)
@@ -758,6 +770,36 @@ static void set_limit(const char *name, uint64_t value)
     check(f && fprintf(f, "%llu\n", (unsigned long long)value) > 0 && fclose(f) == 0);
 }
 
+static void leave_whole(void *unused)
+{
+    struct tarn_options o = small;
+    tarn *seg;
+    (void)unused;
+    o.lifetime = TARN_UNTIL_UNUSED;
+    check(tarn_open(url, TARN_CREATE, &o, &seg) == 0);
+}
+/* Several who come at once, where the last user was killed, have it mapped by turns, just to look: each may find somebody there before he maps it, and
+ * nobody once he has. */
+static void openers_do_not_keep_each_other_out(void **state)
+{
+    (void)state;
+    struct tarn_options o = small;
+    tarn *seg;
+    int left, now;
+    o.lifetime = TARN_UNTIL_UNUSED;
+    assert_int_equal(in_child(leave_whole, NULL), 0);
+    assert_int_equal(os_shm_find(key, &left), 0);
+    crowded_id = left;
+    if (tarn_open(url, TARN_CREATE, &o, &seg) < 0)
+        fail_msg("%s", tarn_error());
+    crowded_id = -1;
+    assert_int_equal(os_shm_find(key, &now), 0);
+    assert_int_not_equal(now, left);
+    assert_int_equal(tarn_current(seg), 0);
+    assert_int_equal(tarn_close(seg), 0);
+    assert_int_equal(os_shm_find(key, &now), -ENOENT);
+}
+
 static void limits_are_named(void **state)
 {
     (void)state;
@@ -1078,6 +1120,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(others_memory_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(gifts_are_not_accepted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(removed_by_a_stranger, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(openers_do_not_keep_each_other_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limits_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_dead_are_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_namespaces_report, set_up, tear_down),
