@@ -99,16 +99,8 @@ static void compare_numbers(const struct keys *keys)
                    usual_absl);
         bench_print_ratio(PREFIX ".insert_max_us", "absl", most / most_absl, 0);
     }
-    if (bench_wanted(PREFIX ".hit_instructions")) {
-        double mine = table_hit_instructions(ours, keys), absl = table_hit_instructions(&peer_absl_map, keys);
-        if (mine == 0 || absl == 0) {
-            bench_note(PREFIX ".hit_instructions: a process may not trace its child here");
-            return;
-        }
-        bench_print(PREFIX ".hit_instructions", mine, "instructions");
-        bench_note(PREFIX ".hit_instructions: absl %.4g", absl);
-        bench_print_ratio(PREFIX ".hit_instructions", "absl", mine / absl, 0);
-    }
+    if (bench_wanted(PREFIX ".hit_instructions"))
+        table_compare_instructions(PREFIX ".hit_instructions", ours, &peer_absl_map, keys);
 }
 
 int main(int argc, char **argv)

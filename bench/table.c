@@ -208,6 +208,16 @@ static void *open_table(const struct table_kind *kind, size_t n)
     return kind->open(n);
 }
 
+/* ---- the clock ---- */
+
+/* Of the time that this process had a cpu: nobody here sleeps or waits, and what others do on the machine then counts less. */
+static uint64_t own_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* ---- filling and emptying, in turns ---- */
 
 typedef void (*turn)(void *table, size_t first, size_t n, const void *kind, const void *keys);
@@ -224,9 +234,9 @@ static void in_turns(void *const table[2], const void *const kind[2], const void
             next = n;
         for (unsigned half = 0; half < 2; half++) {
             unsigned who = half ^ (slice & 1) ^ swapped;
-            uint64_t start = bench_now();
+            uint64_t start = own_now();
             work(table[who], first, next - first, kind[who], keys);
-            took[who] += bench_now() - start;
+            took[who] += own_now() - start;
         }
         first = next;
     }
@@ -273,14 +283,14 @@ static size_t slice_of(size_t *next, size_t all, size_t *ret_first)
 }
 static double per(uint64_t start, size_t n)
 {
-    return (double)(bench_now() - start) / (double)n;
+    return (double)(own_now() - start) / (double)n;
 }
 
 static double sample_hit(void *state)
 {
     struct seat *s = (struct seat *)state;
     size_t first, n = slice_of(&s->next, s->keys->looks, &first);
-    uint64_t start = bench_now(), sum = s->kind->hits(s->table, &s->keys->look[first], n);
+    uint64_t start = own_now(), sum = s->kind->hits(s->table, &s->keys->look[first], n);
     double ns = per(start, n);
     if (sum != s->keys->sum[first + n] - s->keys->sum[first])
         bench_die("%s has other values", s->kind->name);
@@ -290,7 +300,7 @@ static double sample_miss(void *state)
 {
     struct seat *s = (struct seat *)state;
     size_t first, n = slice_of(&s->next, s->keys->looks, &first);
-    uint64_t start = bench_now();
+    uint64_t start = own_now();
     size_t missed = s->kind->misses(s->table, &s->keys->other[first], n);
     double ns = per(start, n);
     if (missed != n)
@@ -301,7 +311,7 @@ static double sample_scan(void *state)
 {
     struct seat *s = (struct seat *)state;
     size_t first, n = slice_of(&s->next, s->keys->scans, &first);
-    uint64_t start = bench_now(), sum = s->kind->scan(s->table, &s->keys->scan_from[first], n, TABLE_SCAN);
+    uint64_t start = own_now(), sum = s->kind->scan(s->table, &s->keys->scan_from[first], n, TABLE_SCAN);
     double ns = per(start, n * TABLE_SCAN);
     if (sum != s->keys->scan_sum[first + n] - s->keys->scan_sum[first])
         bench_die("%s scanned other values", s->kind->name);
@@ -310,7 +320,7 @@ static double sample_scan(void *state)
 static double sample_walk(void *state)
 {
     struct seat *s = (struct seat *)state;
-    uint64_t count, start = bench_now(), sum = s->kind->walk(s->table, &count);
+    uint64_t count, start = own_now(), sum = s->kind->walk(s->table, &count);
     double ns = per(start, s->keys->n);
     if (count != s->keys->n || sum != s->keys->rank_sum[s->keys->n])
         bench_die("%s's walk shows %llu entries, or other values", s->kind->name, (unsigned long long)count);
@@ -442,7 +452,7 @@ static double sample_text_hit(void *state)
 {
     struct text_seat *s = (struct text_seat *)state;
     size_t first, n = slice_of(&s->next, s->texts->n, &first);
-    uint64_t start = bench_now(), sum = s->kind->hits(s->table, &s->texts->look[first], n);
+    uint64_t start = own_now(), sum = s->kind->hits(s->table, &s->texts->look[first], n);
     double ns = per(start, n);
     if (sum != s->texts->sum[first + n] - s->texts->sum[first])
         bench_die("%s has other values", s->kind->name);
@@ -452,7 +462,7 @@ static double sample_text_miss(void *state)
 {
     struct text_seat *s = (struct text_seat *)state;
     size_t first, n = slice_of(&s->next, s->texts->n, &first);
-    uint64_t start = bench_now();
+    uint64_t start = own_now();
     size_t missed = s->kind->misses(s->table, &s->texts->other[first], n);
     double ns = per(start, n);
     if (missed != n)
@@ -623,7 +633,7 @@ static void hit_some(void *state, size_t n)
         bench_die("%s has other values", s->kind->name);
 }
 
-double table_hit_instructions(const struct table_kind *kind, const struct keys *keys)
+static double hit_instructions(const struct table_kind *kind, const struct keys *keys)
 {
     struct seat seat = {kind, open_table(kind, keys->n), keys, 0};
     kind->insert(seat.table, keys->key, keys->n);
@@ -631,6 +641,19 @@ double table_hit_instructions(const struct table_kind *kind, const struct keys *
     double instructions = bench_instructions(hit_some, &seat, 200);
     kind->close(seat.table);
     return instructions;
+}
+
+void table_compare_instructions(const char *figure, const struct table_kind *ours, const struct table_kind *peer,
+                                const struct keys *keys)
+{
+    double mine = hit_instructions(ours, keys), theirs = hit_instructions(peer, keys);
+    if (mine == 0 || theirs == 0) {
+        bench_note("%s: a process may not trace its child here", figure);
+        return;
+    }
+    bench_print(figure, mine, "instructions");
+    bench_note("%s: %s %.4g", figure, peer->name, theirs);
+    bench_print_ratio(figure, peer->name, mine / theirs, 0);
 }
 
 /* ---- two processes at once ---- */

@@ -9,6 +9,9 @@
  * written; a private table's heap is malloc's, grown, written and given back to malloc (table_warm_heap); LMDB's file is filled and its
  * mapping populated. So nobody's insertion pays for pages. What anybody pays for growing inside that memory counts.
  *
+ * What one process does alone is timed by the time that it had a cpu: nobody sleeps in it, and what others do on the machine counts
+ * less. Two processes at once, and the longest insertion, are timed by the clock on the wall.
+ *
  * SPDX-License-Identifier: MIT */
 #ifndef BENCH_TABLE_H
 #define BENCH_TABLE_H
@@ -124,8 +127,9 @@ void table_compare_bytes(const char *figure, double committed, const struct tabl
 /* Every insertion on the clock. Returns the longest, in us, of those in which the thread was not taken off its cpu; the table is
  * made and closed. *ret_p9999 is the 99.99 th of a hundred, in us. */
 double table_longest(const struct table_kind *kind, const struct keys *keys, double *ret_p9999);
-/* Instructions of a hit in a full table. */
-double table_hit_instructions(const struct table_kind *kind, const struct keys *keys);
+/* Instructions of a hit in a full table, by single steps, beside the peer's. */
+void table_compare_instructions(const char *figure, const struct table_kind *ours, const struct table_kind *peer,
+                                const struct keys *keys);
 
 /* Two processes at once, and one: rates in Mops/s, of the same table, which all see at `base` and whose pages they fault in. */
 struct table_sides {
