@@ -150,6 +150,15 @@ bool bench_wanted(const char *figure)
     return wanted;
 }
 
+bool bench_wanted_itself(const char *figure)
+{
+    bool wanted = bench.prefixes == 0;
+    for (int i = 0; i < bench.prefixes; i++)
+        wanted |= begins(figure, bench.prefix[i]) ||
+                  (begins(bench.prefix[i], figure) && bench.prefix[i][strlen(figure)] == '/');
+    return wanted;
+}
+
 bool bench_quick(void)
 {
     return bench.quick;

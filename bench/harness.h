@@ -33,6 +33,8 @@ void bench_start(int argc, char **argv, const char *name, const char *const *fig
 
 /* Is any figure that begins like this wanted? So a part of the program can be left out. */
 bool bench_wanted(const char *figure);
+/* Is it wanted itself, or a ratio of it? (A figure whose name merely goes on, as x.insert_max after x.insert, is another one.) */
+bool bench_wanted_itself(const char *figure);
 bool bench_quick(void);
 /* Repetitions: as --reps says, or `usual`, or fewer of them with --quick. */
 int bench_reps(int usual);

@@ -1,8 +1,8 @@
 /* bench/map_main.c - bench-map: tarn's map beside hash maps of private memory, and beside one that processes share.
  *
  * insert: from empty, growing, in pages that are there. hit, miss, erase: see table.h. hit2/one, write2/one: the rate of two processes over that
- * of one; a writer puts keys again, erases others, and puts those back, one of each in turn. insert_max_us: the longest insertion, of those
- * in which the kernel did not take the thread off its cpu. insert_max_lines: the most cache lines of the segment that one insertion
+ * of one; a writer puts keys again, erases others, and puts those back, one of each in turn. insert_max_us: the longest insertion, interrupts
+ * of its cpu included. insert_max_lines: the most cache lines of the segment that one insertion
  * touches, growth included, counted in an instrumented build (map_lines.c). hit_instructions: by single steps; hit_lines: cache lines of
  * the segment, in the mean. A hit waits for those of its lines whose address came from another one: what these are is an argument, and
  * in docs/map.md. best_private: the quickest, in this run, of std, glib and absl. The limit is no peer: see map_limit.c.
@@ -71,7 +71,7 @@ static void lines(size_t n)
 /* With nothing of size in private memory yet: forks copy no pages. */
 static void two_processes(const struct keys *keys)
 {
-    if (!bench_wanted(PREFIX ".hit2") && !bench_wanted(PREFIX ".write2"))
+    if (!bench_wanted_itself(PREFIX ".hit2") && !bench_wanted_itself(PREFIX ".write2"))
         return;
     struct table_sides sides = {.kind = &tarn_map_numbers, .keys = keys, .table = tarn_map_numbers.open(keys->n)};
     tarn_map_numbers.insert(sides.table, keys->key, keys->n);
@@ -89,9 +89,9 @@ static void compare_numbers(const struct keys *keys)
     table_compare(PREFIX, ours, &peer_boost_hash, keys, 1, false);
     table_compare(PREFIX, ours, &peer_glib_hash, keys, 1, false);
     table_compare(PREFIX, ours, &peer_std_hash, keys, 1, false);
-    if (bench_wanted("map.bytes_per_entry"))
+    if (bench_wanted_itself("map.bytes_per_entry"))
         table_compare_bytes("map.bytes_per_entry", map_tarn_committed(keys), &peer_absl_map, keys);
-    if (bench_wanted(PREFIX ".insert_max_us")) {
+    if (bench_wanted_itself(PREFIX ".insert_max_us")) {
         double usual, usual_absl, most = table_longest(ours, keys, &usual);
         double most_absl = table_longest(&peer_absl_map, keys, &usual_absl);
         bench_print(PREFIX ".insert_max_us", most, "us");
@@ -99,7 +99,7 @@ static void compare_numbers(const struct keys *keys)
                    usual_absl);
         bench_print_ratio(PREFIX ".insert_max_us", "absl", most / most_absl, 0);
     }
-    if (bench_wanted(PREFIX ".hit_instructions"))
+    if (bench_wanted_itself(PREFIX ".hit_instructions"))
         table_compare_instructions(PREFIX ".hit_instructions", ours, &peer_absl_map, keys);
 }
 
@@ -111,9 +111,9 @@ int main(int argc, char **argv)
     size_t n = bench_entries(10000000, 1000000), texts_n = n < 1000000 ? n : 1000000;
     table_rename("map.", "u64_", 10000000, n);
     table_rename("map.", "str_", 1000000, texts_n);
-    if (bench_wanted(PREFIX ".insert_max_lines") || bench_wanted(PREFIX ".hit_lines"))
+    if (bench_wanted_itself(PREFIX ".insert_max_lines") || bench_wanted_itself(PREFIX ".hit_lines"))
         lines(n);
-    if (bench_wanted(PREFIX) || bench_wanted("map.bytes_per_entry")) {
+    if (bench_wanted(PREFIX) || bench_wanted_itself("map.bytes_per_entry")) {
         struct keys keys;
         keys_make(&keys, n, false);
         two_processes(&keys);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #define SLICES 50     /* of an insertion or an erasure */
 #define LOOK_SLICES 20 /* of the look-ups: as many pairs */
@@ -348,14 +347,14 @@ static const char *figure_of(const char *prefix, const char *what)
 }
 static bool wanted(const char *prefix, const char *what)
 {
-    return bench_wanted(figure_of(prefix, what));
+    return bench_wanted_itself(figure_of(prefix, what));
 }
 
 static void compare_looks(const char *prefix, const char *what, double (*sample)(void *), struct seat seat[2],
                           int reps, bool first)
 {
     const char *figure = figure_of(prefix, what);
-    if (!bench_wanted(figure))
+    if (!bench_wanted_itself(figure))
         return;
     struct contender me = {seat[0].kind->name, sample, &seat[0]}, peer = {seat[1].kind->name, sample, &seat[1]};
     struct outcome o;
@@ -381,7 +380,7 @@ static double series_spread(struct series *s)
 static void series_report(struct series *s, const char *prefix, const char *what, const char *peer, bool first)
 {
     const char *figure = figure_of(prefix, what);
-    if (s->n && bench_wanted(figure))
+    if (s->n && bench_wanted_itself(figure))
         report(figure, peer, bench_quantile(s->ours, s->n, 0.5), bench_quantile(s->theirs, s->n, 0.5),
                bench_quantile(s->ratio, s->n, 0.5), series_spread(s), first);
 }
@@ -489,7 +488,7 @@ static void report_texts(const char *figure, double ours, const struct text_kind
 static void text_looks(const char *figure, double (*sample)(void *), struct text_seat *seat,
                        const struct text_kind *const *peers, int count, const char *best)
 {
-    if (!bench_wanted(figure))
+    if (!bench_wanted_itself(figure))
         return;
     struct contender contender[1 + BENCH_PEERS];
     struct outcome o;
@@ -554,7 +553,7 @@ void text_compare(const char *prefix, const struct text_kind *ours, const struct
     for (int what = 0; what < 2; what++) {
         double theirs[BENCH_PEERS], ratio[BENCH_PEERS], spread[BENCH_PEERS];
         const char *figure = figure_of(prefix, what ? "erase" : "insert");
-        if (!all[what][0].n || !bench_wanted(figure))
+        if (!all[what][0].n || !bench_wanted_itself(figure))
             continue;
         for (int i = 0; i < count; i++) {
             struct series *s = &all[what][i];
@@ -582,36 +581,19 @@ void table_compare_bytes(const char *figure, double committed, const struct tabl
     bench_print_ratio(figure, peer->name, committed / bytes, 0);
 }
 
-static long taken_off(void)
-{
-    struct rusage r;
-    if (getrusage(RUSAGE_THREAD, &r))
-        bench_die("getrusage");
-    return r.ru_nivcsw;
-}
-
 double table_longest(const struct table_kind *kind, const struct keys *keys, double *ret_p9999)
 {
-    enum { LONG = 5000 /* ns: worth asking the kernel about */, BINS = 4000, BIN = 25 /* ns */ };
+    enum { BINS = 4000, BIN = 25 /* ns */ };
     static uint32_t bin[BINS];
     void *table = open_table(kind, keys->n);
-    uint64_t longest = 0, dropped = 0;
-    long off = taken_off();
+    uint64_t longest = 0, before = own_now();
     memset(bin, 0, sizeof bin);
     for (size_t i = 0; i < keys->n; i++) {
-        uint64_t start = bench_now();
         kind->insert(table, &keys->key[i], 1);
-        uint64_t took = bench_now() - start;
-        if (took >= LONG) {
-            long now = taken_off();
-            if (now != off) {
-                off = now;
-                dropped++;
-                continue;
-            }
-        }
+        uint64_t now = own_now(), took = now - before;
         bin[took / BIN < BINS ? took / BIN : BINS - 1]++;
         longest = took > longest ? took : longest;
+        before = now;
     }
     check_count(kind, table, keys->n);
     kind->close(table);
@@ -619,10 +601,7 @@ double table_longest(const struct table_kind *kind, const struct keys *keys, dou
     int at = BINS;
     while (at > 0 && (beyond += bin[--at]) <= tail)
         ;
-    *ret_p9999 = at * (double)BIN / 1000;
-    if (dropped)
-        bench_note("%s: %llu insertions in which the thread was taken off its cpu do not count", kind->name,
-                   (unsigned long long)dropped);
+    *ret_p9999 = (at + 1) * (double)BIN / 1000;
     return (double)longest / 1000;
 }
 
@@ -740,7 +719,7 @@ static double sample_one(void *state)
 
 void table_two(const char *figure, const struct table_sides *sides, bool write, int reps)
 {
-    if (!bench_wanted(figure))
+    if (!bench_wanted_itself(figure))
         return;
     if (bench_cpus() < 2) {
         bench_note("%s needs two cpus", figure);

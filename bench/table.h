@@ -10,7 +10,7 @@
  * mapping populated. So nobody's insertion pays for pages. What anybody pays for growing inside that memory counts.
  *
  * What one process does alone is timed by the time that it had a cpu: nobody sleeps in it, and what others do on the machine counts
- * less. Two processes at once, and the longest insertion, are timed by the clock on the wall.
+ * less. Two processes at once are timed by the clock on the wall.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef BENCH_TABLE_H
@@ -124,8 +124,8 @@ void text_compare(const char *figure, const struct text_kind *ours, const struct
 /* Bytes for each entry, beside the peer's. `committed` is what a segment's making of it took. */
 void table_compare_bytes(const char *figure, double committed, const struct table_kind *peer,
                          const struct keys *keys);
-/* Every insertion on the clock. Returns the longest, in us, of those in which the thread was not taken off its cpu; the table is
- * made and closed. *ret_p9999 is the 99.99 th of a hundred, in us. */
+/* Every insertion on the clock, which is asked of the kernel and adds some 0.2 us to each. Returns the longest, in us;
+ * *ret_p9999: 9,999 of 10,000 took so many us or less. */
 double table_longest(const struct table_kind *kind, const struct keys *keys, double *ret_p9999);
 /* Instructions of a hit in a full table, by single steps, beside the peer's. */
 void table_compare_instructions(const char *figure, const struct table_kind *ours, const struct table_kind *peer,

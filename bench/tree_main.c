@@ -31,7 +31,7 @@ static const char *const figures[] = {
 /* With nothing of size in private memory yet: forks copy no pages. */
 static void two_processes(const struct keys *keys)
 {
-    if (!bench_wanted(PREFIX ".hit2"))
+    if (!bench_wanted_itself(PREFIX ".hit2"))
         return;
     struct table_sides sides = {.kind = &tarn_tree_numbers, .keys = keys, .table = tarn_tree_numbers.open(keys->n)};
     tarn_tree_numbers.insert(sides.table, keys->key, keys->n);
@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     size_t n = bench_entries(10000000, 1000000), texts_n = n < 1000000 ? n : 1000000;
     table_rename("tree.", "u64_", 10000000, n);
     table_rename("tree.", "str_", 1000000, texts_n);
-    if (bench_wanted(PREFIX) || bench_wanted("tree.bytes_per_entry")) {
+    if (bench_wanted(PREFIX) || bench_wanted_itself("tree.bytes_per_entry")) {
         struct keys keys;
         keys_make(&keys, n, true);
         two_processes(&keys);
@@ -58,9 +58,9 @@ int main(int argc, char **argv)
         table_compare(PREFIX, ours, &limit_tree_numbers, &keys, 1, false);
         table_compare(PREFIX, ours, &peer_boost_tree, &keys, 1, false);
         table_compare(PREFIX, ours, &peer_std_tree, &keys, 1, false);
-        if (bench_wanted("tree.bytes_per_entry"))
+        if (bench_wanted_itself("tree.bytes_per_entry"))
             table_compare_bytes("tree.bytes_per_entry", tree_tarn_committed(&keys), &peer_absl_tree, &keys);
-        if (bench_wanted(PREFIX ".hit_instructions"))
+        if (bench_wanted_itself(PREFIX ".hit_instructions"))
             table_compare_instructions(PREFIX ".hit_instructions", ours, &peer_absl_tree, &keys);
         keys_free(&keys);
     }
