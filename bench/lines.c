@@ -52,16 +52,12 @@ static inline void touch(const void *at, size_t n)
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
-void __tsan_init(void)
-{
-}
+void __tsan_init(void) {}
 void __tsan_func_entry(void *caller)
 {
     (void)caller;
 }
-void __tsan_func_exit(void)
-{
-}
+void __tsan_func_exit(void) {}
 void __tsan_read_range(void *at, size_t n)
 {
     touch(at, n);

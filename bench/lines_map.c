@@ -42,7 +42,8 @@ static void tell(const struct tally *t, const char *what)
     unsigned p999 = 0;
     while (p999 < 9999 && (below += t->of[p999]) * 1000 < t->n * 999)
         p999++;
-    bench_note("%s: %.4g lines in the mean, %u or fewer in 999 of 1,000, at most %u", what, (double)t->all / (double)t->n, p999, t->most);
+    bench_note("%s: %.4g lines in the mean, %u or fewer in 999 of 1,000, at most %u", what,
+               (double)t->all / (double)t->n, p999, t->most);
 }
 
 int main(int argc, char **argv)

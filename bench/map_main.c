@@ -20,22 +20,14 @@
 #include <unistd.h>
 
 static const char *const figures[] = {
-    "map.u64_10m.insert",
-    "map.u64_10m.hit",
-    "map.u64_10m.miss",
-    "map.u64_10m.erase",
-    "map.u64_10m.hit2",
-    "map.u64_10m.write2",
-    "map.u64_10m.insert_max_us",
-    "map.u64_10m.insert_max_lines",
-    "map.u64_10m.hit_lines",
-    "map.u64_10m.hit_instructions",
-    "map.str_1m.insert",
-    "map.str_1m.hit",
-    "map.str_1m.miss",
-    "map.str_1m.erase",
-    "map.bytes_per_entry",
-    NULL,
+    "map.u64_10m.insert",        "map.u64_10m.hit",
+    "map.u64_10m.miss",          "map.u64_10m.erase",
+    "map.u64_10m.hit2",          "map.u64_10m.write2",
+    "map.u64_10m.insert_max_us", "map.u64_10m.insert_max_lines",
+    "map.u64_10m.hit_lines",     "map.u64_10m.hit_instructions",
+    "map.str_1m.insert",         "map.str_1m.hit",
+    "map.str_1m.miss",           "map.str_1m.erase",
+    "map.bytes_per_entry",       NULL,
 };
 
 #define PREFIX "map.u64_10m"
@@ -95,8 +87,8 @@ static void compare_numbers(const struct keys *keys)
         double usual, usual_absl, most = table_longest(ours, keys, &usual);
         double most_absl = table_longest(&peer_absl_map, keys, &usual_absl);
         bench_print(PREFIX ".insert_max_us", most, "us");
-        bench_note(PREFIX ".insert_max_us: absl %.4g us; 9,999 of 10,000 take %.4g us or less, absl's %.4g", most_absl, usual,
-                   usual_absl);
+        bench_note(PREFIX ".insert_max_us: absl %.4g us; 9,999 of 10,000 take %.4g us or less, absl's %.4g",
+                   most_absl, usual, usual_absl);
         bench_print_ratio(PREFIX ".insert_max_us", "absl", most / most_absl, 0);
     }
     if (bench_wanted_itself(PREFIX ".hit_instructions"))
@@ -121,8 +113,8 @@ int main(int argc, char **argv)
         keys_free(&keys);
     }
     if (bench_wanted("map.str_1m")) {
-        static const struct text_kind *const peers[] = {&peer_std_hash_texts, &peer_glib_hash_texts, &peer_absl_map_texts,
-                                                        &limit_map_texts};
+        static const struct text_kind *const peers[] = {&peer_std_hash_texts, &peer_glib_hash_texts,
+                                                        &peer_absl_map_texts, &limit_map_texts};
         struct texts texts;
         texts_make(&texts, texts_n);
         text_compare("map.str_1m", &tarn_map_texts, peers, 4, &texts, bench_reps(3), "best_private");

@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define NUMBER_BYTES 64u /* of segment for an entry: ample. Is it too little, the segment grows, and the pages are paid for */
+#define NUMBER_BYTES                                                                                         \
+    64u /* of segment for an entry: ample. Is it too little, the segment grows, and the pages are paid for */
 #define TEXT_BYTES 192u
 
 struct tarn_table {

@@ -10,7 +10,8 @@
 #include <functional>
 #include <string>
 
-namespace {
+namespace
+{
 struct of_map {
     static uint64_t asked;
 };
@@ -20,13 +21,17 @@ struct of_tree {
 uint64_t of_map::asked, of_tree::asked;
 
 using pair_of = std::pair<const uint64_t, uint64_t>;
-using hash_map = absl::flat_hash_map<uint64_t, uint64_t, absl::container_internal::hash_default_hash<uint64_t>,
-                                     absl::container_internal::hash_default_eq<uint64_t>, counting<pair_of, of_map>>;
+using hash_map =
+    absl::flat_hash_map<uint64_t, uint64_t, absl::container_internal::hash_default_hash<uint64_t>,
+                        absl::container_internal::hash_default_eq<uint64_t>, counting<pair_of, of_map>>;
 using tree_map = absl::btree_map<uint64_t, uint64_t, std::less<uint64_t>, counting<pair_of, of_tree>>;
 
 using hash_table = number_container<hash_map>;
 using tree_table = ordered_container<tree_map>;
-template <class Tag> uint64_t asked_of() { return Tag::asked; }
+template <class Tag> uint64_t asked_of()
+{
+    return Tag::asked;
+}
 template <class Tag> constexpr table_kind counted(table_kind k)
 {
     k.bytes = asked_of<Tag>;

@@ -21,7 +21,8 @@
 
 namespace bi = boost::interprocess;
 
-namespace {
+namespace
+{
 
 constexpr size_t bytes_per_entry = 112;
 
@@ -30,7 +31,10 @@ using place = bi::allocator<std::pair<const uint64_t, uint64_t>, segment::segmen
 using guard = bi::scoped_lock<bi::interprocess_mutex>;
 
 struct hash_map : boost::unordered_map<uint64_t, uint64_t, boost::hash<uint64_t>, std::equal_to<uint64_t>, place> {
-    explicit hash_map(const place &p) : unordered_map(0u, boost::hash<uint64_t>(), std::equal_to<uint64_t>(), p) {}
+    explicit hash_map(const place &p)
+        : unordered_map(0u, boost::hash<uint64_t>(), std::equal_to<uint64_t>(), p)
+    {
+    }
 };
 struct tree_map : bi::map<uint64_t, uint64_t, std::less<uint64_t>, place> {
     explicit tree_map(const place &p) : map(std::less<uint64_t>(), p) {}
@@ -42,7 +46,8 @@ template <class M> struct shared : table_defaults {
     std::unique_ptr<segment> seg;
     bi::interprocess_mutex *lock; /* both in the segment */
     M *entries;
-    explicit shared(size_t n) : room((n * bytes_per_entry + (16u << 20)) & ~size_t(4095)), memory(bench_shared(room))
+    explicit shared(size_t n)
+        : room((n * bytes_per_entry + (16u << 20)) & ~size_t(4095)), memory(bench_shared(room))
     {
         seg = std::make_unique<segment>(bi::create_only, memory, room);
         lock = seg->template construct<bi::interprocess_mutex>(bi::anonymous_instance)();
@@ -53,8 +58,14 @@ template <class M> struct shared : table_defaults {
         seg.reset();
         munmap(memory, room);
     }
-    static shared &of(void *t) { return *static_cast<shared *>(t); }
-    uint64_t size() { return entries->size(); }
+    static shared &of(void *t)
+    {
+        return *static_cast<shared *>(t);
+    }
+    uint64_t size()
+    {
+        return entries->size();
+    }
     static void put(void *t, uint64_t key, uint64_t value)
     {
         guard held(*of(t).lock);

@@ -9,14 +9,24 @@
 #include <functional>
 #include <glib.h>
 
-namespace {
+namespace
+{
 
 struct glib_numbers : table_defaults {
     GHashTable *h;
     explicit glib_numbers(size_t) : h(g_hash_table_new(g_direct_hash, g_direct_equal)) {}
-    ~glib_numbers() { g_hash_table_destroy(h); }
-    uint64_t size() { return g_hash_table_size(h); }
-    static GHashTable *of(void *t) { return static_cast<glib_numbers *>(t)->h; }
+    ~glib_numbers()
+    {
+        g_hash_table_destroy(h);
+    }
+    uint64_t size()
+    {
+        return g_hash_table_size(h);
+    }
+    static GHashTable *of(void *t)
+    {
+        return static_cast<glib_numbers *>(t)->h;
+    }
     static void put(void *t, uint64_t key, uint64_t value)
     {
         g_hash_table_insert(of(t), reinterpret_cast<gpointer>(key), reinterpret_cast<gpointer>(value));
@@ -29,7 +39,10 @@ struct glib_numbers : table_defaults {
         *ret_value = reinterpret_cast<uint64_t>(value);
         return true;
     }
-    static bool erase(void *t, uint64_t key) { return g_hash_table_remove(of(t), reinterpret_cast<gpointer>(key)); }
+    static bool erase(void *t, uint64_t key)
+    {
+        return g_hash_table_remove(of(t), reinterpret_cast<gpointer>(key));
+    }
 };
 
 struct own_text {
@@ -50,9 +63,18 @@ gboolean text_equal(gconstpointer p, gconstpointer q)
 struct glib_texts : table_defaults {
     GHashTable *h;
     explicit glib_texts(size_t) : h(g_hash_table_new_full(text_hash, text_equal, g_free, nullptr)) {}
-    ~glib_texts() { g_hash_table_destroy(h); }
-    uint64_t size() { return g_hash_table_size(h); }
-    static GHashTable *of(void *t) { return static_cast<glib_texts *>(t)->h; }
+    ~glib_texts()
+    {
+        g_hash_table_destroy(h);
+    }
+    uint64_t size()
+    {
+        return g_hash_table_size(h);
+    }
+    static GHashTable *of(void *t)
+    {
+        return static_cast<glib_texts *>(t)->h;
+    }
     static void put(void *t, const char *at, size_t size, uint64_t value)
     {
         auto *own = static_cast<own_text *>(g_malloc(sizeof(own_text) + size));

@@ -13,7 +13,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-namespace {
+namespace
+{
 
 constexpr unsigned per_transaction = 1000;
 
@@ -37,8 +38,8 @@ void populate(int fd)
     while (fgets(line, sizeof line, maps)) {
         unsigned long start, end, inode;
         unsigned high, low;
-        if (sscanf(line, "%lx-%lx %*s %*s %x:%x %lu", &start, &end, &high, &low, &inode) == 5 && inode == st.st_ino &&
-            makedev(high, low) == st.st_dev) {
+        if (sscanf(line, "%lx-%lx %*s %*s %x:%x %lu", &start, &end, &high, &low, &inode) == 5 &&
+            inode == st.st_ino && makedev(high, low) == st.st_dev) {
             bench_populate(reinterpret_cast<void *>(start), end - start);
             found++;
         }
@@ -64,8 +65,9 @@ struct database : table_defaults {
         snprintf(lock, sizeof lock, "%s/lock.mdb", directory);
         good(mdb_env_create(&env), "mdb_env_create");
         good(mdb_env_set_mapsize(env, (bytes + (16u << 20)) & ~size_t(4095)), "mdb_env_set_mapsize");
-        int e = mdb_env_open(env, directory,
-                             MDB_WRITEMAP | MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600);
+        int e = mdb_env_open(
+            env, directory,
+            MDB_WRITEMAP | MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600);
         unlink(path);
         unlink(lock);
         rmdir(directory);
@@ -145,10 +147,22 @@ struct database : table_defaults {
 
 struct lmdb_numbers : database {
     explicit lmdb_numbers(size_t n) : database(n * 64, MDB_INTEGERKEY) {}
-    static database &of(void *t) { return *static_cast<lmdb_numbers *>(t); }
-    static void put(void *t, uint64_t key, uint64_t value) { of(t).put({8, &key}, value); }
-    static bool find(void *t, uint64_t key, uint64_t *ret_value) { return of(t).get({8, &key}, ret_value); }
-    static bool erase(void *t, uint64_t key) { return of(t).remove({8, &key}); }
+    static database &of(void *t)
+    {
+        return *static_cast<lmdb_numbers *>(t);
+    }
+    static void put(void *t, uint64_t key, uint64_t value)
+    {
+        of(t).put({8, &key}, value);
+    }
+    static bool find(void *t, uint64_t key, uint64_t *ret_value)
+    {
+        return of(t).get({8, &key}, ret_value);
+    }
+    static bool erase(void *t, uint64_t key)
+    {
+        return of(t).remove({8, &key});
+    }
 
     struct cursor {
         database &d;
@@ -186,7 +200,10 @@ struct lmdb_numbers : database {
 
 struct lmdb_texts : database {
     explicit lmdb_texts(size_t n) : database(n * 160, 0) {}
-    static database &of(void *t) { return *static_cast<lmdb_texts *>(t); }
+    static database &of(void *t)
+    {
+        return *static_cast<lmdb_texts *>(t);
+    }
     static void put(void *t, const char *at, size_t size, uint64_t value)
     {
         of(t).put({size, const_cast<char *>(at)}, value);
@@ -195,7 +212,10 @@ struct lmdb_texts : database {
     {
         return of(t).get({size, const_cast<char *>(at)}, ret_value);
     }
-    static bool erase(void *t, const char *at, size_t size) { return of(t).remove({size, const_cast<char *>(at)}); }
+    static bool erase(void *t, const char *at, size_t size)
+    {
+        return of(t).remove({size, const_cast<char *>(at)});
+    }
 };
 
 } // namespace

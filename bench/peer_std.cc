@@ -9,10 +9,14 @@
 #include <string>
 #include <unordered_map>
 
-namespace {
+namespace
+{
 struct text_hash {
     using is_transparent = void;
-    size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
+    size_t operator()(std::string_view s) const
+    {
+        return std::hash<std::string_view>()(s);
+    }
 };
 using hash_table = number_container<std::unordered_map<uint64_t, uint64_t>>;
 using tree_table = ordered_container<std::map<uint64_t, uint64_t>>;

@@ -36,15 +36,33 @@ template <class T, class Tag> struct counting {
         Tag::asked -= n * sizeof(T);
         ::operator delete(p);
     }
-    template <class U> bool operator==(const counting<U, Tag> &) const { return true; }
-    template <class U> bool operator!=(const counting<U, Tag> &) const { return false; }
+    template <class U> bool operator==(const counting<U, Tag> &) const
+    {
+        return true;
+    }
+    template <class U> bool operator!=(const counting<U, Tag> &) const
+    {
+        return false;
+    }
 };
 
 template <class T> struct opened {
-    static void *open(size_t entries) { return new T(entries); }
-    static void close(void *t) { delete static_cast<T *>(t); }
-    static uint64_t count(void *t) { return static_cast<T *>(t)->size(); }
-    static void end(void *t) { static_cast<T *>(t)->end_of_loop(); }
+    static void *open(size_t entries)
+    {
+        return new T(entries);
+    }
+    static void close(void *t)
+    {
+        delete static_cast<T *>(t);
+    }
+    static uint64_t count(void *t)
+    {
+        return static_cast<T *>(t)->size();
+    }
+    static void end(void *t)
+    {
+        static_cast<T *>(t)->end_of_loop();
+    }
 };
 
 template <class T> struct numbers : opened<T> {
@@ -152,12 +170,21 @@ template <class T> struct strings : opened<T> {
 
 template <class M> struct container : table_defaults {
     M m;
-    static M &of(void *t) { return static_cast<container *>(t)->m; }
-    uint64_t size() { return m.size(); }
+    static M &of(void *t)
+    {
+        return static_cast<container *>(t)->m;
+    }
+    uint64_t size()
+    {
+        return m.size();
+    }
 };
 template <class M> struct number_container : container<M> {
     explicit number_container(size_t) {}
-    static void put(void *t, uint64_t key, uint64_t value) { container<M>::of(t)[key] = value; }
+    static void put(void *t, uint64_t key, uint64_t value)
+    {
+        container<M>::of(t)[key] = value;
+    }
     static bool find(void *t, uint64_t key, uint64_t *ret_value)
     {
         M &m = container<M>::of(t);
@@ -167,7 +194,10 @@ template <class M> struct number_container : container<M> {
         *ret_value = found->second;
         return true;
     }
-    static bool erase(void *t, uint64_t key) { return container<M>::of(t).erase(key); }
+    static bool erase(void *t, uint64_t key)
+    {
+        return container<M>::of(t).erase(key);
+    }
 };
 template <class M> struct ordered_container : number_container<M> {
     using number_container<M>::number_container;

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SLICES 50     /* of an insertion or an erasure */
+#define SLICES 50      /* of an insertion or an erasure */
 #define LOOK_SLICES 20 /* of the look-ups: as many pairs */
-#define BURST 32      /* operations between two looks at whether to stop */
+#define BURST 32       /* operations between two looks at whether to stop */
 
 /* ---- names ---- */
 
@@ -504,7 +504,8 @@ static void check_texts(const struct text_seat *s, uint64_t want)
 {
     uint64_t count = s->kind->count(s->table);
     if (count != want)
-        bench_die("%s has %llu texts, not %llu", s->kind->name, (unsigned long long)count, (unsigned long long)want);
+        bench_die("%s has %llu texts, not %llu", s->kind->name, (unsigned long long)count,
+                  (unsigned long long)want);
 }
 
 void text_compare(const char *prefix, const struct text_kind *ours, const struct text_kind *const *peers,
@@ -522,7 +523,8 @@ void text_compare(const char *prefix, const struct text_kind *ours, const struct
     for (int rep = 0; rep < reps; rep++)
         for (int i = 0; i < count; i++) {
             bool last = rep + 1 == reps;
-            struct text_seat pair[2] = {{ours, ours->open(texts->n), texts, 0}, {peers[i], peers[i]->open(texts->n), texts, 0}};
+            struct text_seat pair[2] = {{ours, ours->open(texts->n), texts, 0},
+                                        {peers[i], peers[i]->open(texts->n), texts, 0}};
             void *table[2] = {pair[0].table, pair[1].table};
             const void *kind[2] = {ours, peers[i]};
             double ns[2];
@@ -561,13 +563,15 @@ void text_compare(const char *prefix, const struct text_kind *ours, const struct
             ratio[i] = bench_quantile(s->ratio, s->n, 0.5);
             spread[i] = series_spread(s);
         }
-        report_texts(figure, bench_quantile(all[what][0].ours, all[what][0].n, 0.5), peers, count, theirs, ratio, spread, best);
+        report_texts(figure, bench_quantile(all[what][0].ours, all[what][0].n, 0.5), peers, count, theirs,
+                     ratio, spread, best);
     }
 }
 
 /* ---- bytes, the longest, instructions ---- */
 
-void table_compare_bytes(const char *figure, double committed, const struct table_kind *peer, const struct keys *keys)
+void table_compare_bytes(const char *figure, double committed, const struct table_kind *peer,
+                         const struct keys *keys)
 {
     void *table = open_table(peer, keys->n);
     peer->insert(table, keys->key, keys->n);
@@ -575,7 +579,8 @@ void table_compare_bytes(const char *figure, double committed, const struct tabl
     check_count(peer, table, keys->n);
     peer->close(table);
     if (peer->bytes() || bytes < n)
-        bench_die("%s asked for %g bytes, and has %llu when it is gone", peer->name, bytes, (unsigned long long)peer->bytes());
+        bench_die("%s asked for %g bytes, and has %llu when it is gone", peer->name, bytes,
+                  (unsigned long long)peer->bytes());
     bench_print(figure, committed / n, "bytes");
     bench_note("%s: %s %.4g bytes", figure, peer->name, bytes / n);
     bench_print_ratio(figure, peer->name, committed / bytes, 0);
@@ -622,8 +627,8 @@ static double hit_instructions(const struct table_kind *kind, const struct keys 
     return instructions;
 }
 
-void table_compare_instructions(const char *figure, const struct table_kind *ours, const struct table_kind *peer,
-                                const struct keys *keys)
+void table_compare_instructions(const char *figure, const struct table_kind *ours,
+                                const struct table_kind *peer, const struct keys *keys)
 {
     double mine = hit_instructions(ours, keys), theirs = hit_instructions(peer, keys);
     if (mine == 0 || theirs == 0) {
@@ -672,7 +677,8 @@ static uint64_t two_read(struct two *two, int side, const int *stop)
 static uint64_t two_write(struct two *two, int side, const int *stop)
 {
     const struct table_sides *s = two->sides;
-    size_t half = s->keys->n / 2 / BURST * BURST, at = random_below(6 + (uint64_t)side, two->round, half / BURST) * BURST;
+    size_t half = s->keys->n / 2 / BURST * BURST,
+           at = random_below(6 + (uint64_t)side, two->round, half / BURST) * BURST;
     size_t far = half / 2 / BURST * BURST;
     const uint64_t *key = &s->keys->look[half * (size_t)side], *away = NULL;
     uint64_t ops = 0;

@@ -48,9 +48,9 @@ struct table_kind {
     size_t (*misses)(void *table, const uint64_t *key, size_t n); /* how many are not there */
     size_t (*erase)(void *table, const uint64_t *key, size_t n);  /* how many were there */
     uint64_t (*count)(void *table);
-    void (*settle)(void *table);    /* after the insertions, not timed; or NULL */
-    uint64_t (*bytes)(void);        /* what its kind has asked for and not given back; or NULL */
-    bool fixed;                     /* a limit: its insertion and erasure are no such */
+    void (*settle)(void *table); /* after the insertions, not timed; or NULL */
+    uint64_t (*bytes)(void);     /* what its kind has asked for and not given back; or NULL */
+    bool fixed;                  /* a limit: its insertion and erasure are no such */
     /* Ordered ones: from each of n keys that are there, `length` entries, whose keys ascend; sum of the values. */
     uint64_t (*scan)(void *table, const uint64_t *from, size_t n, size_t length);
     uint64_t (*walk)(void *table, uint64_t *ret_count); /* all, ascending; sum of the values */
@@ -68,9 +68,12 @@ struct text_kind {
     uint64_t (*count)(void *table);
 };
 
-extern const struct table_kind tarn_map_numbers, limit_map_numbers, peer_absl_map, peer_std_hash, peer_glib_hash, peer_boost_hash;
-extern const struct text_kind tarn_map_texts, limit_map_texts, peer_absl_map_texts, peer_std_hash_texts, peer_glib_hash_texts;
-extern const struct table_kind tarn_tree_numbers, limit_tree_numbers, peer_absl_tree, peer_std_tree, peer_boost_tree, peer_lmdb_numbers;
+extern const struct table_kind tarn_map_numbers, limit_map_numbers, peer_absl_map, peer_std_hash,
+    peer_glib_hash, peer_boost_hash;
+extern const struct text_kind tarn_map_texts, limit_map_texts, peer_absl_map_texts, peer_std_hash_texts,
+    peer_glib_hash_texts;
+extern const struct table_kind tarn_tree_numbers, limit_tree_numbers, peer_absl_tree, peer_std_tree,
+    peer_boost_tree, peer_lmdb_numbers;
 extern const struct text_kind tarn_tree_texts, peer_absl_tree_texts, peer_lmdb_texts;
 
 /* A figure's name says of how many entries: "map.u64_10m" becomes "map.u64_1m" in print, if it is of a million. */
@@ -128,8 +131,8 @@ void table_compare_bytes(const char *figure, double committed, const struct tabl
  * *ret_p9999: 9,999 of 10,000 took so many us or less. */
 double table_longest(const struct table_kind *kind, const struct keys *keys, double *ret_p9999);
 /* Instructions of a hit in a full table, by single steps, beside the peer's. */
-void table_compare_instructions(const char *figure, const struct table_kind *ours, const struct table_kind *peer,
-                                const struct keys *keys);
+void table_compare_instructions(const char *figure, const struct table_kind *ours,
+                                const struct table_kind *peer, const struct keys *keys);
 
 /* Two processes at once, and one: rates in Mops/s, of the same table, which all see at `base` and whose pages they fault in. */
 struct table_sides {

@@ -17,10 +17,12 @@ struct sorted {
 static void *open_sorted(size_t entries)
 {
     struct sorted *t = (struct sorted *)malloc(sizeof *t);
-    struct pair *pair = (struct pair *)malloc(entries * sizeof *pair);
-    if (!t || !pair)
+    if (!t)
         bench_die("no memory");
-    *t = (struct sorted){pair, 0, entries};
+    *t = (struct sorted){.room = entries};
+    t->pair = (struct pair *)malloc(entries * sizeof *t->pair);
+    if (!t->pair)
+        bench_die("no memory");
     return t;
 }
 static void close_sorted(void *table)

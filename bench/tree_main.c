@@ -10,20 +10,13 @@
 #include "tables.h"
 
 static const char *const figures[] = {
-    "tree.u64_10m.insert",
-    "tree.u64_10m.hit",
-    "tree.u64_10m.miss",
-    "tree.u64_10m.scan100",
-    "tree.u64_10m.walk",
-    "tree.u64_10m.erase",
-    "tree.u64_10m.hit2",
-    "tree.u64_10m.hit_instructions",
-    "tree.str_1m.insert",
-    "tree.str_1m.hit",
-    "tree.str_1m.miss",
-    "tree.str_1m.erase",
-    "tree.bytes_per_entry",
-    NULL,
+    "tree.u64_10m.insert",  "tree.u64_10m.hit",
+    "tree.u64_10m.miss",    "tree.u64_10m.scan100",
+    "tree.u64_10m.walk",    "tree.u64_10m.erase",
+    "tree.u64_10m.hit2",    "tree.u64_10m.hit_instructions",
+    "tree.str_1m.insert",   "tree.str_1m.hit",
+    "tree.str_1m.miss",     "tree.str_1m.erase",
+    "tree.bytes_per_entry", NULL,
 };
 
 #define PREFIX "tree.u64_10m"

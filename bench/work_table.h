@@ -11,7 +11,8 @@
 typedef void (*table_put)(void *table, uint64_t key, uint64_t value);
 typedef bool (*table_find)(void *table, uint64_t key, uint64_t *ret_value);
 typedef bool (*table_remove)(void *table, uint64_t key);
-typedef bool (*table_seek)(void *table, void *cursor, uint64_t from, uint64_t *ret_key, uint64_t *ret_value); /* the first not below */
+typedef bool (*table_seek)(void *table, void *cursor, uint64_t from, uint64_t *ret_key,
+                           uint64_t *ret_value); /* the first not below */
 typedef bool (*table_next)(void *cursor, uint64_t *ret_key, uint64_t *ret_value);
 typedef void (*text_put)(void *table, const char *at, size_t size, uint64_t value);
 typedef bool (*text_find)(void *table, const char *at, size_t size, uint64_t *ret_value);
@@ -64,8 +65,7 @@ BENCH_INLINE uint64_t table_scan(void *table, void *cursor, const uint64_t *from
     }
     return sum;
 }
-BENCH_INLINE uint64_t table_walk(void *table, void *cursor, uint64_t *ret_count, table_seek seek,
-                                 table_next next)
+BENCH_INLINE uint64_t table_walk(void *table, void *cursor, uint64_t *ret_count, table_seek seek, table_next next)
 {
     uint64_t sum = 0, count = 0, key, last = 0, value;
     for (bool there = seek(table, cursor, 0, &key, &value); there; there = next(cursor, &key, &value)) {
