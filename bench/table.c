@@ -345,16 +345,19 @@ static const char *figure_of(const char *prefix, const char *what)
     snprintf(at, sizeof text[0], "%s.%s", prefix, what);
     return at;
 }
-static bool wanted(const char *prefix, const char *what)
+/* The comparison with this peer. (The figure alone is printed by the first comparison of it that is wanted.) */
+static bool wanted(const char *prefix, const char *what, const char *peer)
 {
-    return bench_wanted_itself(figure_of(prefix, what));
+    char text[160];
+    snprintf(text, sizeof text, "%s.%s/%s", prefix, what, peer);
+    return bench_wanted_itself(text);
 }
 
 static void compare_looks(const char *prefix, const char *what, double (*sample)(void *), struct seat seat[2],
                           int reps, bool first)
 {
     const char *figure = figure_of(prefix, what);
-    if (!bench_wanted_itself(figure))
+    if (!wanted(prefix, what, seat[1].kind->name))
         return;
     struct contender me = {seat[0].kind->name, sample, &seat[0]}, peer = {seat[1].kind->name, sample, &seat[1]};
     struct outcome o;
@@ -380,7 +383,7 @@ static double series_spread(struct series *s)
 static void series_report(struct series *s, const char *prefix, const char *what, const char *peer, bool first)
 {
     const char *figure = figure_of(prefix, what);
-    if (s->n && bench_wanted_itself(figure))
+    if (s->n && wanted(prefix, what, peer))
         report(figure, peer, bench_quantile(s->ours, s->n, 0.5), bench_quantile(s->theirs, s->n, 0.5),
                bench_quantile(s->ratio, s->n, 0.5), series_spread(s), first);
 }
@@ -404,9 +407,11 @@ void table_compare(const char *prefix, const struct table_kind *ours, const stru
                    const struct keys *keys, int reps, bool first)
 {
     static struct series inserted, erased;
-    bool insert = wanted(prefix, "insert") && !peer->fixed, erase = wanted(prefix, "erase") && !peer->fixed;
-    bool look = wanted(prefix, "hit") || wanted(prefix, "miss") ||
-                (peer->scan && (wanted(prefix, "scan100") || wanted(prefix, "walk")));
+    const char *name = peer->name;
+    bool insert = wanted(prefix, "insert", name) && !peer->fixed,
+         erase = wanted(prefix, "erase", name) && !peer->fixed;
+    bool look = wanted(prefix, "hit", name) || wanted(prefix, "miss", name) ||
+                (peer->scan && (wanted(prefix, "scan100", name) || wanted(prefix, "walk", name)));
     if (!insert && !erase && !look)
         return;
     inserted.n = erased.n = 0;
@@ -546,7 +551,7 @@ void text_compare(const char *prefix, const struct text_kind *ours, const struct
                 full[0].table = table[0];
             if (last)
                 full[i + 1].table = table[1];
-            else if (wanted(prefix, "erase")) {
+            else if (bench_wanted_itself(figure_of(prefix, "erase"))) {
                 in_turns(table, kind, texts, texts->n, turn_text_erase, rep & 1, ns);
                 series_add(&erased[i], ns);
                 for (int who = 0; who < 2; who++)
