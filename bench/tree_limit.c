@@ -1,16 +1,13 @@
 /* bench/tree_limit.c - limit of an ordered map: a sorted array of keys and one of values beside it. No peer: it cannot be changed once it is
- * sorted, is not shared, not locked, and survives nothing. Searched without branches (a branch would guess wrong every other time).
+ * sorted, is not shared, not locked, and survives nothing.
  *
  * SPDX-License-Identifier: MIT */
 #include "work_table.h"
 
 #include <stdlib.h>
 
-struct pair {
-    uint64_t key, value;
-};
 struct sorted {
-    struct pair *pair; /* sorted by settle */
+    uint64_t *key, *value; /* sorted by settle, which makes the values: they follow from the keys */
     size_t n, room;
 };
 
@@ -20,70 +17,77 @@ static void *open_sorted(size_t entries)
     if (!t)
         bench_die("no memory");
     *t = (struct sorted){.room = entries};
-    t->pair = (struct pair *)malloc(entries * sizeof *t->pair);
-    if (!t->pair)
+    t->key = (uint64_t *)malloc(entries * sizeof *t->key);
+    t->value = (uint64_t *)malloc(entries * sizeof *t->value);
+    if (!t->key || !t->value)
         bench_die("no memory");
     return t;
 }
 static void close_sorted(void *table)
 {
     struct sorted *t = (struct sorted *)table;
-    free(t->pair);
+    free(t->key);
+    free(t->value);
     free(t);
 }
 static void put(void *table, uint64_t key, uint64_t value)
 {
     struct sorted *t = (struct sorted *)table;
-    if (t->n == t->room)
-        bench_die("the sorted array is full");
-    t->pair[t->n++] = (struct pair){key, value};
+    if (t->n == t->room || value != table_value(key))
+        bench_die("the sorted array is full, or this is no value for it");
+    t->key[t->n++] = key;
 }
-static int by_key(const void *a, const void *b)
+static int by_value(const void *a, const void *b)
 {
-    uint64_t x = ((const struct pair *)a)->key, y = ((const struct pair *)b)->key;
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
 }
 static void settle(void *table)
 {
     struct sorted *t = (struct sorted *)table;
-    qsort(t->pair, t->n, sizeof *t->pair, by_key);
+    qsort(t->key, t->n, sizeof *t->key, by_value);
+    for (size_t i = 0; i < t->n; i++)
+        t->value[i] = table_value(t->key[i]);
 }
-static inline const struct pair *first_from(const struct sorted *t, uint64_t key)
+/* Without branches, since one would guess wrong every other time; both places that may be next are fetched ahead. */
+static inline size_t first_from(const struct sorted *t, uint64_t key)
 {
-    const struct pair *at = t->pair;
-    for (size_t n = t->n; n > 1;) {
-        size_t half = n / 2;
-        at += (at[half - 1].key < key) * half; /* a conditional move */
-        n -= half;
+    const uint64_t *at = t->key;
+    for (size_t n = t->n, half; n > 1; n -= half) {
+        half = n / 2;
+        __builtin_prefetch(&at[(n - half) / 2 - 1]);
+        __builtin_prefetch(&at[half + (n - half) / 2 - 1]);
+        at += (at[half - 1] < key) * half;
     }
-    return t->n ? at + (at->key < key) : at;
+    return (size_t)(at - t->key) + (t->n && *at < key);
 }
 static bool find(void *table, uint64_t key, uint64_t *ret_value)
 {
     struct sorted *t = (struct sorted *)table;
-    const struct pair *at = first_from(t, key);
-    if (at == t->pair + t->n || at->key != key)
+    size_t at = first_from(t, key);
+    if (at == t->n || t->key[at] != key)
         return false;
-    *ret_value = at->value;
+    *ret_value = t->value[at];
     return true;
 }
 
 struct place {
-    const struct pair *at, *end;
+    const struct sorted *t;
+    size_t at;
 };
 static bool show(const struct place *p, uint64_t *ret_key, uint64_t *ret_value)
 {
-    if (p->at == p->end)
+    if (p->at == p->t->n)
         return false;
-    *ret_key = p->at->key;
-    *ret_value = p->at->value;
+    *ret_key = p->t->key[p->at];
+    *ret_value = p->t->value[p->at];
     return true;
 }
 static bool seek(void *table, void *cursor, uint64_t from, uint64_t *ret_key, uint64_t *ret_value)
 {
     struct sorted *t = (struct sorted *)table;
     struct place *p = (struct place *)cursor;
-    *p = (struct place){first_from(t, from), t->pair + t->n};
+    *p = (struct place){t, first_from(t, from)};
     return show(p, ret_key, ret_value);
 }
 static bool next(void *cursor, uint64_t *ret_key, uint64_t *ret_value)
