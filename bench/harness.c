@@ -16,12 +16,15 @@
 #include <unistd.h>
 
 #define WATCHDOG_SECONDS 900
+#define RENAMED 4
 
 static struct {
     const char *name;
     const char **prefix;
-    int prefixes, reps;
+    int prefixes, reps, renamed;
     bool quick;
+    uint64_t entries;
+    const char *usual[RENAMED], *actual[RENAMED];
     int cpus, cpu[CPU_SETSIZE];
 } bench;
 
@@ -52,10 +55,11 @@ void bench_note(const char *format, ...)
 static void usage(FILE *to, const char *const *figures)
 {
     fprintf(to,
-            "usage: bench-%s [FIGURE-PREFIX...] [--quick] [--reps N]\n\n"
+            "usage: bench-%s [FIGURE-PREFIX...] [--quick] [--reps N] [--entries N]\n\n"
             "Measures, beside peers, and prints `figure VALUE unit` and `figure/peer VALUE ratio spread`.\n"
-            "  --quick    fewer repetitions: under a minute, and less exact\n"
-            "  --reps N   N repetitions of each pair\n\n"
+            "  --quick      fewer repetitions: under a minute, and less exact\n"
+            "  --reps N     N repetitions of each pair\n"
+            "  --entries N  of maps and trees: so many, and their figures are named after it\n\n"
             "figures:\n",
             bench.name);
     for (; *figures; figures++)
@@ -104,6 +108,13 @@ void bench_start(int argc, char **argv, const char *name, const char *const *fig
                 exit(2);
             }
             bench.reps = (int)reps;
+        } else if (!strcmp(argv[i], "--entries") && i + 1 < argc) {
+            unsigned long long n = strtoull(argv[++i], &end, 10);
+            if (*end || n < 10000 || n > 1000000000) {
+                fprintf(stderr, "bench-%s: --entries takes 10000 to 1000000000, not %s\n", name, argv[i]);
+                exit(2);
+            }
+            bench.entries = n;
         } else if (argv[i][0] == '-') {
             usage(stderr, figures);
             exit(2);
@@ -139,6 +150,15 @@ bool bench_wanted(const char *figure)
     return wanted;
 }
 
+bool bench_wanted_itself(const char *figure)
+{
+    bool wanted = bench.prefixes == 0;
+    for (int i = 0; i < bench.prefixes; i++)
+        wanted |= begins(figure, bench.prefix[i]) ||
+                  (begins(bench.prefix[i], figure) && bench.prefix[i][strlen(figure)] == '/');
+    return wanted;
+}
+
 bool bench_quick(void)
 {
     return bench.quick;
@@ -153,6 +173,24 @@ int bench_reps(int usual)
     return usual;
 }
 
+uint64_t bench_entries(uint64_t usual, uint64_t quick)
+{
+    return bench.entries ? bench.entries : bench.quick ? quick : usual;
+}
+
+void bench_rename(const char *usual, const char *actual)
+{
+    if (bench.renamed == RENAMED)
+        bench_die("more than %d other names", RENAMED);
+    bench.usual[bench.renamed] = usual;
+    bench.actual[bench.renamed++] = actual;
+}
+
+void bench_watchdog(unsigned seconds)
+{
+    alarm(seconds);
+}
+
 /* Printed is what was asked for: a figure that a prefix merely leads to, as core.mutex.two for core.mutex.two.0ns, is not. */
 static bool printed(const char *line)
 {
@@ -162,18 +200,32 @@ static bool printed(const char *line)
     return wanted;
 }
 
+/* The name under which it is printed, in two parts. */
+static const char *renamed(const char *figure, const char **ret_rest)
+{
+    for (int i = 0; i < bench.renamed; i++)
+        if (begins(figure, bench.usual[i])) {
+            *ret_rest = figure + strlen(bench.usual[i]);
+            return bench.actual[i];
+        }
+    *ret_rest = figure;
+    return "";
+}
+
 void bench_print(const char *figure, double value, const char *unit)
 {
+    const char *rest, *first = renamed(figure, &rest);
     if (printed(figure))
-        printf("%s %.4g %s\n", figure, value, unit);
+        printf("%s%s %.4g %s\n", first, rest, value, unit);
 }
 
 void bench_print_ratio(const char *figure, const char *peer, double ratio, double spread)
 {
     char line[200];
     snprintf(line, sizeof line, "%s/%s", figure, peer);
+    const char *rest, *first = renamed(line, &rest);
     if (printed(line))
-        printf("%s %.3f ratio %.3f\n", line, ratio, spread);
+        printf("%s%s %.3f ratio %.3f\n", first, rest, ratio, spread);
 }
 
 /* ---- clocks, cpus, memory, children --------------------------------------------------------------------------------- */

@@ -27,15 +27,24 @@ extern "C" {
 
 /* ---- options and life ----------------------------------------------------------------------------------------------- */
 
-/* Reads the command line: [FIGURE-PREFIX...] [--quick] [--reps N] [--help]. figures: NULL-terminated, what --help lists; a prefix
+/* Reads the command line: [FIGURE-PREFIX...] [--quick] [--reps N] [--entries N] [--help]. figures: NULL-terminated, what --help lists; a prefix
  * that fits none of them is refused (exit 2). Arms a watchdog: a benchmark that hangs is a failure. */
 void bench_start(int argc, char **argv, const char *name, const char *const *figures);
 
 /* Is any figure that begins like this wanted? So a part of the program can be left out. */
 bool bench_wanted(const char *figure);
+/* Is it wanted itself, or a ratio of it? (A figure whose name merely goes on, as x.insert_max after x.insert, is another one.) */
+bool bench_wanted_itself(const char *figure);
 bool bench_quick(void);
 /* Repetitions: as --reps says, or `usual`, or fewer of them with --quick. */
 int bench_reps(int usual);
+/* Of how many entries: as --entries says, or `usual`, or `quick` with --quick. */
+uint64_t bench_entries(uint64_t usual, uint64_t quick);
+/* Figures that begin with `usual` are printed with `actual` in its place: they were measured at another size than their name says.
+ * Prefixes on the command line, and all calls here, say the usual. Both live as long as the program; four of them at most. */
+void bench_rename(const char *usual, const char *actual);
+/* The watchdog comes after so many seconds from now. */
+void bench_watchdog(unsigned seconds);
 
 void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void bench_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -63,6 +72,10 @@ void bench_populate(void *address, size_t size);
 pid_t bench_fork(void);
 /* Wait for it; anything but exit status 0, or death by `signal` if that is not 0, is bench_die. */
 void bench_join(pid_t child, int signal, const char *what);
+
+/* Instructions of one turn, by single steps of a forked child: run(state, 2 n) less run(state, n), over n. 0: this machine does not
+ * let a process trace its child. */
+double bench_instructions(void (*run)(void *state, size_t n), void *state, size_t n);
 
 /* Own work between two operations: a chain of multiplications, calibrated at the first call. Turns for so many ns. */
 unsigned bench_work_turns(double ns);
