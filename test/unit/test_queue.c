@@ -329,6 +329,35 @@ static void several_at_once(void **state)
     print_message("in hand when killed: %ld\n", in_hand);
 }
 
+/* Half-way in a change, whose participant stands, or died and is not recovered: no damage. The same with nobody there is one. */
+static void checked_in_the_midst(void **state)
+{
+    (void)state;
+    int status;
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(tarn_queue_push(seg, queue, made(i)), 0);
+    pid_t child = fork_child();
+    if (child == 0) {
+        tarn_ref ref;
+        check(tarn_begin(seg) == 0 && tarn_queue_pop(seg, queue, &ref) == 0);
+        queue->count = 3; /* as if it came to that only now */
+        raise(SIGSTOP);
+        _exit(9);
+    }
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    assert_int_equal(tarn_recover(seg), 1);
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    assert_int_equal(tarn_queue_count(seg, queue), 3);
+    queue->count = 2;
+    assert_int_equal(tarn_check(seg, NULL, NULL), 1);
+    queue->count = 3;
+}
+
 /* ---- hostile bytes ---- */
 
 static void hostile(void **state)
@@ -390,6 +419,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_walk, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(killed_at_work, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(several_at_once, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(checked_in_the_midst, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(hostile, open_segment, close_segment),
     };
     extern long check_pause_ns;
