@@ -61,9 +61,9 @@ static void fill(const struct tarn *seg, uint64_t at, const struct piece *head, 
     struct bytes_block *block = at_offset(seg, at);
     char *to = (char *)(block + 1);
     if (head->size)
-        memcpy(to, head->at, head->size);
+        memmove(to, head->at, head->size); /* a hostile size may reach into the block itself */
     if (tail->size)
-        memcpy(to + head->size, tail->at, tail->size);
+        memmove(to + head->size, tail->at, tail->size);
     block->size = head->size + tail->size;
 }
 
