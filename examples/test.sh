@@ -47,5 +47,11 @@ helper: to write, it has no right
 parent: afterwards it is gone"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+phonebook)
+    expect 0 "another process:        4 people; Ada is there
+killed in the midst:    4 people; Grace is not there
+the same, and committed: 5 people; Grace is there"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 *) fail "no test for this example" ;;
 esac

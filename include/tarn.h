@@ -773,6 +773,118 @@ static inline tarn_link *tarn_walk_next(const struct tarn_walk *walk, const tarn
     return tarn_walk_follow(walk, word);
 }
 
+/* ---- vector --------------------------------------------------------------------------------------------------------- */
+
+/* A vector in a segment: elements of one size, found by index in O(1), which never move. Zeroed bytes are an empty one, whose element size is that
+ * of the first push or resize, or tarn_vector_init. Chunk k has room for 2^(k + 3) elements, and is a block of its own. A change takes the lock, in a
+ * section of its own or in the open one, until whose end the vector stays locked. Readers take no lock. Calls name the element's size, which
+ * must be the vector's (-EPROTO). docs/vector.md */
+#define TARN_VECTOR_CHUNKS 40
+#define TARN_VECTOR_ELEMENT_MOST 65536u /* bytes of an element; keep refs of larger things */
+typedef struct tarn_vector {
+    tarn_mutex lock;
+    uint64_t size; /* elements that there are */
+    uint32_t element, reserved0;
+    uint32_t changing, reserved1; /* who writes over an element in the open section, for as long as he has the lock */
+    uint64_t turns;               /* how often somebody began to write over an element */
+    uint64_t high;                /* from here on none was ever there */
+    uint64_t reserved[2];
+    tarn_ref chunk[TARN_VECTOR_CHUNKS];
+} tarn_vector;
+
+/* The calls here return 0, or
+ *   -EINVAL  the vector does not lie in the segment, aligned to 8; an element of 0 bytes, or of more than TARN_VECTOR_ELEMENT_MOST
+ *   -EPROTO  its elements are of another size (tarn_error names both)     -ENOENT  there is no such element
+ *   -ENOSPC -ENOMEM  no memory for a chunk, or for the section's log      -EUCLEAN  damaged       -EROFS, -EUSERS
+ *   -EDEADLK the section would wait in a circle: abort, and try again */
+
+/* tarn_vector_init - say the size of the elements. -EPROTO: it has another one already. */
+TARN_API int tarn_vector_init(tarn *seg, tarn_vector *vector, size_t element_size);
+/* tarn_vector_push - add a copy of the element behind the last. *ret_index (may be NULL) is where it is. */
+TARN_API int tarn_vector_push(tarn *seg, tarn_vector *vector, const void *element, size_t element_size,
+                              uint64_t *ret_index);
+/* tarn_vector_pop - take the last one out, and copy it (NULL: don't). -ENOENT: there is none. */
+TARN_API int tarn_vector_pop(tarn *seg, tarn_vector *vector, void *ret_element, size_t element_size);
+/* tarn_vector_set - write over an element that is there. */
+TARN_API int tarn_vector_set(tarn *seg, tarn_vector *vector, uint64_t index, const void *element,
+                             size_t element_size);
+/* tarn_vector_resize - to `size` elements: new ones are zeros; chunks that are needed no more are retired. */
+TARN_API int tarn_vector_resize(tarn *seg, tarn_vector *vector, uint64_t size, size_t element_size);
+
+/* tarn_vector_get - copy an element; never half of one, of whatever size. Takes no lock, unless the element has more than 8 bytes, or 3, 5, 6 or 7,
+ * and somebody has the lock who wrote over one in his open section: then it waits for him. Read-only, where nobody can wait: -EAGAIN, after some
+ * 50 ms. The same if memory was reused again and again. */
+TARN_API int tarn_vector_get(tarn *seg, tarn_vector *vector, uint64_t index, void *ret_element, size_t element_size);
+/* tarn_vector_at - where the element is, in this process; NULL: there is none. It stays there for as long as it is in the vector, and to who reads it
+ * between tarn_read_begin and tarn_read_end also after that; but a push may write over what was popped. Who writes there has the vector's
+ * lock (tarn_mutex_lock) and a section in which he saved it (tarn_save). On a read-only attachment it may be reused at any time: use tarn_vector_get. */
+TARN_API void *tarn_vector_at(tarn *seg, tarn_vector *vector, uint64_t index, size_t element_size);
+/* tarn_vector_size - how many elements there are now; 0 also if there is no vector there. */
+TARN_API uint64_t tarn_vector_size(tarn *seg, const tarn_vector *vector);
+
+/* ---- byte strings --------------------------------------------------------------------------------------------------- */
+
+/* A byte string of 0 to 2^30 bytes in a segment, that is replaced as a whole: a reader, who takes no lock, has the old one or the new one. Zeroed bytes
+ * are an empty one. A change takes the lock; in an open section it is part of that, and the string stays locked until its end. docs/bytes.md */
+typedef struct tarn_bytes {
+    tarn_mutex lock;
+    tarn_ref block; /* {size, bytes}, which nobody changes; 0: none */
+} tarn_bytes;
+
+/* tarn_bytes_set - replace it by `size` bytes from `from`. 0; -EINVAL: not in the segment, aligned to 8, or too long; -ENOSPC, -ENOMEM; -EDEADLK; -EUCLEAN;
+ * -EROFS, -EUSERS. */
+TARN_API int tarn_bytes_set(tarn *seg, tarn_bytes *bytes, const void *from, size_t size);
+/* tarn_bytes_append - replace it by itself and these bytes behind it. As tarn_bytes_set. It copies all of it. */
+TARN_API int tarn_bytes_append(tarn *seg, tarn_bytes *bytes, const void *from, size_t size);
+/* tarn_bytes_get - copy it: at most `room` bytes; *ret_size (may be NULL) is its whole size. 0; -EINVAL; -EUCLEAN; -EAGAIN: read-only, memory was reused
+ * again and again. What is in `to` is right only if 0 is returned. */
+TARN_API int tarn_bytes_get(tarn *seg, const tarn_bytes *bytes, void *to, size_t room, size_t *ret_size);
+
+/* ---- queue, stack --------------------------------------------------------------------------------------------------- */
+
+/* A queue (first in, first out) and a stack (for lists of free blocks) of blocks in a segment, each of which begins with a tarn_node: so a ref to
+ * the block is one to its node. Any number of participants push and pop. Zeroed bytes are an empty one, and a node that is in none. A
+ * change takes the lock, in a section of its own or in the open one, until whose end the queue stays locked. docs/queue.md
+ * What was popped in an open section is back at its place if that is undone, as after a death. Without a section it is the caller's alone once
+ * pop has returned, and his death loses it: so pop in the section in which it is done with, or into a place in the segment. */
+typedef struct tarn_node {
+    tarn_ref next, in; /* the queue's or stack's; 0 in none */
+} tarn_node;
+typedef struct tarn_queue {
+    tarn_mutex lock;
+    tarn_ref first, last;
+    uint64_t count;
+    uint64_t turns; /* how often the lock was taken for a change */
+    uint64_t reserved[3];
+} tarn_queue;
+typedef struct tarn_stack {
+    tarn_mutex lock;
+    tarn_ref first;
+    uint64_t count, turns;
+} tarn_stack;
+
+/* The calls here return 0, or
+ *   -EINVAL  queue, node or place do not lie in the segment, aligned to 8     -ENOENT  it is empty
+ *   -EEXIST  the node is in a queue or stack already; or *place is not 0      -ENOSPC  no memory for the section's log
+ *   -EDEADLK the section would wait in a circle: abort, and try again         -EUCLEAN damaged       -EROFS, -EUSERS */
+
+/* tarn_queue_push - put a block behind the last; tarn_stack_push - before the first. */
+TARN_API int tarn_queue_push(tarn *seg, tarn_queue *queue, tarn_ref block);
+TARN_API int tarn_stack_push(tarn *seg, tarn_stack *stack, tarn_ref block);
+/* tarn_queue_push_from - push the block whose ref is at *place in the segment, and store 0 there: both or neither. *place is kept from others, as
+ * anything that a section writes. -EINVAL: *place is 0. */
+TARN_API int tarn_queue_push_from(tarn *seg, tarn_queue *queue, tarn_ref *place);
+TARN_API int tarn_stack_push_from(tarn *seg, tarn_stack *stack, tarn_ref *place);
+/* tarn_queue_pop, tarn_stack_pop - take the first one out. -ENOENT: there is none. */
+TARN_API int tarn_queue_pop(tarn *seg, tarn_queue *queue, tarn_ref *ret_block);
+TARN_API int tarn_stack_pop(tarn *seg, tarn_stack *stack, tarn_ref *ret_block);
+/* tarn_queue_pop_into - ... and store its ref at *place in the segment, which must be 0: both or neither. */
+TARN_API int tarn_queue_pop_into(tarn *seg, tarn_queue *queue, tarn_ref *place);
+TARN_API int tarn_stack_pop_into(tarn *seg, tarn_stack *stack, tarn_ref *place);
+/* tarn_queue_count, tarn_stack_count - how many are in it now; 0 also if there is none there. Takes no lock. */
+TARN_API uint64_t tarn_queue_count(tarn *seg, const tarn_queue *queue);
+TARN_API uint64_t tarn_stack_count(tarn *seg, const tarn_stack *stack);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "os/os.h"
+#include "collection/check.h"
 #include "collection/list.h"
 #include "collection/map.h"
 #include "name/name.h"
@@ -124,6 +125,31 @@ static void on_entry(uint64_t block, void *arg)
     reach_block(block, sizeof(struct name_entry), arg);
 }
 
+/* A block in a queue or stack: perhaps none of the heap's, and whatever it is used for besides is its user's. */
+static void on_member(uint64_t ref, void *arg)
+{
+    struct look *l = arg;
+    if (heap_state(l->seg, ref, NULL) == BLOCK_ALLOCATED)
+        reach(l, ref);
+}
+
+static void check_collection(struct look *l, const struct name_copy *n)
+{
+    static const struct {
+        const char *type;
+        uint64_t size;
+        void (*check)(struct tarn *seg, uint64_t ref, const struct collection_checker *k);
+    } of[] = {{VECTOR_TYPE_NAME, sizeof(tarn_vector), vector_check},
+              {BYTES_TYPE_NAME, sizeof(tarn_bytes), bytes_check},
+              {QUEUE_TYPE_NAME, sizeof(tarn_queue), queue_check},
+              {STACK_TYPE_NAME, sizeof(tarn_stack), stack_check}};
+    const struct collection_checker k = {
+        .damage = damage, .block = reach_block, .member = on_member, .owner = check_owner, .arg = l};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        if (!strcmp(n->type, of[i].type) && n->size == of[i].size)
+            of[i].check(l->seg, n->ref, &k);
+}
+
 static void on_object(const struct name_copy *n, void *arg)
 {
     struct look *l = arg;
@@ -134,6 +160,7 @@ static void on_object(const struct name_copy *n, void *arg)
         l->failed = -ENOMEM;
     if (!strcmp(n->type, LIST_TYPE_NAME) && n->size == sizeof(tarn_list))
         list_check(l->seg, n->ref, &(struct list_checker){.damage = damage, .owner = check_owner, .arg = l});
+    check_collection(l, n);
 }
 
 static void check_extents(struct look *l, uint64_t ref)

@@ -1,9 +1,10 @@
-/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps.
+/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps, vectors, byte strings.
  *
  * Commit point: the one section in which the name is unlinked and every block retired. */
 #include <errno.h>
 #include <string.h>
 
+#include "collection/check.h"
 #include "collection/map.h"
 #include "name/name.h"
 
@@ -11,6 +12,10 @@ static int retire(struct self *s, const struct name_copy *n)
 {
     if (!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map))
         return map_retire(s, n->ref);
+    if (!strcmp(n->type, VECTOR_TYPE_NAME) && n->size == sizeof(tarn_vector))
+        return vector_retire(s, n->ref);
+    if (!strcmp(n->type, BYTES_TYPE_NAME) && n->size == sizeof(tarn_bytes))
+        return bytes_retire(s, n->ref);
     return heap_free(s, n->ref, LOG_RETIRE);
 }
 

@@ -82,4 +82,30 @@ _Static_assert(sizeof(tarn_link) == 24 && offsetof(tarn_link, list) == 16, "link
 _Static_assert(sizeof(tarn_list) == 48 && offsetof(tarn_list, ends) == 8 && offsetof(tarn_list, moves) == 32,
                "list layout");
 
+/* Vectors: written by whoever has the lock, in a section, or by his recoverer; but for `changing`, `turns` and `high`, which no undo takes back.
+ * docs/vector.md */
+#define VECTOR_TYPE_NAME "tarn_vector"
+#define VECTOR_FIRST 8u /* elements in chunk 0 */
+_Static_assert(sizeof(tarn_vector) == 64 + 8 * TARN_VECTOR_CHUNKS && offsetof(tarn_vector, chunk) == 64,
+               "vector layout");
+
+/* Byte strings: `block` by one store of whoever has the lock; a block by who makes it, before it is reached. docs/bytes.md */
+#define BYTES_TYPE_NAME "tarn_bytes"
+#define BYTES_MOST (1u << 30)
+_Static_assert(sizeof(tarn_bytes) == 16 && offsetof(tarn_bytes, block) == 8, "bytes layout");
+struct bytes_block {
+    uint64_t size;
+    /* then the bytes */
+};
+_Static_assert(sizeof(struct bytes_block) == 8, "bytes layout");
+
+/* Queues and stacks: written by whoever has the lock, in a section, or by his recoverer; but for `turns`, which no undo takes back. docs/queue.md */
+#define QUEUE_TYPE_NAME "tarn_queue"
+#define STACK_TYPE_NAME "tarn_stack"
+_Static_assert(sizeof(tarn_node) == 16, "node layout");
+_Static_assert(sizeof(tarn_queue) == 64 && offsetof(tarn_queue, first) == 8 && offsetof(tarn_queue, turns) == 32,
+               "queue layout");
+_Static_assert(sizeof(tarn_stack) == 32 && offsetof(tarn_stack, first) == 8 && offsetof(tarn_stack, turns) == 24,
+               "stack layout");
+
 #endif

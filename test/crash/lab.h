@@ -55,7 +55,7 @@ struct operation {
     void (*run)(struct lab *l);   /* stepped. mark() between states that are legal by themselves */
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
-extern const struct operation core_operations[];
+extern const struct operation core_operations[], coll_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
@@ -133,5 +133,9 @@ void note_readers(tarn *seg, struct readers *r);
 const char *judge_readers(tarn *seg, const struct readers *then);
 /* Is everything in order once all dead are recovered? NULL, or what is not. legal: the numbers that contents may have. */
 const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_count);
+
+/* ---- oracle_coll.c ---- */
+uint64_t coll_contents(tarn *seg); /* part of contents_of */
+const char *judge_coll(tarn *seg); /* part of judge_lists */
 
 #endif

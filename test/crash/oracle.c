@@ -104,6 +104,7 @@ uint64_t contents_of(tarn *seg, unsigned flags)
     h = mix(h, list_contents(seg, (tarn_list *)&root->list));
     h = mix(h, sync_contents(seg, root));
     h = mix(h, list_contents(seg, (tarn_list *)&root->other));
+    h = mix(h, coll_contents(seg));
     if (tarn_names(seg, add_name, &names))
         return 6;
     h = mix(h, names);
@@ -135,7 +136,7 @@ const char *judge_lists(tarn *seg, const struct root *root)
     const struct list_checker k = {.damage = note_damage, .owner = note_owner, .arg = &bad};
     list_check(seg, tarn_ref_of(seg, &root->list), &k);
     list_check(seg, tarn_ref_of(seg, &root->other), &k);
-    return bad;
+    return bad ? bad : judge_coll(seg);
 }
 
 void note_readers(tarn *seg, struct readers *r)

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "collection/layout.h"
 #include "participant/participant.h"
 #include "segment/lifecycle.h"
 
@@ -66,12 +67,44 @@ static const char *const kind_name[KINDS] = {"memfd",
                                              "same address",
                                              "locked and mapped beforehand"};
 
+/* Named objects with blocks of their own */
+enum { VECTOR, BYTES, QUEUE, STACK, COLLECTIONS };
+static const char *const collection_name[COLLECTIONS] = {"vector", "bytes", "queue", "stack"};
+
 struct image {
     enum kind kind;
     char *bytes;
     uint64_t size, zone[ZONES];
     uint64_t meeting; /* where its objects of synchronisation are */
+    uint64_t collection[COLLECTIONS];
 };
+
+struct element {
+    uint64_t word[3];
+};
+
+static void furnish_collections(tarn *seg)
+{
+    tarn_vector *v;
+    tarn_bytes *b;
+    tarn_queue *q;
+    tarn_stack *k;
+    must(tarn_object(seg, "vector", tarn_vector, &v), "object");
+    must(tarn_object(seg, "bytes", tarn_bytes, &b), "object");
+    must(tarn_object(seg, "queue", tarn_queue, &q), "object");
+    must(tarn_object(seg, "stack", tarn_stack, &k), "object");
+    must(tarn_bytes_set(seg, b, "some bytes", 10), "set");
+    for (uint64_t i = 0; i < 30; i++) {
+        const struct element e = {{i, i, i}};
+        tarn_ref block;
+        must(tarn_vector_push(seg, v, &e, sizeof e, NULL), "push");
+        must(tarn_begin(seg), "begin");
+        must(tarn_alloc(seg, 40, &block), "alloc");
+        must(i % 2 ? tarn_queue_push(seg, q, block) : tarn_stack_push(seg, k, block), "push");
+        must(tarn_commit(seg), "commit");
+    }
+    must(tarn_vector_pop(seg, v, NULL, sizeof(struct element)), "pop");
+}
 
 /* Names, maps of both kinds (grown past a split), blocks of many sizes, a run, freed and retired ones. */
 static void furnish(tarn *seg)
@@ -105,6 +138,7 @@ static void furnish(tarn *seg)
     must(tarn_barrier_init(seg, &k->barrier, 0, TARN_BARRIER_DROP), "barrier");
     must(tarn_event_init(seg, &k->automatic, TARN_EVENT_AUTOMATIC), "event");
     must(tarn_event_set(seg, &k->event), "set");
+    furnish_collections(seg);
     must(tarn_thread_detach(seg), "detach");
 }
 
@@ -170,6 +204,8 @@ static void make_image(enum kind kind, struct image *ret)
     ret->size = seg->geometry.zone[ZONE_DATA] + committed_of(seg);
     memcpy(ret->zone, seg->geometry.zone, sizeof ret->zone);
     must(tarn_find(seg, "meeting", NULL, &ret->meeting), "find");
+    for (int i = 0; i < COLLECTIONS; i++)
+        must(tarn_find(seg, collection_name[i], NULL, &ret->collection[i]), "find");
     ret->bytes = malloc(ret->size);
     int fd = kind == FILE_ ? fcntl(tarn_fd(seg), F_DUPFD_CLOEXEC, 0) : -1;
     if (kind != FILE_)
@@ -201,7 +237,75 @@ static int nothing_e(const void *k, size_t ks, const void *v, size_t vs, void *a
     return ks && vs && a[ks - 1] + b[vs - 1] == 1000; /* reads both ends */
 }
 
-static void read_all(tarn *seg)
+/* Nobody lives but this thread: who seems to have a lock alive, has it by a hostile writer's words, and may have it for ever. */
+static bool held_for_ever(tarn *seg, uint32_t owner)
+{
+    owner &= ~ID_DIRTY;
+    return owner && ID_INDEX(owner) < seg->geometry.records && fate_of(seg, owner) == ALIVE;
+}
+
+static void *collection(tarn *seg, int which, size_t size)
+{
+    tarn_ref ref;
+    return tarn_find(seg, collection_name[which], NULL, &ref) == 0 && ref % 8 == 0 ? tarn_ptr(seg, ref, size)
+                                                                                   : NULL;
+}
+
+static void read_collections(tarn *seg, bool readonly)
+{
+    tarn_vector *v = collection(seg, VECTOR, sizeof *v);
+    tarn_bytes *b = collection(seg, BYTES, sizeof *b);
+    tarn_queue *q = collection(seg, QUEUE, sizeof *q);
+    struct element e;
+    char text[64];
+    size_t size;
+    if (v && (readonly || !held_for_ever(seg, v->lock.owner)))
+        for (uint64_t i = rnd(2); i < 40; i += 13) {
+            const struct element *at = tarn_vector_at(seg, v, i, sizeof e);
+            tarn_vector_get(seg, v, i, &e, sizeof e);
+            e.word[0] += at ? at->word[0] + at->word[2] : tarn_vector_size(seg, v);
+        }
+    if (b)
+        tarn_bytes_get(seg, b, text, sizeof text, &size);
+    if (q)
+        tarn_queue_count(seg, q);
+}
+
+static void change_collections(tarn *seg)
+{
+    const struct element e = {{1, 2, 3}};
+    struct element out;
+    tarn_vector *v = collection(seg, VECTOR, sizeof *v);
+    tarn_bytes *b = collection(seg, BYTES, sizeof *b);
+    tarn_queue *q = collection(seg, QUEUE, sizeof *q);
+    tarn_stack *k = collection(seg, STACK, sizeof *k);
+    if (v && !held_for_ever(seg, v->lock.owner)) {
+        tarn_vector_push(seg, v, &e, sizeof e, NULL);
+        tarn_vector_set(seg, v, rnd(40), &e, sizeof e);
+        tarn_vector_get(seg, v, rnd(40), &out, sizeof out);
+        tarn_vector_resize(seg, v, rnd(rnd(4) ? 60 : 10000), sizeof e);
+        tarn_vector_pop(seg, v, &out, sizeof out);
+    }
+    if (b && !held_for_ever(seg, b->lock.owner)) {
+        tarn_bytes_append(seg, b, "more", 4);
+        if (tarn_begin(seg) == 0) {
+            tarn_bytes_set(seg, b, &e, rnd(sizeof e));
+            tarn_commit(seg);
+        }
+    }
+    if (q && k && !held_for_ever(seg, q->lock.owner) && !held_for_ever(seg, k->lock.owner))
+        for (int i = 0; i < 6; i++) {
+            tarn_ref ref;
+            if (tarn_queue_pop(seg, q, &ref) == 0)
+                tarn_stack_push(seg, k, ref);
+            if (tarn_stack_pop(seg, k, &ref) == 0 && rnd(2))
+                tarn_queue_push(seg, q, ref);
+        }
+    if (rnd(4) == 0 && v && !held_for_ever(seg, v->lock.owner))
+        tarn_vector_resize(seg, v, 0, sizeof e);
+}
+
+static void read_all(tarn *seg, bool readonly)
 {
     struct tarn_stat st;
     uint64_t n;
@@ -230,6 +334,7 @@ static void read_all(tarn *seg)
         tarn_map_each(map, nothing_e, NULL);
         tarn_map_close(map);
     }
+    read_collections(seg, readonly);
 }
 
 static int run_nothing(tarn *seg, void *arg)
@@ -239,13 +344,6 @@ static int run_nothing(tarn *seg, void *arg)
 static int nothing_w(const struct tarn_waiting *w, void *arg)
 {
     return (void)arg, w->id == 1u << 31;
-}
-
-/* Nobody lives but this thread: who seems to have a lock alive, has it by a hostile writer's words, and may have it for ever. */
-static bool held_for_ever(tarn *seg, uint32_t owner)
-{
-    owner &= ~ID_DIRTY;
-    return owner && ID_INDEX(owner) < seg->geometry.records && fate_of(seg, owner) == ALIVE;
 }
 
 static void meet(tarn *seg)
@@ -353,6 +451,7 @@ static void write_some(tarn *seg)
         }
     tarn_block_size(seg, rnd(1 << 20));
     meet(seg);
+    change_collections(seg);
     tarn_thread_detach(seg);
 }
 
@@ -390,7 +489,12 @@ static void spoil(uint64_t *words, uint64_t first, uint64_t last, uint64_t n)
 static void spoil_somewhere(uint64_t *words, const struct image *m)
 {
     uint64_t stamp = offsetof(struct segment_header, committed) / 8, end = m->size / 8, first = stamp, last = end;
-    switch (rnd(7)) {
+    uint64_t of = m->collection[rnd(COLLECTIONS)];
+    switch (rnd(8)) {
+    case 6:
+        first = of / 8,
+        last = first + (of == m->collection[VECTOR] ? sizeof(tarn_vector) / 16 : sizeof(tarn_bytes) / 8 + 2);
+        break;
     case 5: first = m->meeting / 8, last = first + sizeof(struct meeting) / 8; break;
     case 0: last = sizeof(struct segment_header) / 8; break;
     case 1: first = m->zone[ZONE_PARTICIPANT] / 8, last = m->zone[ZONE_NAME] / 8; break;
@@ -466,13 +570,13 @@ static int round_in(int fd, uint64_t *words, const struct image *m)
         spoil_somewhere(words, m);
     if (tarn_open_fd(fd, TARN_RDONLY, &seg) == 0) {
         progress->opened[m->kind]++;
-        read_all(seg);
+        read_all(seg, true);
         left |= tarn_close(seg) != 0;
     } else
         progress->refused[m->kind]++;
     if (tarn_open_fd(fd, 0, &seg) == 0) {
         write_some(seg);
-        read_all(seg);
+        read_all(seg, false);
         left |= tarn_close(seg) != 0;
     }
     return left;
