@@ -215,6 +215,11 @@ void reap_some(struct self *s, struct heap_cache *h, uint32_t class);
 /* All that can be taken, of all classes; empty spans are given back, but for `keep` of each class. */
 void reap_all(struct self *s, struct heap_cache *h, uint32_t keep);
 
+/* ---- free.c ---- */
+
+/* The store that frees or retires b, which is in hand; a block of one's own that is freed goes into its cache, a run must be tidied later. */
+void block_set_state(struct self *s, const struct block *b, unsigned kind);
+
 /* ---- alloc.c ---- */
 
 /* Blocks of one's own spans into the cache of the class. 0, or as span_claim. */
