@@ -1006,4 +1006,4 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, NULL};
+const struct operation *const operation_tables[] = {core_operations, heap_operations, NULL};
