@@ -28,7 +28,7 @@ static void moves(struct lab *l)
     mark(l);
     MUST(tarn_realloc_into(SEG, REF(2), 16, 0));
     mark(l);
-    MUST(tarn_realloc_into(SEG, REF(2), 9, 0)); /* is what it is */
+    MUST(tarn_realloc_into(SEG, REF(2), 9, 0));  /* is what it is */
     MUST(tarn_realloc_into(SEG, REF(3), 64, 0)); /* there was none */
 }
 static void drivers(struct lab *l)

@@ -121,7 +121,7 @@ static void runs_in_place(void **state)
     assert_int_equal(heap_alloc_into(s, f->root, 3 * 4096), 0);
     was = f->root[0];
     memset(bytes(f, was), 7, 3 * 4096);
-    memset(bytes(f, was) + 3 * 4096, 9, 4096); /* what somebody left there */
+    memset(bytes(f, was) + 3 * 4096, 9, 4096);                                /* what somebody left there */
     assert_int_equal(heap_realloc_into(s, f->root, 4 * 4096, LOG_RETIRE), 0); /* growing harms no reader */
     assert_true(f->root[0] == was && run_spans(f, was) == 4);
     assert_true(all_are(bytes(f, was), 3 * 4096, 7) && all_are(bytes(f, was) + 3 * 4096, 4096, 0));
@@ -340,7 +340,8 @@ static void aligned_blocks(void **state)
                     assert_int_equal(heap_alloc_into(s, &f->root[k], ask), 0);
                     has = size_of(f, f->root[k]);
                     assert_true(has >= size && f->root[k] % to == 0);
-                    assert_true(ask > span_sizes[n] / 8 || has - size < 16 || has - size < to || (has - size) * 8 < size);
+                    assert_true(ask > span_sizes[n] / 8 || has - size < 16 || has - size < to ||
+                                (has - size) * 8 < size);
                 }
                 for (uint32_t k = 0; k < 3; k++)
                     assert_int_equal(heap_free_from(s, &f->root[k], LOG_FREE), 0);
