@@ -62,12 +62,14 @@ extern const struct operation *const operation_tables[];
 void mark(struct lab *l);
 /* Abort the laboratory: a set-up failed. */
 void lab_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+#ifndef MUST /* failing.h has another */
 #define MUST(call)                                                                                           \
     do {                                                                                                     \
         int must_ = (call);                                                                                  \
         if (must_ < 0)                                                                                       \
             lab_fail("%s:%d: %s: %d: %s", __FILE__, __LINE__, #call, must_, tarn_error());                   \
     } while (0)
+#endif
 
 /* ---- lab.c, for deaths.c ---- */
 

@@ -50,13 +50,15 @@ static void a_run(struct lab *l)
     filled(l, 0, 9000);
 }
 /* The last spans are others' meanwhile, or behind what is committed. */
-static tarn_ref stays(struct lab *l, size_t size)
+static void stays(struct lab *l, size_t size)
 {
     tarn_ref was = R->ref[0];
     MUST(tarn_realloc_into(SEG, REF(0), size, 0));
+#ifndef FAILING_H /* there, the segment may not have grown */
     if (R->ref[0] != was)
         lab_fail("a run moved that had room where it was");
-    return was;
+#endif
+    (void)was;
 }
 static void run_in_place(struct lab *l)
 {
@@ -126,6 +128,18 @@ static void section_aborts(struct lab *l)
     section(l);
     MUST(tarn_abort(SEG));
 }
+/* One word is left of the record's log (192): there must be room for two, or nothing happens. */
+static void section_long_log(struct lab *l)
+{
+    MUST(tarn_begin(SEG));
+    MUST(tarn_alloc_into(SEG, REF(3), 24)); /* three words */
+    for (int i = 0; i < 93; i++) {
+        MUST(tarn_save(SEG, &R->word[i % 3], 8));
+        R->word[i % 3] = (uint64_t)i;
+    }
+    MUST(tarn_realloc_into(SEG, REF(0), 300, 0)); /* two, and these two */
+    MUST(tarn_commit(SEG));
+}
 static void aligned(struct lab *l)
 {
     static const size_t to[] = {64, 256, 512, 4096};
@@ -152,6 +166,7 @@ const struct operation heap_operations[] = {
     {"realloc of a run, growing", OP_FEW | OP_GROWS, run_at_the_end, NULL, run_grows_it},
     {"realloc in a section", OP_FEW, blocks, NULL, section_commits},
     {"realloc in a section, aborted", OP_FEW, blocks, NULL, section_aborts},
+    {"realloc in a section, long log", OP_FEW, blocks, NULL, section_long_log},
     {"alloc aligned", OP_FEW, NULL, NULL, aligned},
     {0},
 };

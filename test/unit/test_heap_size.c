@@ -243,6 +243,7 @@ static void log_without_room_for_both(void **state)
     uint32_t k = 10;
     (void)state;
     assert_int_equal(heap_alloc_into(s, f->root, 100), 0);
+    assert_int_equal(heap_alloc_into(s, &f->root[1], 300), 0); /* there are more of these */
     while (heap_alloc_into(s, &f->root[k], 4096) == 0)
         k++;
     while (heap_alloc_into(s, &f->root[k], 512) == 0) /* an extent is of that size */
