@@ -30,8 +30,8 @@ enum { DATA = 128 << 10, CALLS = 64 };
 
 /* ---- what fails ---- */
 
-static bool watching;      /* the operation runs */
-static __thread int off;   /* in a judge: nothing is counted */
+static bool watching;    /* the operation runs */
+static __thread int off; /* in a judge: nothing is counted */
 static __thread bool subject_thread;
 static long points, fails_at; /* counted; the one that fails, 0: none */
 static bool all_from_there;
@@ -87,11 +87,11 @@ char *failing_strdup(const char *s)
 
 /* ---- what is told ---- */
 
-static struct told { /* shared with the process that tries */
+static struct told {       /* shared with the process that tries */
     long points, failures; /* counted; calls that failed */
     bool fired;
     uint32_t needed, ends; /* of the excuses */
-    uint64_t contents; /* in the end */
+    uint64_t contents;     /* in the end */
     char what[400];
 } * told;
 static const struct operation *op;
@@ -173,8 +173,11 @@ static uint64_t leaked_now(void)
 
 struct failing failing_begin(const char *call, const char *file, int line)
 {
-    struct failing f = {.call = call, .file = strrchr(file, '/') ? strrchr(file, '/') + 1 : file, .line = line,
-                        .watched = watching && fails_at && subject_thread, .fired_before = fired};
+    struct failing f = {.call = call,
+                        .file = strrchr(file, '/') ? strrchr(file, '/') + 1 : file,
+                        .line = line,
+                        .watched = watching && fails_at && subject_thread,
+                        .fired_before = fired};
     if (f.watched && (!fired || all_from_there)) {
         off++;
         f.contents = contents_of(lab.seg, op->flags);
@@ -198,7 +201,8 @@ static void judge_failure(const struct failing *f, int result)
         wrong("%s:%d: %s failed, and left a damage: %s", f->file, f->line, f->call, damage);
     leaked = leaked_now();
     if (leaked != f->leaked)
-        wrong("%s:%d: %s failed, and %lld bytes are leaked", f->file, f->line, f->call, (long long)(leaked - f->leaked));
+        wrong("%s:%d: %s failed, and %lld bytes are leaked", f->file, f->line, f->call,
+              (long long)(leaked - f->leaked));
 }
 
 bool failing_again(const struct failing *f, int result, bool right)
@@ -221,7 +225,9 @@ bool failing_again(const struct failing *f, int result, bool right)
 static void make_segment(void)
 {
     struct tarn_options o = {.size = sizeof o,
-                             .initial = tight ? DATA / 8 : op->flags & OP_GROWS ? DATA / 2 : DATA,
+                             .initial = tight                  ? DATA / 8
+                                        : op->flags & OP_GROWS ? DATA / 2
+                                                               : DATA,
                              .limit = DATA,
                              .participants = 3,
                              .record_size = 2048,
@@ -376,7 +382,8 @@ static void try_operation(const struct operation *o)
             } else if (!told->fired)
                 break;
         }
-    printf("%-34s %-5s points %4ld  failed calls %4ld  violations %ld\n", o->name, tight ? "tight" : "", most, failures, bad);
+    printf("%-34s %-5s points %4ld  failed calls %4ld  violations %ld\n", o->name, tight ? "tight" : "", most,
+           failures, bad);
     violations += bad;
     all_points += most;
     all_failures += failures;
@@ -410,6 +417,7 @@ int main(int n, char **v)
             printf("  VIOLATION %s is excused (%s), and always comes to the same end\n", ends[i].name, ends[i].why);
             violations++;
         }
-    printf("FAILING operations=%d points=%ld failures=%ld violations=%ld\n", operations, all_points, all_failures, violations);
+    printf("FAILING operations=%d points=%ld failures=%ld violations=%ld\n", operations, all_points,
+           all_failures, violations);
     return violations || !all_failures;
 }

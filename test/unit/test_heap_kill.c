@@ -161,6 +161,8 @@ static const char *judge(struct fake *f, const char *image, const struct heap_ca
     else
         f->cache[LIVES] = *cache;
     memcpy(others, f->root, sizeof others);
+    if (heap_check(&f->seg, NULL, NULL)) /* what a death left is no damage, also before it is put right */
+        return "heap_check finds damage in what the dead one had in hand";
     who = fake_join(f, RECOVERS);
     if (recover(who, f->self[DIES].id) != 0)
         return "not recovered";
