@@ -78,16 +78,27 @@ static void shorten(struct self *s, const struct block *b, uint32_t n)
     store64(&s->record->intent, 0);
 }
 
-/* Are the spans behind the run free, up to n in all? If they are, up to the end of what is committed, the segment grows. */
+/* So many free spans, adjoining, anywhere. */
+static bool room_elsewhere(const struct tarn *seg, uint32_t n)
+{
+    uint32_t have = 0, spans = spans_committed(seg);
+    for (uint32_t i = 0; i < spans && have < n; i++)
+        have = load64(word_at(seg, i)) ? 0 : have + 1;
+    return have == n;
+}
+
+/* Are the spans behind the run free, up to n in all? If it is only for the end of what is committed, the segment grows, but not where the run
+ * can be moved into what is committed: else the last run would drive it on and on. */
 static bool room_behind(struct self *s, const struct block *b, uint32_t n)
 {
     struct tarn *seg = s->seg;
     uint32_t d = SPAN_ARGUMENT(b->word), spans = spans_committed(seg);
     while (d < n && b->span + d < spans && !load64(word_at(seg, b->span + d)))
         d++;
-    if (d < n && b->span + d == spans && segment_grow(seg, (uint64_t)(n - d) << seg->geometry.span_shift) < 0)
-        return false;
-    return d == n || b->span + d == spans;
+    if (d == n)
+        return true;
+    return b->span + d == spans && !room_elsewhere(seg, n) &&
+           segment_grow(seg, (uint64_t)(n - d) << seg->geometry.span_shift) == 0;
 }
 
 /* 0 -> {me, INIT}, those behind the run, up to n in all; or none. */

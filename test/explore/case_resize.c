@@ -5,7 +5,7 @@
 #include "heap/heap.h"
 
 enum { SPAN = 4096, RUN_REF = 0, BEHIND = 1, REST_REFS = 3 }; /* participant p claims for ref p */
-enum { GREW, CLAIMED }; /* ghosts: it had so many spans in the end */
+enum { GREW, CLAIMED };                                       /* ghosts: it had so many spans in the end */
 
 /* Participant 0 has a run of `spans`, then as many spans behind it as `free`, and all other memory. */
 static void prepare_run(size_t spans, int free)
@@ -53,7 +53,8 @@ static void grow_or_claim(int p)
         if (e)
             return;
         ghost[GREW] = 1;
-        must_be(shared_read(tarn_ptr(seg, root()->ref[RUN_REF] + 3 * SPAN - 8, 8)) == 0, "what came to it is not zero");
+        must_be(shared_read(tarn_ptr(seg, root()->ref[RUN_REF] + 3 * SPAN - 8, 8)) == 0,
+                "what came to it is not zero");
         sign(0, root()->ref[RUN_REF], 3);
         return;
     }
