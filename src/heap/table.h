@@ -160,7 +160,7 @@ struct heap_cache {
     uint64_t safe;              /* what epoch_advance last returned */
     uint32_t cursor;            /* span from which to look for a free one */
     uint32_t idle_runs;         /* runs of its own were freed, and not yet taken apart */
-    uint32_t claimed;            /* spans that it claimed since it last looked for empty ones of its own */
+    uint32_t claimed;           /* spans that it claimed since it last looked for empty ones of its own */
     uint32_t picks;
     uint64_t picked[PICKED];     /* blocks that are free, not in a cache, and spoken for */
     uint32_t open[CLASSES];      /* lists through struct span: spans with free blocks that are in no cache */

@@ -6,7 +6,8 @@
  * section too), no damage (tarn_check), and nothing leaked (tarn_leaked). Then memory is there again: the same call succeeds, the operation goes on to
  * its end, and that is what it is without any failure, with all of the oracle's equations.
  * Each n is a process of its own, with a fresh segment: its first thread is participant 0, who plays CRASHLAB's driver; the subject is a second thread.
- * Not here: calls that CRASHLAB's table does not have, but for the readers at the end of this file. */
+ * Not here: of the calls that CRASHLAB's table does not have, tarn_receive and tarn_repair. */
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -64,25 +65,30 @@ WRAPPED(int, os_commit, (int fd, uint64_t offset, uint64_t size), (fd, offset, s
 WRAPPED(int, os_populate, (void *address, uint64_t size, bool writable), (address, size, writable), -ENOMEM)
 WRAPPED(void *, os_wipe_page, (size_t size), (size), NULL)
 
+static void *no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
 void *failing_malloc(size_t n);
 void *failing_calloc(size_t n, size_t size);
 void *failing_realloc(void *p, size_t n);
 char *failing_strdup(const char *s);
 void *failing_malloc(size_t n)
 {
-    return fails() ? NULL : malloc(n);
+    return fails() ? no_memory() : malloc(n);
 }
 void *failing_calloc(size_t n, size_t size)
 {
-    return fails() ? NULL : calloc(n, size);
+    return fails() ? no_memory() : calloc(n, size);
 }
 void *failing_realloc(void *p, size_t n)
 {
-    return fails() ? NULL : realloc(p, n);
+    return fails() ? no_memory() : realloc(p, n);
 }
 char *failing_strdup(const char *s)
 {
-    return fails() ? NULL : strdup(s);
+    return fails() ? no_memory() : strdup(s);
 }
 
 /* ---- what is told ---- */
@@ -96,6 +102,7 @@ static struct told {       /* shared with the process that tries */
 } * told;
 static const struct operation *op;
 static struct lab lab;
+static char directory[64] = "/dev/shm/tarn-failing-XXXXXX"; /* of its own, for names */
 static bool tight; /* what is committed at first is little, so that it grows in the midst of what it does */
 
 static _Noreturn void wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -171,6 +178,18 @@ static uint64_t leaked_now(void)
     return bytes;
 }
 
+static int descriptors(void)
+{
+    int n = 0;
+    DIR *d_ = opendir("/proc/self/fd");
+    if (!d_)
+        return 0;
+    while (readdir(d_))
+        n++;
+    closedir(d_);
+    return n;
+}
+
 struct failing failing_begin(const char *call, const char *file, int line)
 {
     struct failing f = {.call = call,
@@ -182,6 +201,7 @@ struct failing failing_begin(const char *call, const char *file, int line)
         off++;
         f.contents = contents_of(lab.seg, op->flags);
         f.leaked = leaked_now();
+        f.descriptors = descriptors();
         off--;
     }
     return f;
@@ -199,6 +219,9 @@ static void judge_failure(const struct failing *f, int result)
         wrong("%s:%d: %s failed (%s), and something has changed", f->file, f->line, f->call, tarn_error());
     if (tarn_check(lab.seg, first_damage, damage))
         wrong("%s:%d: %s failed, and left a damage: %s", f->file, f->line, f->call, damage);
+    if (descriptors() != f->descriptors)
+        wrong("%s:%d: %s failed, and there are %d descriptors, not %d", f->file, f->line, f->call, descriptors(),
+              f->descriptors);
     leaked = leaked_now();
     if (leaked != f->leaked)
         wrong("%s:%d: %s failed, and %lld bytes are leaked", f->file, f->line, f->call,
@@ -304,7 +327,7 @@ static bool in_process(uint64_t legal)
     return status == 0;
 }
 
-/* ---- readers: what they are not able to look at, they say ---- */
+/* ---- what CRASHLAB's table does not have: readers, who say it if they cannot look; who makes segments, and opens them ---- */
 
 static int no_damage(const struct tarn_damage *t, void *arg)
 {
@@ -347,7 +370,46 @@ static void look(struct lab *l)
     MUST(tarn_map_open(l->seg, "map", 0, &map));
     tarn_map_close(map);
 }
-static const struct operation readers[] = {{"look", OP_MAPS, entries, NULL, look}, {0}};
+
+/* Whole, or no name and no descriptor left: made again, it must not be there yet. */
+static void one_of(const char *url, bool named)
+{
+    struct tarn_options o = {.size = sizeof o, .initial = 65536, .limit = 1 << 20, .span_size = 4096};
+    tarn *other, *again;
+    MUST(tarn_open(url, TARN_CREATE | (named ? TARN_EXCL : 0u), &o, &other));
+    if (named)
+        MUST(tarn_open(url, 0, NULL, &again));
+    else
+        MUST(tarn_fd(other) < 0 ? 0 : tarn_open_fd(tarn_fd(other), 0, &again));
+    MUST(tarn_thread_attach(other));
+    MUST(tarn_grow(other, 65536));
+    if (named || tarn_fd(other) >= 0)
+        MUST(tarn_close(again));
+    MUST(tarn_close(other));
+    if (named)
+        MUST(tarn_unlink(url));
+}
+static void open_close(struct lab *l)
+{
+    char url[120];
+    (void)l;
+    snprintf(url, sizeof url, "file:%s/file", directory);
+    one_of("posix:/other", true);
+    one_of(url, true);
+    one_of("memfd:other", false);
+    one_of("anon:", false);
+    one_of("sysv:private", false);
+}
+static void descriptor(struct lab *l)
+{
+    int fd;
+    MUST(tarn_event_descriptor(l->seg, &l->root->event, &fd));
+    MUST(tarn_event_descriptor_close(l->seg, fd));
+}
+static const struct operation others[] = {{"look", OP_MAPS, entries, NULL, look},
+                                          {"open, close", 0, NULL, NULL, open_close},
+                                          {"descriptor of an event", 0, NULL, NULL, descriptor},
+                                          {0}};
 
 /* ---- all ---- */
 
@@ -389,6 +451,16 @@ static void try_operation(const struct operation *o)
     all_failures += failures;
 }
 
+static void remove_directory(void)
+{
+    DIR *all = opendir(directory);
+    for (struct dirent *e; all && (e = readdir(all));)
+        unlinkat(dirfd(all), e->d_name, 0);
+    if (all)
+        closedir(all);
+    rmdir(directory);
+}
+
 int main(int n, char **v)
 {
     const struct operation *const *table = operation_tables;
@@ -397,9 +469,11 @@ int main(int n, char **v)
     if (told == MAP_FAILED)
         return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!mkdtemp(directory) || setenv("TARN_SHM_DIR", directory, 1))
+        return 2;
     for (bool last = false; !last; table++) {
         last = !*table;
-        for (const struct operation *o = last ? readers : *table; o->name; o++)
+        for (const struct operation *o = last ? others : *table; o->name; o++)
             for (int t = 0; t < 2; t++)
                 if (n < 2 || strstr(o->name, v[1])) {
                     tight = t;
@@ -419,5 +493,6 @@ int main(int n, char **v)
         }
     printf("FAILING operations=%d points=%ld failures=%ld violations=%ld\n", operations, all_points,
            all_failures, violations);
+    remove_directory();
     return violations || !all_failures;
 }

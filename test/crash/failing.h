@@ -11,6 +11,7 @@ struct failing { /* a call under way */
     int line;
     bool watched;
     long fired_before;
+    int descriptors;
     uint64_t contents, leaked;
 };
 struct failing failing_begin(const char *call, const char *file, int line);

@@ -49,9 +49,10 @@ static void assert_bounded(const char *what, uint64_t live, uint64_t bound)
 {
     struct tarn_heap_stats t;
     assert_int_equal(tarn_heap_stats(seg, &t), 0);
-    print_message("%-34s live %7.1f MiB, committed %7.1f MiB, bound %7.1f MiB; committed / live %5.2f\n", what,
-                  (double)live / 1048576, (double)t.spans * t.span_size / 1048576,
-                  (double)bound * t.span_size / 1048576, (double)t.spans * t.span_size / (double)(live ? live : 1));
+    print_message("%-34s live %7.1f MiB, committed %7.1f MiB, bound %7.1f MiB; committed / live %5.2f\n",
+                  what, (double)live / 1048576, (double)t.spans * t.span_size / 1048576,
+                  (double)bound * t.span_size / 1048576,
+                  (double)t.spans * t.span_size / (double)(live ? live : 1));
     if (t.spans > bound)
         fail_msg("%s: %llu spans are committed, and %llu are the bound", what, (unsigned long long)t.spans,
                  (unsigned long long)bound);
@@ -329,7 +330,8 @@ static void die_with_much(void *arg)
 /* One recovery, and then all that is not reachable can be had by who recovered: exactly so many blocks. */
 static void back_within_one_recovery(void **state)
 {
-    struct tarn_options o = {.size = sizeof o, .initial = 64 * 4096, .limit = 256 * 4096, .participants = 4, .span_size = 4096};
+    struct tarn_options o = {
+        .size = sizeof o, .initial = 64 * 4096, .limit = 256 * 4096, .participants = 4, .span_size = 4096};
     struct tarn_heap_stats t, empty;
     uint64_t had = 0, expected;
     uint32_t c = 0;
@@ -357,7 +359,8 @@ static void back_within_one_recovery(void **state)
             had++;
     assert_true(e == -ENOSPC);
     if (had != expected)
-        fail_msg("%llu blocks could be had of %llu that are free", (unsigned long long)had, (unsigned long long)expected);
+        fail_msg("%llu blocks could be had of %llu that are free", (unsigned long long)had,
+                 (unsigned long long)expected);
     print_message("what the dead held: %llu blocks, all back\n", (unsigned long long)had);
     for (int i = 1; i < HELD; i += 2)
         assert_true(tarn_block_size(seg, shelf->slot[i]) >= HELD_SIZE);
@@ -378,12 +381,9 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(producer_and_consumer),
-        cmocka_unit_test(sizes_change),
-        cmocka_unit_test(fragmentation),
-        cmocka_unit_test(resizing),
-        cmocka_unit_test(come_and_go),
-        cmocka_unit_test(back_within_one_recovery),
+        cmocka_unit_test(producer_and_consumer), cmocka_unit_test(sizes_change),
+        cmocka_unit_test(fragmentation),         cmocka_unit_test(resizing),
+        cmocka_unit_test(come_and_go),           cmocka_unit_test(back_within_one_recovery),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
