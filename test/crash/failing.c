@@ -220,8 +220,8 @@ static void judge_failure(const struct failing *f, int result)
     if (tarn_check(lab.seg, first_damage, damage))
         wrong("%s:%d: %s failed, and left a damage: %s", f->file, f->line, f->call, damage);
     if (descriptors() != f->descriptors)
-        wrong("%s:%d: %s failed, and there are %d descriptors, not %d", f->file, f->line, f->call, descriptors(),
-              f->descriptors);
+        wrong("%s:%d: %s failed, and there are %d descriptors, not %d", f->file, f->line, f->call,
+              descriptors(), f->descriptors);
     leaked = leaked_now();
     if (leaked != f->leaked)
         wrong("%s:%d: %s failed, and %lld bytes are leaked", f->file, f->line, f->call,
