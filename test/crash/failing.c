@@ -96,7 +96,7 @@ char *failing_strdup(const char *s)
 static struct told {       /* shared with the process that tries */
     long points, failures; /* counted; calls that failed */
     bool fired;
-    uint32_t needed, ends; /* of the excuses */
+    uint32_t ends; /* of the excuses: those that were needed */
     uint64_t contents;     /* in the end */
     char what[400];
 } * told;
@@ -132,13 +132,6 @@ void mark(struct lab *l)
 
 /* ---- calls ---- */
 
-/* Calls of which a part may have happened when they fail, as tarn.h says of them. An excuse that nobody needs is an error. */
-static const struct {
-    const char *call, *why;
-} excused[] = {
-    {NULL, NULL},
-};
-
 /* Operations that may come to another end, and each end is right. */
 static const struct {
     const char *name, *why;
@@ -153,14 +146,6 @@ static bool ends_otherwise(const char *name)
     for (size_t i = 0; ends[i].name; i++)
         if (!strcmp(ends[i].name, name))
             return told->ends |= 1u << i, true;
-    return false;
-}
-
-static bool is_excused(const char *call)
-{
-    for (size_t i = 0; excused[i].call; i++)
-        if (strncmp(call, excused[i].call, strlen(excused[i].call)) == 0)
-            return told->needed |= 1u << i, true;
     return false;
 }
 
@@ -215,7 +200,7 @@ static void judge_failure(const struct failing *f, int result)
         wrong("%s:%d: %s: %d (%s), where there was no memory", f->file, f->line, f->call, result, tarn_error());
     if (!*tarn_error())
         wrong("%s:%d: %s: %d, and tarn_error says nothing", f->file, f->line, f->call, result);
-    if (contents_of(lab.seg, op->flags) != f->contents && !is_excused(f->call))
+    if (contents_of(lab.seg, op->flags) != f->contents)
         wrong("%s:%d: %s failed (%s), and something has changed", f->file, f->line, f->call, tarn_error());
     if (tarn_check(lab.seg, first_damage, damage))
         wrong("%s:%d: %s failed, and left a damage: %s", f->file, f->line, f->call, damage);
@@ -414,7 +399,7 @@ static const struct operation others[] = {{"look", OP_MAPS, entries, NULL, look}
 /* ---- all ---- */
 
 static long violations, all_points, all_failures;
-static uint32_t needed, ends_seen;
+static uint32_t ends_seen;
 
 static void try_operation(const struct operation *o)
 {
@@ -433,7 +418,6 @@ static void try_operation(const struct operation *o)
         for (fails_at = 1, all_from_there = all;; fails_at++) {
             bool right = in_process(legal);
             failures += told->failures;
-            needed |= told->needed;
             ends_seen |= told->ends;
             if (!right) {
                 if (bad++ < 3)
@@ -481,11 +465,6 @@ int main(int n, char **v)
                     operations += !t;
                 }
     }
-    for (uint32_t i = 0; excused[i].call && n < 2; i++)
-        if (!(needed >> i & 1)) {
-            printf("  VIOLATION %s is excused (%s), and need not be\n", excused[i].call, excused[i].why);
-            violations++;
-        }
     for (uint32_t i = 0; ends[i].name && n < 2; i++)
         if (!(ends_seen >> i & 1)) {
             printf("  VIOLATION %s is excused (%s), and always comes to the same end\n", ends[i].name, ends[i].why);
