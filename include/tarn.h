@@ -607,6 +607,46 @@ TARN_API int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size);
 TARN_API int tarn_free_from(tarn *seg, tarn_ref *place);
 TARN_API int tarn_retire_from(tarn *seg, tarn_ref *place);
 
+/* tarn_alloc_aligned, tarn_alloc_aligned_into - as tarn_alloc and tarn_alloc_into, aligned to `alignment`, a power of two up to 4096 (-EINVAL: another). The
+ * ref is the block's beginning, and it is freed as any other. */
+TARN_API int tarn_alloc_aligned(tarn *seg, size_t size, size_t alignment, tarn_ref *ret_ref);
+TARN_API int tarn_alloc_aligned_into(tarn *seg, tarn_ref *place, size_t size, size_t alignment);
+
+/* tarn_realloc - the block at ref, with at least `size` bytes, inside a section: the same one, or another with its bytes copied, and then the old one is freed when
+ * the section commits (as by tarn_free; with TARN_REALLOC_RETIRE as by tarn_retire). What the old one has (tarn_block_size) is kept, as far as it goes; what is
+ * beyond that is zero. It is aligned as by tarn_alloc, whatever the old one was. ref 0: as tarn_alloc. On failure everything is as it was. Making a block smaller
+ * never fails for lack of memory: it may stay as it is. 0, or errors as tarn_alloc and tarn_free, and -EINVAL: flags. */
+#define TARN_REALLOC_RETIRE 1u
+TARN_API int tarn_realloc(tarn *seg, tarn_ref ref, size_t size, unsigned flags, tarn_ref *ret_ref);
+
+/* tarn_realloc_into - the same with the block whose ref is at *place, where the ref of the new one is stored, in one step: after a death at any instruction
+ * it is the old block or the new one, whole. Works anywhere; in a section it is part of that. Outside of one, a block of whole spans of this thread's own
+ * grows into free memory behind it, and shrinks, where it is. *place and the block are kept from others meanwhile; no locks may lie in it that others wait
+ * for. *place 0: as tarn_alloc_into. Other errors as tarn_realloc, but for -EPERM. */
+TARN_API int tarn_realloc_into(tarn *seg, tarn_ref *place, size_t size, unsigned flags);
+
+/* tarn_heap_stats - what the heap's memory is used for. A snapshot, taken without locks: what changes meanwhile may be counted in part. Also on TARN_RDONLY;
+ * bounded by the size of the segment, whatever its bytes. 0; -EINVAL: TARN_RAW. */
+#define TARN_HEAP_CLASSES 64u
+struct tarn_heap_class { /* small blocks of one size */
+    uint64_t size;       /* bytes of a block */
+    uint64_t spans;      /* of such blocks */
+    uint64_t blocks, allocated, free,
+        limbo; /* blocks in them; and of these. limbo: freed or retired, and not to be handed out yet */
+};
+struct tarn_heap_stats {
+    uint32_t span_size, classes;                 /* bytes; of class[], that there are */
+    uint64_t spans, spans_free, spans_other;     /* committed; nobody's; being made or taken apart */
+    uint64_t runs, run_spans;                    /* blocks of whole spans; spans in them */
+    uint64_t run_allocated, run_free, run_limbo; /* bytes of runs */
+    uint64_t allocated, free, limbo;             /* bytes in blocks, runs too */
+    uint64_t dead; /* bytes of spans of participants that died and are not recovered yet */
+    uint64_t orphaned; /* bytes of spans of participants that were recovered, or left: who next needs memory adopts them */
+    uint64_t reserved[4];
+    struct tarn_heap_class by_size[TARN_HEAP_CLASSES]; /* by size */
+};
+TARN_API int tarn_heap_stats(tarn *seg, struct tarn_heap_stats *ret_stats);
+
 /* tarn_grow - commit at least `bytes` more of data space now, for everybody, so that later allocations find it: growth happens by itself, but
  * takes time then. Any thread, also in a section, which does not undo it. 0; -ENOSPC -ENOMEM: full (the limit is named), with nothing
  * committed, or less; -EROFS; -EUCLEAN. */

@@ -223,6 +223,50 @@ void print_info(const struct info *i)
         print_participants(i);
 }
 
+/* ---- the heap ---- */
+
+static void print_heap_sums(const char *url, const struct tarn_heap_stats *t)
+{
+    struct libscols_table *table = table_new(false);
+    add_column(table, "WHAT", false);
+    add_column(table, "VALUE", false);
+    ADD_LINE(table, "segment", url);
+    ADD_LINE(table, "spans",
+             text("%" PRIu64 " of %s, %" PRIu64 " of them nobody's, %" PRIu64 " changing hands", t->spans,
+                  bytes(t->span_size), t->spans_free, t->spans_other));
+    ADD_LINE(table, "blocks",
+             text("%s allocated, %s in limbo, %s free", bytes(t->allocated), bytes(t->limbo), bytes(t->free)));
+    ADD_LINE(table, "runs",
+             text("%" PRIu64 " blocks of whole spans: %s allocated, %s in limbo, %s free", t->runs,
+                  bytes(t->run_allocated), bytes(t->run_limbo), bytes(t->run_free)));
+    ADD_LINE(table, "the dead's", text("%s, not recovered yet", bytes(t->dead)));
+    ADD_LINE(table, "left behind", text("%s, until somebody needs memory", bytes(t->orphaned)));
+    table_end(table);
+}
+
+void print_heap(const char *url, const struct tarn_heap_stats *t, bool all)
+{
+    struct libscols_table *table = NULL;
+    print_heap_sums(url, t);
+    for (uint32_t i = 0; i < t->classes; i++) {
+        const struct tarn_heap_class *k = &t->by_size[i];
+        if (!all && !k->spans)
+            continue;
+        if (!table) {
+            static const char *const heading[] = {"SIZE", "SPANS", "BLOCKS", "ALLOCATED", "LIMBO", "FREE"};
+            table = table_new(true);
+            for (size_t c = 0; c < sizeof heading / sizeof *heading; c++)
+                add_column(table, heading[c], true);
+        }
+        ADD_LINE(table, text("%" PRIu64, k->size), text("%" PRIu64, k->spans), text("%" PRIu64, k->blocks),
+                 text("%" PRIu64, k->allocated), text("%" PRIu64, k->limbo), text("%" PRIu64, k->free));
+    }
+    if (!table)
+        return;
+    putchar('\n');
+    table_end(table);
+}
+
 void print_damage(const struct tarn_damage *d)
 {
     printf("%#" PRIx64 ": %s\n", d->ref, d->what);
@@ -340,6 +384,29 @@ void print_info_json(const struct info *i)
     json_segment(i);
     json_names(i);
     json_participants(i);
+}
+
+void print_heap_json(const char *url, const struct tarn_heap_stats *t)
+{
+    fputs("{\n  ", stdout);
+    json_text("url", url);
+    printf(",\n  \"span_size\": %u, \"spans\": %" PRIu64 ", \"spans_free\": %" PRIu64
+           ", \"spans_other\": %" PRIu64,
+           t->span_size, t->spans, t->spans_free, t->spans_other);
+    printf(",\n  \"allocated\": %" PRIu64 ", \"limbo\": %" PRIu64 ", \"free\": %" PRIu64
+           ", \"dead\": %" PRIu64 ", \"orphaned\": %" PRIu64,
+           t->allocated, t->limbo, t->free, t->dead, t->orphaned);
+    printf(",\n  \"runs\": {\"blocks\": %" PRIu64 ", \"spans\": %" PRIu64 ", \"allocated\": %" PRIu64
+           ", \"limbo\": %" PRIu64 ", \"free\": %" PRIu64 "},\n  \"sizes\": [",
+           t->runs, t->run_spans, t->run_allocated, t->run_limbo, t->run_free);
+    for (uint32_t i = 0; i < t->classes; i++) {
+        const struct tarn_heap_class *k = &t->by_size[i];
+        printf("%s\n    {\"size\": %" PRIu64 ", \"spans\": %" PRIu64 ", \"blocks\": %" PRIu64, i ? "," : "",
+               k->size, k->spans, k->blocks);
+        printf(", \"allocated\": %" PRIu64 ", \"limbo\": %" PRIu64 ", \"free\": %" PRIu64 "}", k->allocated,
+               k->limbo, k->free);
+    }
+    fputs("]\n}\n", stdout);
 }
 
 static bool first_damage;

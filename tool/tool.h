@@ -25,7 +25,7 @@ struct command {
     const char *help;                                              /* the options, for tarn COMMAND --help */
     int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
 };
-extern const struct command cmd_create, cmd_info, cmd_check, cmd_rm;
+extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm;
 
 /* ---- arguments.c ---- */
 
@@ -67,6 +67,8 @@ struct info {
 void print_help(const struct command *c);
 void print_info(const struct info *i);
 void print_info_json(const struct info *i);
+void print_heap(const char *url, const struct tarn_heap_stats *t, bool all);
+void print_heap_json(const char *url, const struct tarn_heap_stats *t);
 void print_damage(const struct tarn_damage *d);
 /* The list of damages as JSON, piece by piece. */
 void json_damages_begin(const char *url);

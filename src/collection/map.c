@@ -39,16 +39,12 @@ static int map_fill(struct self *s, uint64_t block, void *arg)
     return 0;
 }
 
-int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_map)
+static int find_or_make(tarn *seg, const char *name, unsigned flags, tarn_map *m)
 {
     uint32_t kind = flags & TARN_MAP_U64 ? MAP_KIND_U64 : MAP_KIND_BYTES;
     uint64_t ref = 0;
-    tarn_map *m;
     struct map *map;
-    int e;
-    if (flags & ~(TARN_CREATE | TARN_MAP_U64))
-        return fail(-EINVAL, "tarn_map_open: flags %#x are not of TARN_CREATE, TARN_MAP_U64", flags);
-    e = tarn_find(seg, name, &map_type, &ref);
+    int e = tarn_find(seg, name, &map_type, &ref);
     if (e == -ENOENT && flags & TARN_CREATE) {
         struct self *s = self_of(seg, &e);
         if (!s)
@@ -63,13 +59,26 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
     if (map->kind != kind && (flags & TARN_MAP_U64 || flags & TARN_CREATE))
         return fail(-EPROTO, "\"%s\" is a map of %s, not of %s", name, map->kind ? "64-bit numbers" : "bytes",
                     kind ? "64-bit numbers" : "bytes");
-    m = malloc(sizeof *m);
-    if (!m)
-        return fail(-ENOMEM, "no memory for a map's handle");
     *m = (tarn_map){.seg = seg, .map = map, .ref = ref, .seed = map->seed, .u64 = map->kind == MAP_KIND_U64};
     map_quicken(m);
-    *ret_map = m;
     return 0;
+}
+
+int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_map)
+{
+    tarn_map *m;
+    int e;
+    if (flags & ~(TARN_CREATE | TARN_MAP_U64))
+        return fail(-EINVAL, "tarn_map_open: flags %#x are not of TARN_CREATE, TARN_MAP_U64", flags);
+    m = malloc(sizeof *m); /* first: without it no map is made */
+    if (!m)
+        return fail(-ENOMEM, "no memory for a map's handle");
+    e = find_or_make(seg, name, flags, m);
+    if (e < 0)
+        free(m);
+    else
+        *ret_map = m;
+    return e;
 }
 
 void tarn_map_close(tarn_map *map)

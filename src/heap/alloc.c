@@ -119,6 +119,8 @@ static int pick(struct self *s, struct heap_cache *h, uint64_t size, struct fres
     const struct geometry *g = &s->seg->geometry;
     uint32_t class, within;
     int e;
+    if (fail_now())
+        return fail(-ENOSPC, "no block is to be had, because a test says so");
     if (TARN_RARE(h->picks == PICKED))
         return fail(-ENOSPC, "%u blocks were picked by this thread and not yet published", PICKED);
     if (TARN_RARE(size - 1 >= h->small_most)) {
@@ -167,6 +169,11 @@ int heap_pick(struct self *s, uint64_t size, struct fresh *ret_fresh)
     return pick_cleared(s, size, true, ret_fresh);
 }
 
+int heap_pick_raw(struct self *s, uint64_t size, struct fresh *ret_fresh)
+{
+    return pick_cleared(s, size, false, ret_fresh);
+}
+
 void heap_unpick(struct self *s, const struct fresh *f)
 {
     struct heap_cache *h = cache_of(s);
@@ -199,7 +206,7 @@ void heap_publish(struct self *s, const struct fresh *f, uint64_t *place, uint64
     forget_pick(cache_of(s), f->block);
 }
 
-void heap_replace(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word, uint64_t old)
+void heap_exchange(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word, uint64_t old, unsigned kind)
 {
     struct block b;
     bool found = block_find(s->seg, old, &b) && block_is_allocated(&b); /* else: a hostile writer; what it named leaks */
@@ -208,9 +215,14 @@ void heap_replace(struct self *s, const struct fresh *f, uint64_t *place, uint64
     store64(place, word); /* commit */
     now_used(f);
     if (found)
-        store8(b.freed_byte, (uint8_t)(s->code | BLOCK_RETIRED));
+        block_set_state(s, &b, kind);
     store64(&s->record->intent, 0);
     forget_pick(cache_of(s), f->block);
+}
+
+void heap_replace(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word, uint64_t old)
+{
+    heap_exchange(s, f, place, word, old, LOG_RETIRE);
 }
 
 /* ---- allocation ---- */

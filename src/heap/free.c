@@ -47,6 +47,11 @@ static inline void set_state(struct self *s, struct heap_cache *h, const struct 
         q->block[q->count++] = b->offset;
 }
 
+void block_set_state(struct self *s, const struct block *b, unsigned kind)
+{
+    set_state(s, cache_if(s), b, kind);
+}
+
 /* ---- in a section ---- */
 
 int heap_free(struct self *s, uint64_t block, unsigned kind)

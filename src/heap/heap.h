@@ -22,12 +22,21 @@ int heap_pick(struct self *s, uint64_t size, struct fresh *ret_fresh);
 void heap_unpick(struct self *s, const struct fresh *f);
 void heap_publish(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word);
 void heap_replace(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word, uint64_t old);
+/* heap_pick without clearing; heap_replace that frees (LOG_FREE) or retires `old`. */
+int heap_pick_raw(struct self *s, uint64_t size, struct fresh *ret_fresh);
+void heap_exchange(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word, uint64_t old,
+                   unsigned kind);
 
 /* tarn_alloc, tarn_free, tarn_retire, tarn_alloc_into, ... without the look-up of self. zero: clear the block. */
 int heap_alloc(struct self *s, uint64_t size, bool zero, uint64_t *ret_block);
 int heap_free(struct self *s, uint64_t block, unsigned kind /* LOG_FREE, LOG_RETIRE */);
 int heap_alloc_into(struct self *s, uint64_t *place, uint64_t size);
 int heap_free_from(struct self *s, uint64_t *place, unsigned kind);
+/* tarn_realloc, tarn_realloc_into; kind: what becomes of the old block, if there is another one. */
+int heap_realloc(struct self *s, uint64_t block, uint64_t size, unsigned kind, uint64_t *ret_block);
+int heap_realloc_into(struct self *s, uint64_t *place, uint64_t size, unsigned kind);
+/* The size to ask for, so that the block is at least `size` bytes and aligned to a power of two up to 4096. */
+uint64_t heap_aligned_size(const struct tarn *seg, uint64_t size, uint64_t alignment);
 
 /* State of the block that begins at this offset. */
 enum block_state { BLOCK_NONE, BLOCK_FREE, BLOCK_ALLOCATED, BLOCK_LIMBO };

@@ -241,12 +241,32 @@ static int claim_grown(struct self *s, struct heap_cache *h, uint32_t n, uint32_
         "other participants took every span that this one made by growing the segment, 64 times: try again");
 }
 
+/* Before the segment grows: are there empty spans of its own, of sizes that it used before, or full of what was retired? Looked for once
+ * for every claim of half as many as it has: so a claim pays for looks at two spans, which costs about as much. */
+#define CLAIMED_LEAST 64u
+static bool gave_back(struct self *s, struct heap_cache *h)
+{
+    uint32_t own = 0;
+    if (h->claimed < CLAIMED_LEAST)
+        return false;
+    for (uint32_t class = 0; class <= RUN; class ++)
+        own += h->count[class];
+    if (h->claimed < own / 2)
+        return false;
+    h->claimed = 0;
+    reap_all(s, h, 1);
+    return true;
+}
+
 int span_claim(struct self *s, struct heap_cache *h, uint32_t n, uint32_t *ret_first)
 {
     int e;
+    h->claimed += n;
     if (claim_committed(s, h, n, ret_first))
         return 0;
     if (load32(&participants_of(s->seg)->orphans) && heap_adopt(s) && claim_committed(s, h, n, ret_first))
+        return 0;
+    if (gave_back(s, h) && claim_committed(s, h, n, ret_first))
         return 0;
     e = claim_grown(s, h, n, ret_first);
     if (!e)

@@ -160,6 +160,7 @@ struct heap_cache {
     uint64_t safe;              /* what epoch_advance last returned */
     uint32_t cursor;            /* span from which to look for a free one */
     uint32_t idle_runs;         /* runs of its own were freed, and not yet taken apart */
+    uint32_t claimed;           /* spans that it claimed since it last looked for empty ones of its own */
     uint32_t picks;
     uint64_t picked[PICKED];     /* blocks that are free, not in a cache, and spoken for */
     uint32_t open[CLASSES];      /* lists through struct span: spans with free blocks that are in no cache */
@@ -214,6 +215,11 @@ void run_tidy(struct self *s, struct heap_cache *h); /* its own runs that were f
 void reap_some(struct self *s, struct heap_cache *h, uint32_t class);
 /* All that can be taken, of all classes; empty spans are given back, but for `keep` of each class. */
 void reap_all(struct self *s, struct heap_cache *h, uint32_t keep);
+
+/* ---- free.c ---- */
+
+/* The store that frees or retires b, which is in hand; a block of one's own that is freed goes into its cache, a run must be tidied later. */
+void block_set_state(struct self *s, const struct block *b, unsigned kind);
 
 /* ---- alloc.c ---- */
 

@@ -117,13 +117,23 @@ static const char *run_fault(struct tarn *seg, uint32_t index, uint32_t spans, u
     return NULL;
 }
 
-/* A rest is in order if a run covers it, while its owner makes or unmakes that run, and once its owner is gone. */
+/* Is its owner, alive or dead, changing the length of the run that begins there? */
+static bool changes_length(struct tarn *seg, uint32_t owner, uint64_t run)
+{
+    uint64_t intent = load64(&record_at(seg, ID_INDEX(owner))->intent);
+    return INTENT_KIND(intent) == INTENT_HAND && INTENT_OFFSET(intent) == run;
+}
+
+/* A rest is in order if a run covers it, while its owner makes or unmakes that run, or changes its length, and once its owner is gone. It may be
+ * an earlier owner's, of a run that was adopted. */
 static const char *rest_fault(struct tarn *seg, uint32_t index, uint32_t owner, uint32_t distance)
 {
     uint64_t w = distance && distance <= index ? load64(&span_at(seg, index - distance)->word) : 0;
     if (SPAN_STATE(w) == SPAN_RUN && SPAN_ARGUMENT(w) > distance)
         return NULL;
     if (SPAN_STATE(w) == SPAN_INIT && SPAN_OWNER(w) == owner)
+        return NULL;
+    if (SPAN_STATE(w) == SPAN_RUN && changes_length(seg, owner, span_offset(seg, index - distance)))
         return NULL;
     return fate_quick(seg, owner) == GONE ? NULL : "span: the rest of a run that is not there";
 }

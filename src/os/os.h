@@ -24,6 +24,17 @@ static inline void os_cancel_restore(int old)
     pthread_setcancelstate(old, &old);
 }
 
+/* For tests only: built with TARN_FAIL_POINTS, who is about to hand out memory asks whether he is to find none. In the library that is installed
+ * this is nothing. */
+#ifdef TARN_FAIL_POINTS
+bool fail_now(void);
+#else
+static inline bool fail_now(void)
+{
+    return false;
+}
+#endif
+
 /* What a handle holds on to: a descriptor, or the id of System V shared memory; the other one is -1. */
 struct object {
     int fd, shm;

@@ -212,6 +212,12 @@ int log_word(struct self *s, uint64_t word)
     return 0;
 }
 
+int log_reserve(struct self *s, uint64_t words)
+{
+    uint64_t *at;
+    return room(s, words, words, &at) ? 0 : -ENOSPC;
+}
+
 int log_save(struct self *s, uint64_t offset, uint64_t words)
 {
     while (words) {

@@ -171,6 +171,8 @@ static inline void bell_disarm(struct self *s)
 
 /* One word of the kinds LOG_ALLOC, LOG_FREE, LOG_RETIRE, LOG_COUNT. 0, or -ENOSPC. */
 int log_word(struct self *s, uint64_t word);
+/* Room for so many of these (a few), so that the next log_word calls cannot fail. 0, -ENOSPC. */
+int log_reserve(struct self *s, uint64_t words);
 /* Is block listed to be freed in the open section already? Quick for many frees, as long as there is private memory. */
 bool log_frees(struct self *s, uint64_t block);
 /* Save n words at offset, which the caller has checked. 0, -ENOSPC. */

@@ -55,19 +55,21 @@ struct operation {
     void (*run)(struct lab *l);   /* stepped. mark() between states that are legal by themselves */
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
-extern const struct operation core_operations[], coll_operations[];
+extern const struct operation core_operations[], coll_operations[], heap_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
 void mark(struct lab *l);
 /* Abort the laboratory: a set-up failed. */
 void lab_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+#ifndef MUST /* failing.h has another */
 #define MUST(call)                                                                                           \
     do {                                                                                                     \
         int must_ = (call);                                                                                  \
         if (must_ < 0)                                                                                       \
             lab_fail("%s:%d: %s: %d: %s", __FILE__, __LINE__, #call, must_, tarn_error());                   \
     } while (0)
+#endif
 
 /* ---- lab.c, for deaths.c ---- */
 

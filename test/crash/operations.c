@@ -118,12 +118,14 @@ static struct timespec soon(void)
     t.tv_nsec %= 1000000000;
     return t;
 }
+#ifndef MUST_BE
 #define MUST_BE(result, call)                                                                                \
     do {                                                                                                     \
         int was_ = (call);                                                                                   \
         if (was_ != (result))                                                                                \
             lab_fail("%s:%d: %s: %d, not %d: %s", __FILE__, __LINE__, #call, was_, result, tarn_error());    \
     } while (0)
+#endif
 
 static void read_unlock(struct lab *l)
 {
@@ -1006,4 +1008,4 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, coll_operations, NULL};
+const struct operation *const operation_tables[] = {core_operations, coll_operations, heap_operations, NULL};

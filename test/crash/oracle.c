@@ -98,8 +98,10 @@ uint64_t contents_of(tarn *seg, unsigned flags)
         size_t size = tarn_block_size(seg, root->ref[i]);
         const void *block = root->ref[i] ? tarn_ptr(seg, root->ref[i], size) : NULL;
         h = mix(h, size);
-        if (block && size)
+        if (block && size) { /* lists have links in the midst of theirs, which say where others are */
             h = mix_bytes(h, block, size < 16 ? size : 16);
+            h = mix_bytes(h, (const char *)block + size - 8, 8);
+        }
     }
     h = mix(h, list_contents(seg, (tarn_list *)&root->list));
     h = mix(h, sync_contents(seg, root));

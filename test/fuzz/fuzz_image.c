@@ -308,12 +308,14 @@ static void change_collections(tarn *seg)
 static void read_all(tarn *seg, bool readonly)
 {
     struct tarn_stat st;
+    struct tarn_heap_stats heap;
     uint64_t n;
     tarn_ref ref;
     tarn_map *map;
     char value[64];
     tarn_check(seg, nothing_d, NULL);
     tarn_stat(seg, &st);
+    tarn_heap_stats(seg, &heap);
     tarn_leaked(seg, &n);
     tarn_names(seg, nothing, NULL);
     tarn_participants(seg, nothing_p, NULL);

@@ -419,6 +419,67 @@ static int step_cell(void)
     return 0;
 }
 
+/* What it had, it has, as far as it goes. (Of large blocks not all is filled.) */
+static void verify_resized(unsigned i, uint64_t had, size_t size)
+{
+    size_t kept = SIZE_OF(had) < size ? SIZE_OF(had) : size;
+    const void *block = tarn_ptr(segment, root->area[me.slot].cell[i], size);
+    if (!block || tarn_block_size(segment, root->area[me.slot].cell[i]) < size)
+        violation("slot %u: a block was made %zu bytes, and is not", me.slot, size);
+    if (SIZE_OF(had) > 4096)
+        kept = kept < 64 ? kept : 64;
+    if (MARK_OF(had) != ANY_MARK && !filled(block, kept, cell_key(me.slot, i, MARK_OF(had))))
+        violation("slot %u: a block of %zu bytes was made %zu, and does not hold the same", me.slot, SIZE_OF(had), size);
+}
+
+static int step_resize(void)
+{
+    unsigned i = chance(CELLS);
+    tarn_ref *cell = &root->area[me.slot].cell[i], was = *cell;
+    uint64_t number = now_is(CELL + i);
+    size_t size = some_size();
+    uint32_t mark = some_mark();
+    lowest = PLAIN;
+    if (!number || (i == 0 && me.log->item[NAME]))
+        return 0;
+    verify_cell(i);
+    expect(CELL + i, SIZED(size, ANY_MARK));
+    TRY(tarn_realloc_into(segment, cell, size, chance(2)));
+    verify_resized(i, number, size);
+    moment();
+    if (*cell != was) { /* nobody else has seen it */
+        expect(CELL + i, SIZED(size, mark));
+        fill(tarn_ptr(segment, *cell, size), size, cell_key(me.slot, i, mark));
+    }
+    return 0;
+}
+
+static void op_resize(void)
+{
+    unsigned i = chance(CELLS);
+    tarn_ref *cell = &root->area[me.slot].cell[i];
+    uint64_t number = me.log->item[CELL + i];
+    size_t size = some_size();
+    uint32_t mark = some_mark();
+    if (!number || (i == 0 && me.log->item[NAME]))
+        return;
+    verify_cell(i);
+    expect(CELL + i, SIZED(size, ANY_MARK));
+    moment();
+    int e = tarn_realloc_into(segment, cell, size, chance(2));
+    if (e) {
+        if (!may_be(e))
+            violation("tarn_realloc_into: %d %s", e, tarn_error());
+        drop();
+        verify_cell(i);
+        return;
+    }
+    settle();
+    verify_resized(i, number, size);
+    fill(tarn_ptr(segment, *cell, size), size, cell_key(me.slot, i, mark));
+    put(&me.log->item[CELL + i], SIZED(size, mark));
+}
+
 static uint64_t some_number(uint64_t key)
 {
     return (uint64_t)chance(1u << 30) << 8 | (mix(key) & 0xfe) | 1;
@@ -546,6 +607,7 @@ static const struct step {
     {"add to a counter", 30, step_add},
     {"put into a box, or take", 14, step_box},
     {"allocate, fill, free", 24, step_cell},
+    {"another size", 10, step_resize},
     {"map of numbers", 16, step_number},
     {"map of strings", 10, step_string},
     {"the hot key", 8, step_hot},
@@ -1012,6 +1074,7 @@ static const struct operation {
     {"section", 240, op_section},
     {"lock, then section", 40, op_lock_then_section},
     {"alloc_into, free_from", 80, op_alloc_into},
+    {"realloc_into", 40, op_resize},
     {"map of numbers", 60, op_number},
     {"map of strings", 40, op_string},
     {"names", 30, op_name},

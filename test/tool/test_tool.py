@@ -60,7 +60,7 @@ class General(Case):
     def test_help(self):
         for arguments in (['--help'], ['-h']):
             self.assertTrue(self.tarn(*arguments).startswith('usage: tarn COMMAND'))
-        for command in ('create', 'info', 'check', 'rm'):
+        for command in ('create', 'info', 'heap', 'check', 'rm'):
             self.assertIn(f'\n  {command} ', self.tarn('--help'))
             self.assertTrue(self.tarn(command, '--help').startswith(f'usage: tarn {command} '))
         for option in ('--size', '--limit', '--mode', '--participants', '--excl'):
@@ -88,6 +88,8 @@ class General(Case):
                 (['create', 'memfd:a'], 'for nobody'),
                 (['create', 'anon:'], 'for nobody'),
                 (['info'], 'no URL'),
+                (['heap'], 'no URL'),
+                (['heap', '-a', '-J', 'posix:/a'], 'without --all'),
                 (['info', 'a'], 'no scheme'),
                 (['info', 'memfd:a'], '/proc/PID/fd/N'),
                 (['info', 'fd:x'], 'fd:N'),
@@ -106,7 +108,7 @@ class General(Case):
         self.assertEqual(list(self.dir.iterdir()), [])
 
     def test_not_there(self):
-        for command in ('info', 'check'):
+        for command in ('info', 'heap', 'check'):
             self.tarn(command, 'posix:/none', status=1, says='tarn create would make it')
             self.tarn(command, '/proc/none', status=1, says='posix:/name')
         self.tarn('rm', 'posix:/none', status=1, says='there is none')
@@ -189,6 +191,31 @@ class Look(Case):
         self.assertNotIn('\x1b', text)  # a name is not let loose on the terminal
         self.assertRegex(text, r'\nplain +struct held .* 7 +16 +0x[0-9a-f]+\n')
         self.assertRegex(text, rf' {p.pid} +{p.pid} +live +open +1 +-\n')
+
+    def test_heap(self):
+        self.tarn('create', '--size', '1M', 'posix:/a')
+        empty = json.loads(self.tarn('heap', '--json', 'posix:/a'))
+        self.assertEqual((empty['url'], empty['spans'], empty['spans_free'], empty['allocated']), ('posix:/a', 16, 16, 0))
+        self.assertEqual([s['size'] for s in empty['sizes']][:9], [16, 32, 48, 64, 80, 96, 112, 128, 144])
+        self.assertNotIn('ALLOCATED', self.tarn('heap', 'posix:/a'))  # no size of which there are any
+        self.assertEqual(len(self.tarn('heap', '-a', 'posix:/a').split('\n\n')[1].splitlines()), 1 + len(empty['sizes']))
+        p, _ = self.hold('posix:/a', 'plain')
+        used = json.loads(self.tarn('heap', '-J', 'posix:/a'))
+        i = self.info('posix:/a')['memory']
+        self.assertEqual((used['allocated'], used['free'], used['limbo']), (i['allocated'], i['free'], i['limbo']))
+        self.assertGreater(used['allocated'], 0)
+        for s in used['sizes']:
+            self.assertEqual(s['blocks'], s['allocated'] + s['free'] + s['limbo'])
+        self.assertEqual(used['spans'], used['spans_free'] + used['spans_other'] + used['runs']['spans'] +
+                         sum(s['spans'] for s in used['sizes']))
+        text = self.tarn('heap', 'posix:/a')
+        shown = [[int(n) for n in line.split()] for line in text.split('\n\n')[1].splitlines()[1:]]
+        self.assertEqual(shown, [[s[k] for k in ('size', 'spans', 'blocks', 'allocated', 'limbo', 'free')]
+                                 for s in used['sizes'] if s['spans']])
+        self.assertEqual((used['dead'], used['orphaned']), (0, 0))
+        p.kill()
+        p.wait()
+        self.assertEqual(json.loads(self.tarn('heap', '-J', 'posix:/a'))['dead'], 65536 * sum(s['spans'] for s in used['sizes']))
 
     def test_dead_participant(self):
         p, _ = self.hold('posix:/a', 'plain')

@@ -161,6 +161,8 @@ static const char *judge(struct fake *f, const char *image, const struct heap_ca
     else
         f->cache[LIVES] = *cache;
     memcpy(others, f->root, sizeof others);
+    if (heap_check(&f->seg, NULL, NULL)) /* what a death left is no damage, also before it is put right */
+        return "heap_check finds damage in what the dead one had in hand";
     who = fake_join(f, RECOVERS);
     if (recover(who, f->self[DIES].id) != 0)
         return "not recovered";
@@ -392,6 +394,36 @@ static void leave(struct fake *f, struct self *s)
     heap_leave(s);
 }
 
+/* Own and another's, freed and retired; each as long as before, or as long as after: not a ref alone. */
+static void other_sizes(struct fake *f, struct self *s)
+{
+    for (uint32_t i = 4; i < 8; i++, mark(f))
+        MUST(heap_realloc_into(s, &f->root[i], i == 5 ? 100 : 500, i & 1 ? LOG_RETIRE : LOG_FREE));
+}
+static void other_sizes_in_section(struct fake *f, struct self *s)
+{
+    section_begin(s);
+    for (uint32_t i = 4; i < 8; i++)
+        MUST(heap_realloc_into(s, &f->root[i], i == 5 ? 100 : 500, i & 1 ? LOG_RETIRE : LOG_FREE));
+    section_commit(s);
+    mark(f);
+}
+/* Roots do not change: that no span is lost, or in two runs, is what verdict() sees. */
+static void runs_change_in_place(struct fake *f, struct self *s)
+{
+    MUST(heap_realloc_into(s, &f->root[0], 4 * 4096, LOG_FREE));
+    MUST(heap_realloc_into(s, &f->root[0], 4096, LOG_FREE));
+    mark(f);
+    MUST(heap_realloc_into(s, &f->root[1], 3 * 4096, LOG_FREE)); /* another's: it moves */
+    mark(f);
+}
+static void a_run_alone(struct fake *f, struct self *dies, struct self *lives)
+{
+    MUST(heap_alloc_into(lives, &f->root[1], 2 * 4096));
+    MUST(heap_alloc_into(lives, &f->root[OTHERS], 4096));
+    MUST(heap_alloc_into(dies, &f->root[0], 2 * 4096));
+}
+
 static const struct operation operations[] = {
     {"allocate", blocks, allocate},
     {"free own", blocks, free_own},
@@ -408,6 +440,9 @@ static const struct operation operations[] = {
     {"adopt", orphans, adopt},
     {"until full", blocks, until_full},
     {"leave", blocks, leave},
+    {"other sizes", blocks, other_sizes},
+    {"other sizes, section", blocks, other_sizes_in_section},
+    {"runs change in place", a_run_alone, runs_change_in_place},
 };
 
 static void prepare(const struct operation *o, struct heap_cache *ret_lives)
