@@ -1,8 +1,8 @@
 /* collection/map.c - the map's calls that open it and change it.
  *
  * Rests on names (the root is a named object of type {"tarn_map", sizeof(struct map), MAP_VERSION}), sections, the mutex, the heap.
- * A change is a section of its own, or part of the caller's. Its steps are stores of single saved words: a slot (insert, replace, remove) or an
- * 8-byte value in its entry; entries are allocated and retired in the section. So the section's commit is the commit point of all.
+ * A change is a section of its own, or part of the caller's. Its steps are stores of single saved words: a word of tags (insert, remove), the word of a slot
+ * (replace), an 8-byte value; entries are allocated and retired in the section. So the section's commit is the commit point of all.
  * After an error other than -ENOENT the caller's section should be aborted: what one call had begun when memory ran out is doomed, so that its
  * commit would be refused (-ECANCELED). A section that puts very many keys into a small map fills overflow chains, which are
  * slow: a bucket that a section wrote in cannot split before that ends. */
@@ -23,19 +23,18 @@ static const struct tarn_type map_type = {MAP_TYPE_NAME, sizeof(struct map), MAP
 static int map_fill(struct self *s, uint64_t block, void *arg)
 {
     struct map *map = at_offset(s->seg, block);
-    uint64_t chunk, bucket;
-    struct bucket *b;
-    int e = heap_alloc(s, 8, true, &chunk);
-    if (e < 0 || (e = heap_alloc(s, 64 * (1 + MAP_LINES), true, &bucket)) < 0)
+    uint64_t bucket;
+    int e = heap_alloc(s, sizeof(struct bucket), true, &bucket);
+    if (e < 0)
         return e;
+    if (bucket & (MAP_BUCKET - 1) || bucket >> MAP_BUCKET_SHIFT > UINT32_MAX)
+        return fail(-ENOSPC, "a map's buckets are aligned to their size, and stand below 16 TiB: not the block at %#llx",
+                    (unsigned long long)bucket);
     if (getrandom(&map->seed, sizeof map->seed, 0) != sizeof map->seed)
         return fail(-EIO, "the system gives no random numbers (getrandom), which seed the map's hash");
-    b = at_offset(s->seg, bucket);
-    b->lines = MAP_LINES;
-    *(uint64_t *)at_offset(s->seg, chunk) = bucket;
     map->kind = *(const uint32_t *)arg;
-    map->buckets = 1;
-    map->chunk[0] = chunk;
+    map->filled = map->buckets = 1;
+    map->first[0] = (uint32_t)(bucket >> MAP_BUCKET_SHIFT);
     return 0;
 }
 
@@ -67,13 +66,19 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
     if (!m)
         return fail(-ENOMEM, "no memory for a map's handle");
     *m = (tarn_map){.seg = seg, .map = map, .ref = ref, .seed = map->seed, .u64 = map->kind == MAP_KIND_U64};
-    map_quicken(m);
+    e = map_quicken(m);
+    if (e < 0) {
+        free(m);
+        return fail(e, "no memory for a map's handle");
+    }
     *ret_map = m;
     return 0;
 }
 
 void tarn_map_close(tarn_map *map)
 {
+    if (map)
+        map_forget(map);
     free(map);
 }
 
@@ -87,20 +92,25 @@ static int doom(struct self *s, int e)
 }
 
 /* Find the key in the chain of a bucket whose lock is held. 1, 0, -EUCLEAN. */
-static inline int chain_find(const tarn_map *m, const struct where *w, const struct key *k, bool u64,
-                             struct hit *ret_hit)
+static inline int chain_find(const tarn_map *m, const struct where *w, const struct key *k, struct place *ret)
 {
-    const struct bucket *b = w->bucket;
-    uint64_t lines = b->lines;
+    struct bucket *b = w->bucket;
+    unsigned part = part_of(k->hash), tag = tag_of(k->hash);
     for (unsigned n = 0; n <= CHAIN_MOST; n++) {
-        uint64_t skip = w->link & LINK_CLEANING ? SLOT_MOVES : 0, ref;
-        int e = bucket_scan(m, b, lines, skip, k, u64, ret_hit);
-        if (e)
-            return e;
+        uint64_t ref;
+        for (uint64_t mask = part_match(&b->tags[part], tag); mask; mask &= mask - 1) {
+            unsigned at = (unsigned)__builtin_ctzll(mask);
+            const struct slot *slot = &b->slot[part][at];
+            int e = slot->hash == k->hash ? m->u64 ? 1 : entry_is(m, slot->word, k) : 0;
+            if (e) {
+                *ret = (struct place){b, part, at};
+                return e;
+            }
+        }
         ref = b->overflow;
-        if (!ref)
+        if (!TARN_RARE(ref))
             return 0;
-        b = bucket_at(m->seg, ref, &lines);
+        b = bucket_at(m->seg, ref);
         if (!b)
             return -EUCLEAN;
     }
@@ -114,133 +124,173 @@ static int damaged(const tarn_map *m, const struct where *w)
 }
 
 /* Lock the key's bucket and find the key. 1, 0, or a failure. */
-static inline int take_and_find(struct self *s, tarn_map *m, const struct key *k, bool u64, struct where *w,
-                                bool *ret_fresh, struct hit *h)
+static inline int take_and_find(struct self *s, tarn_map *m, const struct key *k, struct where *w,
+                                bool *ret_fresh, struct place *at)
 {
     int e = map_take(s, m, k->hash, w, ret_fresh);
     if (TARN_RARE(e < 0))
         return e;
-    e = chain_find(m, w, k, u64, h);
+    e = chain_find(m, w, k, at);
     return TARN_RARE(e < 0) ? damaged(m, w) : e;
 }
 
-/* A free slot for a key that is not there: split while the bucket is full (or crowded) and may be split, else an overflow bucket. On return w is the
+#define SPLITS_MOST 4 /* by one insert: the first makes room, but for keys that agree in more bits */
+
+/* A free slot for a key that is not there: split while the part is full and may be split, else an overflow bucket. On return w is the
  * key's bucket, locked. 0, or a failure. */
-static int make_room(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh,
-                     uint64_t **ret_slot)
+static int make_room(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool *fresh,
+                     struct place *ret)
 {
-    for (;;) {
-        int e = map_free_slot(s, m, w, k->hash, fresh ? FIRST_ONLY : CHAIN, ret_slot);
-        bool found = e == 1;
-        if (found && !(fresh && TARN_RARE(map_crowded(w, k->hash, *ret_slot))))
-            return 0;
-        if (e >= 0 && fresh) {
-            e = map_split(s, m, w);
-            if (e == 1) {
-                struct bucket *was = w->bucket;
-                if (is_right(k->hash, was->prefix, LINK_DEPTH(w->link))) {
-                    fresh = !(w->link & LINK_CLEANING);
-                    continue;
-                }
-                e = map_take(s, m, k->hash, w, &fresh);
-                if (e < 0)
-                    return e;
-                continue;
-            }
-            if (found && e != -EUCLEAN)
-                return 0; /* it only would have been better */
+    for (int splits = 0;; splits++) {
+        int e = map_free_slot(s, m, w, k->hash, *fresh && splits < SPLITS_MOST ? FIRST_ONLY : CHAIN, ret);
+        if (e)
+            return e < 0 ? e : 0;
+        e = *fresh && splits < SPLITS_MOST ? map_split(s, m, w) : 0;
+        if (e == 1) {
+            if (!is_right(k->hash, w->bucket->prefix, LINK_DEPTH(w->link)))
+                e = map_take(s, m, k->hash, w, fresh);
+            if (e < 0)
+                return e;
+            continue;
         }
-        if (e < 0)
+        if (e == -EUCLEAN)
             return e;
-        e = map_free_slot(s, m, w, k->hash, CHAIN_GROW, ret_slot);
+        e = map_free_slot(s, m, w, k->hash, CHAIN_GROW, ret);
         return e < 0 ? e : 0;
     }
+}
+
+static inline int save(struct self *s, uint64_t *word)
+{
+    return TARN_RARE(log_save(s, offset_of(s->seg, word), 1)) ? log_is_full() : 0;
 }
 
 /* Store one 8-byte word, saved. */
 static inline int store_saved(struct self *s, uint64_t *word, uint64_t value)
 {
-    if (TARN_RARE(log_save(s, offset_of(s->seg, word), 1)))
-        return log_is_full();
-    store64(word, value);
+    int e = save(s, word);
+    if (e == 0)
+        store64(word, value);
+    return e;
+}
+
+/* A slot that this section may have freed keeps what an undo of that needs. Undone, newest first, it is stored over in the same order
+ * as here: the count, the tag, no hash, the word, the hash. */
+static __attribute__((noinline)) int save_slot(struct self *s, const struct where *w, struct slot *slot,
+                                               uint64_t hash, uint64_t *tags)
+{
+    int e;
+    if ((e = save(s, &slot->hash)) < 0 || (e = save(s, &slot->word)) < 0)
+        return e;
+    store64(&w->bucket->reuse, w->bucket->reuse + 1);
+    store64(&slot->hash, no_hash(hash));
+    if ((e = save(s, &slot->hash)) < 0 || (e = save(s, tags)) < 0)
+        return e;
+    return log_word(s, LOG_WORD(offset_of(s->seg, &w->bucket->reuse), LOG_COUNT)) ? log_is_full() : 0;
+}
+
+/* Fill a free slot: its tag, last, makes it the key's. */
+static inline int fill(struct self *s, const struct where *w, const struct place *to, bool fresh,
+                       uint64_t hash, uint64_t word)
+{
+    struct slot *slot = &to->bucket->slot[to->part][to->at];
+    uint64_t *tags = tag_word(to->bucket, to->part, to->at), *head = &w->bucket->tags[to->part].word[0];
+    int e;
+    if (TARN_RARE(to->bucket != w->bucket && !(*head & PART_CHAINED)))
+        store64(head, *head | PART_CHAINED); /* before there is anything to be found */
+    if (TARN_RARE(!fresh)) {
+        e = save_slot(s, w, slot, hash, tags);
+        if (e < 0)
+            return e;
+    } else {
+        e = save(s, tags);
+        if (TARN_RARE(e < 0))
+            return e;
+        store64(&w->bucket->reuse, w->bucket->reuse + 1);
+        store64(&slot->hash, no_hash(hash));
+    }
+    store64(&slot->word, word);
+    store64(&slot->hash, hash);
+    store64(tags, *tags | (uint64_t)tag_of(hash) << tag_shift(to->at));
     return 0;
 }
 
 /* A filled entry in the open section. */
-static inline int entry_make(struct self *s, const struct key *k, const void *value, uint64_t size, bool u64,
+static inline int entry_make(struct self *s, const struct key *k, const void *value, uint64_t size,
                              uint64_t *ret_entry)
 {
-    int e;
-    if (u64) {
-        struct entry_u64 *n;
-        e = heap_alloc(s, sizeof *n, false, ret_entry);
-        if (TARN_RARE(e < 0))
-            return e;
-        n = at_offset(s->seg, *ret_entry);
-        n->key = k->number;
-        memcpy(&n->value, value, 8);
-    } else {
-        struct entry_bytes *n;
-        e = heap_alloc(s, sizeof *n + size + k->size, false, ret_entry);
-        if (TARN_RARE(e < 0))
-            return e;
-        n = at_offset(s->seg, *ret_entry);
-        n->key_size = (uint32_t)k->size;
-        n->value_size = (uint32_t)size;
-        if (size)
-            memcpy(n + 1, value, size);
-        memcpy((char *)(n + 1) + size, k->bytes, k->size);
-    }
+    struct entry_bytes *n;
+    int e = heap_alloc(s, sizeof *n + size + k->size, false, ret_entry);
+    if (TARN_RARE(e < 0))
+        return e;
+    n = at_offset(s->seg, *ret_entry);
+    n->key_size = (uint32_t)k->size;
+    n->value_size = (uint32_t)size;
+    if (size && value)
+        memcpy(n + 1, value, size);
+    else if (size)
+        memset(n + 1, 0, size);
+    memcpy((char *)(n + 1) + size, k->bytes, k->size);
     return 0;
 }
 
+/* value: NULL for zeros. */
 static inline int insert(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh,
-                         const void *value, uint64_t size, bool u64)
+                         const void *value, uint64_t size)
 {
-    uint64_t *slot, entry;
-    int e = make_room(s, m, k, w, fresh, &slot);
+    struct place to;
+    uint64_t word = 0;
+    int e = make_room(s, m, k, w, &fresh, &to);
     if (TARN_RARE(e < 0))
         return e;
-    if (TARN_RARE(log_save(s, offset_of(s->seg, slot), 1)))
-        return log_is_full();
-    e = entry_make(s, k, value, size, u64, &entry);
-    if (TARN_RARE(e < 0))
-        return e;
-    store64(slot, slot_word(k->hash, entry));
-    return 0;
+    if (!m->u64) {
+        e = entry_make(s, k, value, size, &word);
+        if (TARN_RARE(e < 0))
+            return e;
+    } else if (value)
+        memcpy(&word, value, 8);
+    return fill(s, w, &to, fresh, k->hash, word);
 }
 
-/* The value of an entry, if it is 8 bytes: stored over in place. NULL: any other size. */
-static inline uint64_t *value8(const tarn_map *m, uint64_t word, bool u64)
+/* The value of a key, if it is 8 bytes: stored over in place. NULL: any other size. */
+static inline uint64_t *value8(const tarn_map *m, const struct place *at)
 {
-    if (u64)
-        return &((struct entry_u64 *)at_offset(m->seg, word & MAP_REF))->value;
-    struct entry_bytes *e = at_offset(m->seg, word & MAP_REF);
+    struct slot *slot = &at->bucket->slot[at->part][at->at];
+    struct entry_bytes *e;
+    if (m->u64)
+        return &slot->word;
+    e = at_offset(m->seg, slot->word); /* checked, when the key was compared */
     return e->value_size == 8 ? (uint64_t *)(e + 1) : NULL;
 }
 
-/* Another entry in the slot of the old one. */
-static int replace(struct self *s, const tarn_map *m, const struct key *k, const struct hit *h,
-                   const void *value, uint64_t size)
+/* Another value for a key that is there: stored over, or another entry in its slot. */
+static inline int replace(struct self *s, const tarn_map *m, const struct key *k, const struct place *at,
+                          const void *value, uint64_t size)
 {
-    uint64_t entry;
+    uint64_t *word = size == 8 ? value8(m, at) : NULL, entry, v;
     int e;
-    if (log_save(s, offset_of(m->seg, h->slot), 1))
-        return log_is_full();
-    e = entry_make(s, k, value, size, false, &entry);
+    if (word) {
+        memcpy(&v, value, 8);
+        return store_saved(s, word, v);
+    }
+    word = &at->bucket->slot[at->part][at->at].word;
+    e = save(s, word);
     if (e < 0)
         return e;
-    e = map_retire_block(s, h->word & MAP_REF);
+    e = entry_make(s, k, value, size, &entry);
+    if (e < 0)
+        return e;
+    e = map_retire_block(s, *word);
     if (e < 0)
         return doom(s, e);
-    store64(h->slot, slot_word(k->hash, entry));
+    store64(word, entry);
     return 0;
 }
 
-static inline int put(tarn_map *m, const struct key *k, const void *value, uint64_t size, bool u64)
+static inline int put(tarn_map *m, const struct key *k, const void *value, uint64_t size)
 {
     struct where w;
-    struct hit h;
+    struct place at;
     bool fresh, own;
     int e = 0;
     struct self *s = self_of(m->seg, &e);
@@ -248,25 +298,20 @@ static inline int put(tarn_map *m, const struct key *k, const void *value, uint6
         return e;
     own = !s->depth;
     section_begin(s);
-    e = take_and_find(s, m, k, u64, &w, &fresh, &h);
-    if (e == 1) {
-        uint64_t *word = size == 8 ? value8(m, h.word, u64) : NULL, v;
-        if (word) {
-            memcpy(&v, value, 8);
-            e = store_saved(s, word, v);
-        } else
-            e = replace(s, m, k, &h, value, size);
-    } else if (e == 0)
-        e = insert(s, m, k, &w, fresh, value, size, u64);
+    e = take_and_find(s, m, k, &w, &fresh, &at);
+    if (e == 1)
+        e = replace(s, m, k, &at, value, size);
+    else if (e == 0)
+        e = insert(s, m, k, &w, fresh, value, size);
     if (TARN_RARE(e >= 0 && own && w.bucket->overflow))
         e = map_unchain(s, m, w.bucket);
     return section_end(s, e);
 }
 
-static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *ret_sum, bool u64)
+static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *ret_sum)
 {
     struct where w;
-    struct hit h;
+    struct place at;
     bool fresh;
     uint64_t sum = add, *word;
     int e = 0;
@@ -274,37 +319,38 @@ static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *
     if (TARN_RARE(!s))
         return e;
     section_begin(s);
-    e = take_and_find(s, m, k, u64, &w, &fresh, &h);
+    e = take_and_find(s, m, k, &w, &fresh, &at);
     if (e == 1) {
-        word = value8(m, h.word, u64);
+        word = value8(m, &at);
         if (word) {
             sum += *word;
             e = store_saved(s, word, sum);
         } else
             e = fail(-EINVAL, "tarn_map_add: the key's value is not of 8 bytes");
     } else if (e == 0)
-        e = insert(s, m, k, &w, fresh, &sum, 8, u64);
+        e = insert(s, m, k, &w, fresh, &sum, 8);
     e = section_end(s, e);
     if (e >= 0 && ret_sum)
         *ret_sum = sum;
     return e;
 }
 
-static inline int take_out(tarn_map *m, const struct key *k, bool u64)
+static inline int take_out(tarn_map *m, const struct key *k)
 {
     struct where w;
-    struct hit h;
+    struct place at;
     bool fresh;
     int e = 0;
     struct self *s = self_of(m->seg, &e);
     if (TARN_RARE(!s))
         return e;
     section_begin(s);
-    e = take_and_find(s, m, k, u64, &w, &fresh, &h);
+    e = take_and_find(s, m, k, &w, &fresh, &at);
     if (e == 1) {
-        e = store_saved(s, h.slot, 0);
-        if (e == 0) {
-            e = map_retire_block(s, h.word & MAP_REF);
+        uint64_t *tags = tag_word(at.bucket, at.part, at.at);
+        e = store_saved(s, tags, *tags & ~(0xffull << tag_shift(at.at)));
+        if (e == 0 && !m->u64) {
+            e = map_retire_block(s, at.bucket->slot[at.part][at.at].word);
             if (e < 0)
                 doom(s, e);
         }
@@ -332,7 +378,7 @@ static inline int key_of_bytes(const tarn_map *m, const void *key, size_t size, 
 }
 static inline struct key key_of_number(const tarn_map *m, uint64_t key)
 {
-    return (struct key){.hash = hash_number(m->seed, key), .number = key};
+    return (struct key){.hash = hash_number(m->seed, key)};
 }
 
 int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size)
@@ -343,37 +389,37 @@ int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *va
         return e;
     if (size > VALUE_MOST || (size && !value))
         return fail(-EINVAL, "a map's value is 0 to %u bytes, not %zu", VALUE_MOST, size);
-    return put(map, &k, value, size, false);
+    return put(map, &k, value, size);
 }
 
 int tarn_map_add(tarn_map *map, const void *key, size_t key_size, uint64_t number, uint64_t *ret_sum)
 {
     struct key k;
     int e = key_of_bytes(map, key, key_size, &k);
-    return e < 0 ? e : add(map, &k, number, ret_sum, false);
+    return e < 0 ? e : add(map, &k, number, ret_sum);
 }
 
 int tarn_map_remove(tarn_map *map, const void *key, size_t key_size)
 {
     struct key k;
     int e = key_of_bytes(map, key, key_size, &k);
-    return e < 0 ? e : take_out(map, &k, false);
+    return e < 0 ? e : take_out(map, &k);
 }
 
 int tarn_map_put64(tarn_map *map, uint64_t key, uint64_t value)
 {
     struct key k = key_of_number(map, key);
-    return TARN_RARE(!map->u64) ? wrong_kind(map) : put(map, &k, &value, 8, true);
+    return TARN_RARE(!map->u64) ? wrong_kind(map) : put(map, &k, &value, 8);
 }
 
 int tarn_map_add64(tarn_map *map, uint64_t key, uint64_t number, uint64_t *ret_sum)
 {
     struct key k = key_of_number(map, key);
-    return TARN_RARE(!map->u64) ? wrong_kind(map) : add(map, &k, number, ret_sum, true);
+    return TARN_RARE(!map->u64) ? wrong_kind(map) : add(map, &k, number, ret_sum);
 }
 
 int tarn_map_remove64(tarn_map *map, uint64_t key)
 {
     struct key k = key_of_number(map, key);
-    return TARN_RARE(!map->u64) ? wrong_kind(map) : take_out(map, &k, true);
+    return TARN_RARE(!map->u64) ? wrong_kind(map) : take_out(map, &k);
 }
