@@ -23,18 +23,20 @@ static const struct tarn_type map_type = {MAP_TYPE_NAME, sizeof(struct map), MAP
 static int map_fill(struct self *s, uint64_t block, void *arg)
 {
     struct map *map = at_offset(s->seg, block);
-    uint64_t bucket;
-    int e = heap_alloc(s, sizeof(struct bucket), true, &bucket);
-    if (e < 0)
+    uint64_t bucket, slots;
+    struct bucket *b;
+    int e = heap_alloc(s, sizeof(struct pairs), true, &slots);
+    if (e < 0 || (e = heap_alloc(s, sizeof(struct bucket), true, &bucket)) < 0)
         return e;
-    if (bucket & (MAP_BUCKET - 1) || bucket >> MAP_BUCKET_SHIFT > UINT32_MAX)
-        return fail(-ENOSPC, "a map's buckets are aligned to their size, and stand below 16 TiB: not the block at %#llx",
-                    (unsigned long long)bucket);
     if (getrandom(&map->seed, sizeof map->seed, 0) != sizeof map->seed)
         return fail(-EIO, "the system gives no random numbers (getrandom), which seed the map's hash");
+    b = at_offset(s->seg, bucket);
+    b->slots = slots;
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        b->tags[p].head = HEAD_WORD(0, slots);
     map->kind = *(const uint32_t *)arg;
     map->filled = map->buckets = 1;
-    map->first[0] = (uint32_t)(bucket >> MAP_BUCKET_SHIFT);
+    map->first[0] = LINK_WORD(0, 0, bucket);
     return 0;
 }
 
@@ -98,12 +100,16 @@ static inline int chain_find(const tarn_map *m, const struct where *w, const str
     unsigned part = part_of(k->hash), tag = tag_of(k->hash);
     for (unsigned n = 0; n <= CHAIN_MOST; n++) {
         uint64_t ref;
-        for (uint64_t mask = part_match(&b->tags[part], tag); mask; mask &= mask - 1) {
+        uint64_t mask = part_match(&b->tags[part], tag);
+        struct pairs *slots = mask ? slots_of(m->seg, b) : NULL;
+        if (TARN_RARE(mask && !slots))
+            return -EUCLEAN;
+        for (; mask; mask &= mask - 1) {
             unsigned at = (unsigned)__builtin_ctzll(mask);
-            const struct slot *slot = &b->slot[part][at];
+            const struct slot *slot = &slots->at[part][at];
             int e = slot->hash == k->hash ? m->u64 ? 1 : entry_is(m, slot->word, k) : 0;
             if (e) {
-                *ret = (struct place){b, part, at};
+                *ret = (struct place){b, slots, part, at};
                 return e;
             }
         }
@@ -193,11 +199,11 @@ static __attribute__((noinline)) int save_slot(struct self *s, const struct wher
 static inline int fill(struct self *s, const struct where *w, const struct place *to, bool fresh,
                        uint64_t hash, uint64_t word)
 {
-    struct slot *slot = &to->bucket->slot[to->part][to->at];
-    uint64_t *tags = tag_word(to->bucket, to->part, to->at), *head = &w->bucket->tags[to->part].word[0];
+    struct slot *slot = place_slot(to);
+    uint64_t *tags = place_tags(to), *head = &w->bucket->tags[to->part].head;
     int e;
-    if (TARN_RARE(to->bucket != w->bucket && !(*head & PART_CHAINED)))
-        store64(head, *head | PART_CHAINED); /* before there is anything to be found */
+    if (TARN_RARE(to->bucket != w->bucket && !(*head & HEAD_CHAINED)))
+        store64(head, *head | HEAD_CHAINED); /* before there is anything to be found */
     if (TARN_RARE(!fresh)) {
         e = save_slot(s, w, slot, hash, tags);
         if (e < 0)
@@ -211,7 +217,7 @@ static inline int fill(struct self *s, const struct where *w, const struct place
     }
     store64(&slot->word, word);
     store64(&slot->hash, hash);
-    store64(tags, *tags | (uint64_t)tag_of(hash) << tag_shift(to->at));
+    store64(tags, *tags | tag_bits(tag_of(hash), to->at));
     return 0;
 }
 
@@ -255,7 +261,7 @@ static inline int insert(struct self *s, tarn_map *m, const struct key *k, struc
 /* The value of a key, if it is 8 bytes: stored over in place. NULL: any other size. */
 static inline uint64_t *value8(const tarn_map *m, const struct place *at)
 {
-    struct slot *slot = &at->bucket->slot[at->part][at->at];
+    struct slot *slot = place_slot(at);
     struct entry_bytes *e;
     if (m->u64)
         return &slot->word;
@@ -273,7 +279,7 @@ static inline int replace(struct self *s, const tarn_map *m, const struct key *k
         memcpy(&v, value, 8);
         return store_saved(s, word, v);
     }
-    word = &at->bucket->slot[at->part][at->at].word;
+    word = &place_slot(at)->word;
     e = save(s, word);
     if (e < 0)
         return e;
@@ -347,10 +353,10 @@ static inline int take_out(tarn_map *m, const struct key *k)
     section_begin(s);
     e = take_and_find(s, m, k, &w, &fresh, &at);
     if (e == 1) {
-        uint64_t *tags = tag_word(at.bucket, at.part, at.at);
-        e = store_saved(s, tags, *tags & ~(0xffull << tag_shift(at.at)));
+        uint64_t *tags = place_tags(&at);
+        e = store_saved(s, tags, *tags & ~tag_bits(0xff, at.at));
         if (e == 0 && !m->u64) {
-            e = map_retire_block(s, at.bucket->slot[at.part][at.at].word);
+            e = map_retire_block(s, place_slot(&at)->word);
             if (e < 0)
                 doom(s, e);
         }

@@ -30,7 +30,7 @@
 struct map_segments {
     struct map_segments *before; /* the smaller one that it took the place of: another thread may still look at it */
     uint64_t room;
-    const uint32_t *at[];
+    const uint64_t *at[];
 };
 
 /* A process's handle: private memory. What is marked (learned) is stored by any of its threads (map_learn), with one and the same value
@@ -45,8 +45,7 @@ struct tarn_map {
     const uint64_t *epoch;             /* the participants' */
     char *base;                        /* where the segment begins in this process */
     uint64_t zone;                     /* the data space's offset */
-    uint64_t bucket_most,
-        entry_most; /* (learned) bytes from there on: a bucket (an entry) that begins no later is committed */
+    uint64_t bucket_most, slots_most, entry_most; /* (learned) bytes from there on: what begins no later is committed */
     uint64_t index; /* (learned) 2^n - 1: entries up to there are filled, and their segments known */
     struct map_segments *segments; /* (learned) */
     uint32_t learning;             /* by one thread at a time */
@@ -68,8 +67,17 @@ struct where {
 /* A slot: in a bucket or in one of its chain. */
 struct place {
     struct bucket *bucket;
+    struct pairs *slots;
     unsigned part, at;
 };
+static inline struct slot *place_slot(const struct place *p)
+{
+    return &p->slots->at[p->part][p->at];
+}
+static inline uint64_t *place_tags(const struct place *p)
+{
+    return &p->bucket->tags[p->part].word[p->at / 8];
+}
 
 #define CHAIN_MOST 256u /* overflow buckets: no search is longer */
 
@@ -115,16 +123,6 @@ static inline bool is_right(uint64_t hash, uint64_t prefix, unsigned depth)
 {
     return !((hash ^ prefix) & low_bits(depth));
 }
-/* Does the part's first word say that the hash is one of its bucket's, and that there is no chain? */
-static inline bool part_is_right(uint64_t head, uint64_t hash)
-{
-    return !(((hash ^ head) & low_bits(PART_DEPTH(head))) | (head & PART_CHAINED));
-}
-static inline uint64_t part_head(uint64_t prefix, unsigned depth)
-{
-    return prefix | (uint64_t)depth << 32;
-}
-
 /* ---- buckets ---- */
 
 static inline bool map_block(const struct tarn *seg, uint64_t ref, uint64_t size)
@@ -134,25 +132,19 @@ static inline bool map_block(const struct tarn *seg, uint64_t ref, uint64_t size
 /* The bucket at ref, or NULL. */
 static inline struct bucket *bucket_at(const struct tarn *seg, uint64_t ref)
 {
-    return TARN_RARE(ref & (MAP_BUCKET - 1) || !in_data(seg, ref, MAP_BUCKET)) ? NULL : at_offset(seg, ref);
+    return TARN_RARE(ref & 63 || !in_data(seg, ref, sizeof(struct bucket))) ? NULL : at_offset(seg, ref);
+}
+/* The bucket's slots, or NULL. */
+static inline struct pairs *slots_of(const struct tarn *seg, const struct bucket *b)
+{
+    uint64_t ref = __atomic_load_n(&b->slots, __ATOMIC_RELAXED);
+    return TARN_RARE(ref & 63 || !in_data(seg, ref, sizeof(struct pairs))) ? NULL : at_offset(seg, ref);
 }
 
 /* Bit s: slot s of the part has this tag (0: is free). Without branches: where in a line a key stands cannot be predicted. */
-static inline uint64_t part_match_words(const struct tags *t, unsigned tag)
-{
-    uint64_t mask = 0, all = tag * 0x0101010101010101ull, low = 0x7f7f7f7f7f7f7f7full;
-    for (unsigned i = 0; i < 8; i++) {
-        uint64_t x = __atomic_load_n(&t->word[i], __ATOMIC_ACQUIRE) ^ all;
-        x = ~(((x & low) + low) | x | low); /* 0x80 in each byte that was 0 */
-        mask |= (x * 0x0002040810204081ull >> 56) << 8 * i;
-    }
-    return mask >> PART_TAGS_AT;
-}
 static inline __attribute__((always_inline)) uint64_t part_match(const struct tags *t, unsigned tag)
 {
-#if defined(__SANITIZE_THREAD__) || (!defined(__SSE2__) && !(defined(__ARM_NEON) && defined(__aarch64__)))
-    return part_match_words(t, tag);
-#elif defined(__SSE2__)
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
     const __m128i *v = (const __m128i *)(const void *)t;
     __m128i want = _mm_set1_epi8((char)tag);
     uint64_t a = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(v), want));
@@ -160,8 +152,8 @@ static inline __attribute__((always_inline)) uint64_t part_match(const struct ta
     uint64_t c = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(v + 2), want));
     uint64_t d = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(v + 3), want));
     compiler_barrier();
-    return (a | b << 16 | c << 32 | d << 48) >> PART_TAGS_AT;
-#else
+    return (a | b << 16 | c << 32 | d << 48) >> 8;
+#elif defined(__ARM_NEON) && defined(__aarch64__) && defined(__AARCH64EL__) && !defined(__SANITIZE_THREAD__)
     const uint8_t *v = (const uint8_t *)t;
     const uint8x16_t bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
     uint8x16_t want = vdupq_n_u8((uint8_t)tag), a, b, c, d;
@@ -172,24 +164,32 @@ static inline __attribute__((always_inline)) uint64_t part_match(const struct ta
     a = vpaddq_u8(vpaddq_u8(a, b), vpaddq_u8(c, d));
     a = vpaddq_u8(a, a);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return vgetq_lane_u64(vreinterpretq_u64_u8(a), 0) >> PART_TAGS_AT;
+    return vgetq_lane_u64(vreinterpretq_u64_u8(a), 0) >> 8;
+#else
+    uint64_t mask = 0, all = tag * 0x0101010101010101ull, low = 0x7f7f7f7f7f7f7f7full;
+    for (unsigned i = 0; i < 7; i++) {
+        uint64_t x = __atomic_load_n(&t->word[i], __ATOMIC_ACQUIRE) ^ all;
+        x = ~(((x & low) + low) | x | low); /* 0x80 in each byte that was 0 */
+        mask |= (x * 0x0002040810204081ull >> 56) << 8 * i;
+    }
+    return mask;
 #endif
 }
 static inline uint64_t part_free(const struct tags *t)
 {
     return part_match(t, 0);
 }
-static inline uint64_t *tag_word(struct bucket *b, unsigned part, unsigned at)
+static inline uint64_t part_used(const struct tags *t)
 {
-    return &b->tags[part].word[(at + PART_TAGS_AT) / 8];
+    return part_match(t, 0) ^ low_bits(MAP_SLOTS);
 }
-static inline unsigned tag_shift(unsigned at)
+static inline unsigned tag_at(const struct tags *t, unsigned at)
 {
-    return 8 * ((at + PART_TAGS_AT) % 8);
+    return load64(&t->word[at / 8]) >> 8 * (at % 8) & 0xff;
 }
-static inline unsigned tag_at(const struct bucket *b, unsigned part, unsigned at)
+static inline uint64_t tag_bits(unsigned tag, unsigned at)
 {
-    return load64(&b->tags[part].word[(at + PART_TAGS_AT) / 8]) >> tag_shift(at) & 0xff;
+    return (uint64_t)tag << 8 * (at % 8);
 }
 
 /* Is an aligned load of 16 bytes one access on this machine? (A variable for tests.) */
@@ -245,21 +245,17 @@ static inline uint64_t *segment_place(const struct tarn *seg, struct map *map, u
 }
 
 /* The directory's entry i; NULL: there is none yet, or *ret_bad. */
-static inline uint32_t *entry_at(const struct tarn *seg, struct map *map, uint64_t i, bool *ret_bad)
+static inline uint64_t *entry_at(const struct tarn *seg, struct map *map, uint64_t i, bool *ret_bad)
 {
     const uint64_t *place = segment_place(seg, map, i >> MAP_SEGMENT_SHIFT, ret_bad);
     uint64_t ref = place ? load64(place) : 0;
     if (!ref)
         return i < MAP_FIRST ? &map->first[i] : NULL;
-    if (TARN_RARE(ref & 7 || !in_data(seg, ref, 4 * MAP_SEGMENT))) {
+    if (TARN_RARE(ref & 7 || !in_data(seg, ref, 8 * MAP_SEGMENT))) {
         *ret_bad = true;
         return NULL;
     }
-    return (uint32_t *)at_offset(seg, ref) + (i & (MAP_SEGMENT - 1));
-}
-static inline uint64_t entry_ref(uint32_t entry)
-{
-    return (uint64_t)entry << MAP_BUCKET_SHIFT;
+    return (uint64_t *)at_offset(seg, ref) + (i & (MAP_SEGMENT - 1));
 }
 
 /* ---- entries of byte maps ---- */
@@ -298,12 +294,12 @@ static inline uint64_t learned(const uint64_t *word)
     return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 #endif
 }
-/* The ref of the bucket that the directory, as far as this process knows it, has for the hash: some ref of a bucket, or 0. */
-static inline uint64_t map_guess(const tarn_map *m, uint64_t hash)
+/* The entry that the directory, as far as this process knows it, has for the hash. */
+static inline uint64_t map_guess(const tarn_map *m, uint64_t hash, uint64_t *ret_index)
 {
-    uint64_t i = hash & learned(&m->index);
+    uint64_t index = *ret_index = learned(&m->index), i = hash & index;
     const struct map_segments *known = __atomic_load_n(&m->segments, __ATOMIC_ACQUIRE);
-    return entry_ref(__atomic_load_n(&known->at[i >> MAP_SEGMENT_SHIFT][i & (MAP_SEGMENT - 1)], __ATOMIC_ACQUIRE));
+    return load64(&known->at[i >> MAP_SEGMENT_SHIFT][i & (MAP_SEGMENT - 1)]);
 }
 
 /* ---- map_bucket.c: where a hash belongs; structure ---- */

@@ -56,10 +56,10 @@ static uint64_t hint_for(const tarn_map *m, uint64_t hash)
     if (depth > MAP_DEPTH_MOST)
         return 0;
     for (i = hash & low_bits((unsigned)depth);; i ^= 1ull << (63 - __builtin_clzll(i))) {
-        const uint32_t *entry = entry_at(m->seg, m->map, i, &bad);
-        uint32_t e = entry ? __atomic_load_n(entry, __ATOMIC_ACQUIRE) : 0;
+        const uint64_t *entry = entry_at(m->seg, m->map, i, &bad);
+        uint64_t e = entry ? load64(entry) : 0;
         if (e || bad || !i)
-            return bad ? 0 : entry_ref(e);
+            return bad ? 0 : e & MAP_REF;
     }
 }
 
@@ -117,14 +117,39 @@ static struct bucket *chain_next(const tarn_map *m, const struct bucket *b, bool
 
 static bool is_empty(const struct bucket *b)
 {
-    for (unsigned p = 0; p < MAP_PARTS; p++) {
-        uint64_t any = b->tags[p].word[0] & ~PART_HEAD;
-        for (unsigned i = 1; i < 8; i++)
+    uint64_t any = 0;
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        for (unsigned i = 0; i < 7; i++)
             any |= b->tags[p].word[i];
-        if (any)
-            return false;
+    return !any;
+}
+
+/* An empty bucket's slots, where it has none yet: its maker died, or had no memory for them. */
+static int slots_make(struct self *s, struct bucket *b)
+{
+    struct fresh f;
+    int e;
+    if (b->slots)
+        return 0;
+    e = heap_pick(s, sizeof(struct pairs), &f);
+    if (e < 0)
+        return e;
+    heap_publish(s, &f, &b->slots, f.block);
+    return 0;
+}
+
+/* The bucket behind *link, which is made, empty, if there is none. 0, or a failure. */
+static int chain_make(struct self *s, uint64_t *link, struct bucket **ret)
+{
+    struct fresh f;
+    if (!*link) {
+        int e = heap_pick(s, sizeof **ret, &f);
+        if (e < 0)
+            return e;
+        heap_publish(s, &f, link, f.block);
     }
-    return true;
+    *ret = bucket_at(s->seg, *link);
+    return *ret ? slots_make(s, *ret) : -EUCLEAN;
 }
 
 int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t hash, enum room room,
@@ -132,20 +157,20 @@ int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t h
 {
     struct bucket *b = w->bucket, *last = b;
     unsigned n = 0, part = part_of(hash);
-    struct fresh f;
     bool bad = false;
     int e;
     for (; b; b = chain_next(m, b, &bad), n++) {
         uint64_t free = part_free(&b->tags[part]);
-        if (free) {
-            *ret = (struct place){b, part, (unsigned)__builtin_ctzll(free)};
-            return 1;
+        if (n > CHAIN_MOST)
+            return damaged(m, w->ref);
+        if (free && (n == 0 || b->slots)) {
+            *ret = (struct place){b, slots_of(s->seg, b), part, (unsigned)__builtin_ctzll(free)};
+            return ret->slots ? 1 : damaged(m, w->ref);
         }
         if (room == FIRST_ONLY)
             return 0;
-        if (n > CHAIN_MOST)
-            return damaged(m, w->ref);
-        last = b;
+        if (n == 0 || b->slots)
+            last = b;
     }
     if (bad)
         return damaged(m, w->ref);
@@ -154,24 +179,22 @@ int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t h
     if (n > CHAIN_MOST - 1)
         return fail(-ENOSPC,
                     "a section put too many keys into one bucket of the map: commit in smaller sections");
-    /* an empty bucket at the chain's end, linked by one store, for good */
-    e = heap_pick(s, sizeof *b, &f);
+    e = chain_make(s, &last->overflow, &b);
     if (e < 0)
-        return e;
-    heap_publish(s, &f, &last->overflow, f.block);
-    *ret = (struct place){at_offset(s->seg, f.block), part, 0};
-    return 1;
+        return e == -EUCLEAN ? damaged(m, w->ref) : e;
+    *ret = (struct place){b, slots_of(s->seg, b), part, 0};
+    return ret->slots ? 1 : damaged(m, w->ref);
 }
 
 int map_unchain(struct self *s, tarn_map *m, struct bucket *b)
 {
-    uint64_t ref[CHAIN_MOST + 1];
+    struct bucket *empty[CHAIN_MOST + 1];
     unsigned n = 0;
     bool bad = false;
-    for (struct bucket *o = chain_next(m, b, &bad), *before = b; o; before = o, o = chain_next(m, o, &bad)) {
+    for (struct bucket *o = chain_next(m, b, &bad); o; o = chain_next(m, o, &bad)) {
         if (!is_empty(o) || n > CHAIN_MOST)
             return 0;
-        ref[n++] = before->overflow;
+        empty[n++] = o;
     }
     if (!n || bad)
         return 0;
@@ -179,8 +202,11 @@ int map_unchain(struct self *s, tarn_map *m, struct bucket *b)
     if (e < 0)
         return fail(e, "no memory for the log of a section that changes a map");
     store64(&b->overflow, 0);
-    while (n && e >= 0)
-        e = map_retire_block(s, ref[--n]);
+    while (n-- && e >= 0) {
+        e = empty[n]->slots ? map_retire_block(s, empty[n]->slots) : 0;
+        if (e >= 0)
+            e = map_retire_block(s, offset_of(s->seg, empty[n]));
+    }
     return e;
 }
 
@@ -189,64 +215,67 @@ int map_unchain(struct self *s, tarn_map *m, struct bucket *b)
 /* Store a key into a free slot, its tag last. Where nothing is saved: in a split. `first` counts. */
 static void fill_slot(struct bucket *first, const struct place *to, const struct slot *pair)
 {
-    struct slot *slot = &to->bucket->slot[to->part][to->at];
-    uint64_t *word = tag_word(to->bucket, to->part, to->at);
+    struct slot *slot = place_slot(to);
     store64(&first->reuse, first->reuse + 1);
     store64(&slot->hash, no_hash(pair->hash));
     store64(&slot->word, pair->word);
     store64(&slot->hash, pair->hash);
-    store64(word, *word | (uint64_t)tag_of(pair->hash) << tag_shift(to->at));
-}
-static void clear_tag(struct bucket *b, unsigned part, unsigned at)
-{
-    uint64_t *word = tag_word(b, part, at);
-    store64(word, *word & ~(0xffull << tag_shift(at)));
+    store64(place_tags(to), *place_tags(to) | tag_bits(tag_of(pair->hash), to->at));
 }
 
 /* Keys of the chain's other buckets into free slots of the first: stored there before their tags are zeroed here, while readers look at
  * the first bucket last. After a death in between, a key that stands in both is only taken out here. */
 static void fold(const tarn_map *m, struct bucket *b)
 {
+    struct pairs *to = slots_of(m->seg, b);
     bool bad = false;
     unsigned n = 0;
-    for (struct bucket *o = chain_next(m, b, &bad); o && n <= CHAIN_MOST; o = chain_next(m, o, &bad), n++)
-        for (unsigned p = 0; p < MAP_PARTS; p++)
-            for (uint64_t free = part_free(&o->tags[p]), used = ~free & low_bits(MAP_SLOTS); used;
-                 used &= used - 1) {
+    for (struct bucket *o = chain_next(m, b, &bad); o && n <= CHAIN_MOST; o = chain_next(m, o, &bad), n++) {
+        const struct pairs *from = slots_of(m->seg, o);
+        for (unsigned p = 0; from && to && p < MAP_PARTS; p++)
+            for (uint64_t used = part_used(&o->tags[p]); used; used &= used - 1) {
                 unsigned at = (unsigned)__builtin_ctzll(used);
-                struct slot pair = o->slot[p][at];
+                struct slot pair = from->at[p][at];
                 bool there = false;
+                uint64_t free, *tags = &o->tags[p].word[at / 8];
                 for (uint64_t same = part_match(&b->tags[p], tag_of(pair.hash)); same; same &= same - 1) {
-                    const struct slot *x = &b->slot[p][__builtin_ctzll(same)];
+                    const struct slot *x = &to->at[p][__builtin_ctzll(same)];
                     there |= x->hash == pair.hash && (m->u64 || x->word == pair.word);
                 }
-                if (!there) {
-                    free = part_free(&b->tags[p]);
-                    if (!free)
-                        break;
-                    fill_slot(b, &(struct place){b, p, (unsigned)__builtin_ctzll(free)}, &pair);
-                }
-                clear_tag(o, p, at);
+                free = part_free(&b->tags[p]);
+                if (!there && !free)
+                    break;
+                if (!there)
+                    fill_slot(b, &(struct place){b, to, p, (unsigned)__builtin_ctzll(free)}, &pair);
+                store64(tags, *tags & ~tag_bits(0xff, at));
             }
-}
-
-/* The tags of keys that are the sibling's: zeroed. Slots cannot be changed by others. */
-static void clear_moved(struct bucket *b, unsigned bit)
-{
-    for (unsigned p = 0; p < MAP_PARTS; p++) {
-        const struct slot *slot = b->slot[p];
-        for (unsigned i = 0, at = 0; i < 8; i++) {
-            uint64_t was = b->tags[p].word[i], keep = i ? 0 : PART_HEAD;
-            for (unsigned k = i ? 0 : PART_TAGS_AT; k < 8; k++, at++)
-                keep |= (((slot[at].hash >> bit & 1) - 1) & 0xff) << 8 * k;
-            if (was & ~keep)
-                store64(&b->tags[p].word[i], was & keep);
-        }
     }
 }
 
-/* The directory's entry i, made if need be. The directory's lock is held. */
-static int entry_make(struct self *s, tarn_map *m, uint64_t i, uint32_t **ret)
+/* Bytes 0xff where the hash bit is set. */
+static inline uint64_t with_bit(const struct slot *slot, unsigned bit)
+{
+    uint64_t x = 0;
+    for (unsigned k = 0; k < 8; k++)
+        x |= (-(slot[k].hash >> bit & 1) & 0xff) << 8 * k;
+    return x;
+}
+
+/* The tags of keys that are the sibling's: zeroed. Slots cannot be changed by others. */
+static void clear_moved(struct bucket *b, const struct pairs *slots, unsigned bit)
+{
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        for (unsigned i = 0; i < 7; i++) {
+            uint64_t was = b->tags[p].word[i], keep = ~with_bit(&slots->at[p][8 * i], bit);
+            if (was & ~keep)
+                store64(&b->tags[p].word[i], was & keep);
+        }
+}
+
+/* ---- the directory ---- */
+
+/* Entry i, made if need be. The directory's lock is held. */
+static int entry_make(struct self *s, tarn_map *m, uint64_t i, uint64_t **ret)
 {
     struct map *map = m->map;
     uint64_t n = i >> MAP_SEGMENT_SHIFT, *place;
@@ -273,20 +302,15 @@ static int entry_make(struct self *s, tarn_map *m, uint64_t i, uint32_t **ret)
         if (!place)
             return damaged(m, m->ref);
     }
-    e = heap_pick(s, 4 * MAP_SEGMENT, &f);
+    e = heap_pick(s, 8 * MAP_SEGMENT, &f);
     if (e < 0)
         return e;
     if (n == 0)
-        for (unsigned j = 0; j < MAP_FIRST; j++)
-            ((uint32_t *)at_offset(s->seg, f.block))[j] = map->first[j];
+        memcpy(at_offset(s->seg, f.block), map->first, sizeof map->first);
+    compiler_barrier();
     heap_publish(s, &f, place, f.block);
     *ret = entry_at(s->seg, map, i, &bad);
     return *ret ? 0 : damaged(m, m->ref);
-}
-
-static void entry_store(uint32_t *entry, uint64_t ref)
-{
-    store32(entry, (uint32_t)(ref >> MAP_BUCKET_SHIFT));
 }
 
 /* Copy some entries up. What cannot be done now, for want of memory, the next split does. */
@@ -298,46 +322,56 @@ static void directory_fill(struct self *s, tarn_map *m)
     if (!from || from >= end)
         return;
     for (i = from; i < end; i++) {
-        const uint32_t *lower;
-        uint32_t *entry;
+        unsigned top = 63 - (unsigned)__builtin_clzll(i);
+        const uint64_t *lower;
+        uint64_t *entry;
         bool bad = false;
         if (i > from && !(i & (MAP_SEGMENT - 1)))
             break; /* at most one segment is made at a time */
-        lower = entry_at(s->seg, map, i ^ 1ull << (63 - __builtin_clzll(i)), &bad);
+        lower = entry_at(s->seg, map, i ^ 1ull << top, &bad);
         if (!lower || entry_make(s, m, i, &entry))
             break;
+        if (!*entry && LINK_DEPTH(*lower) > top)
+            break; /* damaged: who split that bucket led this entry */
         if (!*entry)
-            store32(entry, *lower);
+            store64(entry, *lower);
     }
     store64(&map->filled, i);
 }
 
-/* Lead the directory's entries of the sibling's part to it. The directory's lock is held. */
+/* The directory's entries of the sibling's part lead to it, and those of b's own part say its new depth. The directory's lock is held. */
 static int directory_lead(struct self *s, tarn_map *m, const struct where *w)
 {
     struct map *map = m->map;
     unsigned depth = LINK_DEPTH(w->link);
-    uint64_t ref = w->link & MAP_REF, prefix = w->bucket->prefix | 1ull << (depth - 1);
-    if (map->depth > MAP_DEPTH_MOST || depth - 1 >= MAP_DEPTH_MOST)
+    uint64_t sibling = LINK_WORD(depth, 0, w->link & MAP_REF), b = LINK_WORD(depth, 0, w->ref), *entry;
+    uint64_t prefix = w->bucket->prefix | 1ull << (depth - 1), end;
+    int e;
+    if (map->depth > MAP_DEPTH_MOST)
         return damaged(m, m->ref);
+    e = entry_make(s, m, prefix, &entry);
+    if (e < 0)
+        return e;
     if (map->depth < depth)
         store64(&map->depth, depth);
-    for (uint64_t i = prefix; i < 1ull << map->depth; i += 1ull << depth) {
+    end = 1ull << map->depth;
+    for (uint64_t i = prefix; i < end; i += 1ull << depth) {
         const struct bucket *now;
         bool bad = false;
-        uint32_t *entry = i == prefix ? NULL : entry_at(s->seg, map, i, &bad);
-        if (i == prefix) {
-            int e = entry_make(s, m, i, &entry);
-            if (e < 0)
-                return e;
-        }
+        entry = entry_at(s->seg, map, i, &bad);
         if (bad)
             return damaged(m, m->ref);
         if (!entry || (i != prefix && !*entry))
             continue; /* the lower one is asked */
-        now = !*entry || entry_ref(*entry) == w->ref ? NULL : bucket_at(s->seg, entry_ref(*entry));
+        now = !*entry || (*entry & MAP_REF) == w->ref ? NULL : bucket_at(s->seg, *entry & MAP_REF);
         if (!now || now->prefix < prefix)
-            entry_store(entry, ref);
+            store64(entry, sibling);
+    }
+    for (uint64_t i = w->bucket->prefix; i < end; i += 1ull << depth) {
+        bool bad = false;
+        entry = entry_at(s->seg, map, i, &bad);
+        if (entry && (*entry & MAP_REF) == w->ref)
+            store64(entry, b);
     }
     directory_fill(s, m);
     map->buckets++;
@@ -354,18 +388,22 @@ static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh)
     int e;
     if (depth - 1 >= MAP_DEPTH_MOST)
         return damaged(m, w->ref);
-    for (unsigned p = 0; p < MAP_PARTS; p++) {
-        uint64_t was = b->tags[p].word[0],
-                 head = part_head(b->prefix, depth) | (b->overflow ? was & PART_CHAINED : 0);
-        if ((was & PART_HEAD) != head)
-            store64(&b->tags[p].word[0], (was & ~PART_HEAD) | head); /* before any tag is zeroed: so who misses a key knows */
+    for (unsigned p = 0; p < MAP_PARTS; p++) { /* before any tag is zeroed: so who misses a key knows */
+        uint64_t head = HEAD_WORD(depth, b->slots) | (b->overflow ? b->tags[p].head & HEAD_CHAINED : 0);
+        if (b->tags[p].head != head)
+            store64(&b->tags[p].head, head);
     }
-    for (struct bucket *o = b; o && n <= CHAIN_MOST; o = chain_next(m, o, &bad), n++)
-        clear_moved(o, depth - 1);
+    for (struct bucket *o = b; o && n <= CHAIN_MOST; o = chain_next(m, o, &bad), n++) {
+        const struct pairs *slots = o->slots ? slots_of(m->seg, o) : NULL;
+        if (slots)
+            clear_moved(o, slots, depth - 1);
+    }
     if (fresh && b->overflow)
         fold(m, b);
     if (b->spare)
-        store64(&b->spare, 0); /* the sibling's */
+        store64(&b->spare, 0); /* the sibling's, as are these: */
+    if (b->new_slots)
+        store64(&b->new_slots, 0);
     e = mutex_lock_inner(s, &m->map->directory);
     if (e < 0)
         return e;
@@ -388,20 +426,17 @@ static bool may_deepen(const struct map *map, unsigned depth)
 }
 
 /* Of a bucket without a chain: the sibling has the keys with that bit of their hash set, each where it stood. */
-static void move(const struct bucket *b, struct bucket *sibling, unsigned bit)
+static void move(const struct bucket *b, const struct pairs *from, struct bucket *sibling, struct pairs *to,
+                 unsigned bit)
 {
-    memcpy(sibling->slot, b->slot, sizeof b->slot);
+    memcpy(to, from, sizeof *to);
     for (unsigned p = 0; p < MAP_PARTS; p++)
-        for (unsigned i = 0, at = 0; i < 8; i++) {
-            uint64_t moves = 0;
-            for (unsigned k = i ? 0 : PART_TAGS_AT; k < 8; k++, at++)
-                moves |= (-(b->slot[p][at].hash >> bit & 1) & 0xff) << 8 * k;
-            sibling->tags[p].word[i] = b->tags[p].word[i] & moves;
-        }
+        for (unsigned i = 0; i < 7; i++)
+            sibling->tags[p].word[i] = b->tags[p].word[i] & with_bit(&from->at[p][8 * i], bit);
 }
 
 /* Room for what moves of a chain, beyond one sibling: empty buckets that hang from b->spare until the sibling is published, with whatever a dead splitter left
- * there. 1, or -ENOSPC, -EUCLEAN. */
+ * there. 0, or -ENOSPC, -EUCLEAN. */
 static int spares(struct self *s, tarn_map *m, struct bucket *b, unsigned bit)
 {
     unsigned most = 0, n = 0;
@@ -409,34 +444,28 @@ static int spares(struct self *s, tarn_map *m, struct bucket *b, unsigned bit)
     for (unsigned p = 0; p < MAP_PARTS; p++) {
         unsigned count = 0, hops = 0;
         for (const struct bucket *o = b; o; o = chain_next(m, o, &bad), hops++) {
+            const struct pairs *slots = o->slots ? slots_of(m->seg, o) : NULL;
             if (hops > CHAIN_MOST)
                 return -EUCLEAN;
-            for (uint64_t used = ~part_free(&o->tags[p]) & low_bits(MAP_SLOTS); used; used &= used - 1)
-                count += o->slot[p][__builtin_ctzll(used)].hash >> bit & 1;
+            for (uint64_t used = slots ? part_used(&o->tags[p]) : 0; used; used &= used - 1)
+                count += slots->at[p][__builtin_ctzll(used)].hash >> bit & 1;
         }
         most = count > most ? count : most;
     }
     if (bad)
         return -EUCLEAN;
-    uint64_t *link = &b->spare;
-    for (;; n++) {
+    for (uint64_t *link = &b->spare; *link || (n + 1) * MAP_SLOTS < most; n++) {
         struct bucket *o;
-        struct fresh f;
-        if (!*link) {
-            if ((n + 1) * MAP_SLOTS >= most)
-                return 1;
-            int e = heap_pick(s, sizeof *o, &f);
-            if (e < 0)
-                return e;
-            heap_publish(s, &f, link, f.block);
-        }
-        o = bucket_at(s->seg, *link);
-        if (!o || n > CHAIN_MOST)
+        int e = chain_make(s, link, &o);
+        if (e < 0)
+            return e;
+        if (n > CHAIN_MOST)
             return -EUCLEAN;
         memset(o->tags, 0, sizeof o->tags);
         compiler_barrier();
         link = &o->overflow;
     }
+    return 0;
 }
 
 /* The keys of b's chain that move into the sibling, which is still a free block, and b's spares behind it. */
@@ -444,51 +473,60 @@ static void move_chain(const tarn_map *m, const struct bucket *b, struct bucket 
 {
     bool bad = false;
     sibling->overflow = b->spare;
-    for (const struct bucket *o = b; o; o = chain_next(m, o, &bad))
-        for (unsigned p = 0; p < MAP_PARTS; p++)
-            for (uint64_t used = ~part_free(&o->tags[p]) & low_bits(MAP_SLOTS); used; used &= used - 1) {
-                const struct slot *pair = &o->slot[p][__builtin_ctzll(used)];
+    for (const struct bucket *o = b; o; o = chain_next(m, o, &bad)) {
+        const struct pairs *from = o->slots ? slots_of(m->seg, o) : NULL;
+        for (unsigned p = 0; from && p < MAP_PARTS; p++)
+            for (uint64_t used = part_used(&o->tags[p]); used; used &= used - 1) {
+                const struct slot *pair = &from->at[p][__builtin_ctzll(used)];
                 if (!(pair->hash >> bit & 1))
                     continue;
                 for (struct bucket *to = sibling; to; to = chain_next(m, to, &bad)) {
                     uint64_t free = part_free(&to->tags[p]);
-                    if (!free)
+                    struct pairs *slots = slots_of(m->seg, to);
+                    if (!free || !slots)
                         continue;
-                    fill_slot(sibling, &(struct place){to, p, (unsigned)__builtin_ctzll(free)}, pair);
+                    fill_slot(sibling, &(struct place){to, slots, p, (unsigned)__builtin_ctzll(free)}, pair);
                     if (to != sibling)
-                        sibling->tags[p].word[0] |= PART_CHAINED;
+                        sibling->tags[p].head |= HEAD_CHAINED;
                     break;
                 }
             }
+    }
 }
 
 int map_split(struct self *s, tarn_map *m, struct where *w)
 {
     struct bucket *b = w->bucket, *sibling;
     unsigned depth = LINK_DEPTH(w->link);
+    const struct pairs *from = slots_of(s->seg, b);
+    struct pairs *to;
     struct fresh f;
-    int e;
+    int e = 0;
     if (w->link & LINK_CLEANING || !may_deepen(m->map, depth + 1))
         return 0;
-    if ((b->overflow || b->spare) && (e = spares(s, m, b, depth)) < 0)
-        return e == -EUCLEAN ? damaged(m, w->ref) : e;
-    e = heap_pick(s, sizeof *sibling, &f);
-    if (e < 0)
+    if (!b->new_slots) {
+        e = heap_pick(s, sizeof *to, &f);
+        if (e < 0)
+            return e;
+        heap_publish(s, &f, &b->new_slots, f.block);
+    }
+    to = b->new_slots & 63 || !in_data(s->seg, b->new_slots, sizeof *to) ? NULL : at_offset(s->seg, b->new_slots);
+    if (b->overflow || b->spare)
+        e = spares(s, m, b, depth);
+    if (!from || !to || e == -EUCLEAN)
+        return damaged(m, w->ref);
+    if (e < 0 || (e = heap_pick(s, sizeof *sibling, &f)) < 0)
         return e;
     sibling = at_offset(s->seg, f.block);
-    if (f.block & (MAP_BUCKET - 1)) {
-        heap_unpick(s, &f);
-        return damaged(m, f.block);
-    }
     sibling->prefix = b->prefix | 1ull << depth;
     sibling->link = LINK_WORD(depth + 1, 0, 0); /* no flags, no sibling of its own */
+    sibling->slots = b->new_slots;
     if (b->overflow || b->spare)
         move_chain(m, b, sibling, depth);
     else
-        move(b, sibling, depth);
+        move(b, from, sibling, to, depth);
     for (unsigned p = 0; p < MAP_PARTS; p++)
-        sibling->tags[p].word[0] =
-            (sibling->tags[p].word[0] & (~PART_HEAD | PART_CHAINED)) | part_head(sibling->prefix, depth + 1);
+        sibling->tags[p].head |= HEAD_WORD(depth + 1, b->new_slots);
     compiler_barrier();
     w->link = LINK_WORD(depth + 1, LINK_CLEANING, f.block);
     heap_publish(s, &f, &b->link, w->link);
@@ -513,10 +551,10 @@ static int map_gone(struct self *s, const tarn_map *m)
 
 static int take_pinned(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
 {
-    uint64_t guess = map_guess(m, hash);
+    uint64_t index, guess = map_guess(m, hash, &index);
     for (int i = 0; i < TRIES; i++) {
         bool fresh = true;
-        int e = i ? 1 : map_follow(m, hash, guess, w);
+        int e = i ? 1 : map_follow(m, hash, guess & MAP_REF, w);
         if (TARN_RARE(e)) {
             map_learn(m);
             e = map_descend(m, hash, w);

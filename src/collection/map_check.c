@@ -43,10 +43,10 @@ static void check_segments(const tarn_map *m, unsigned depth, const struct map_c
         bool bad = false;
         const uint64_t *place = segment_place(m->seg, m->map, i, &bad);
         uint64_t segment = place ? load64(place) : 0;
-        if (segment && (segment & 7 || !in_data(m->seg, segment, 4 * MAP_SEGMENT)))
+        if (segment && (segment & 7 || !in_data(m->seg, segment, 8 * MAP_SEGMENT)))
             k->damage(m->ref, "a map's directory: a segment is not in the data space", k->arg);
         else if (segment)
-            k->block(segment, 4 * MAP_SEGMENT, k->arg);
+            k->block(segment, 8 * MAP_SEGMENT, k->arg);
     }
 }
 
@@ -57,27 +57,27 @@ static void check_entries(const tarn_map *m, unsigned depth, const struct map_ch
     uint64_t filled = load64(&m->map->filled);
     struct where w;
     int astray = 0;
-    if (4ull << depth > 64 * committed_of(m->seg))
+    if (8ull << depth > 64 * committed_of(m->seg))
         return; /* reported with the segments */
     for (uint64_t i = 0; i < 1ull << depth && astray < ASTRAY_MOST; i++) {
         bool bad = false;
-        const uint32_t *entry = entry_at(m->seg, m->map, i, &bad);
+        const uint64_t *entry = entry_at(m->seg, m->map, i, &bad);
         const struct bucket *b;
         uint64_t ref;
         if (!entry && !bad && i >= filled) {
             i |= MAP_SEGMENT - 1; /* all of a segment that is not there yet */
             continue;
         }
-        ref = entry ? entry_ref(load32(entry)) : 0;
+        ref = entry ? load64(entry) & MAP_REF : 0;
         if (!ref && entry && i >= filled)
             continue;
         b = bucket_at(m->seg, ref);
         if (!b || b->prefix & ~i) { /* a prefix that fits i has no bits that i has not */
-            k->damage(entry ? offset_of(m->seg, entry) & ~7ull : m->ref,
+            k->damage(entry ? offset_of(m->seg, entry) : m->ref,
                       "a map's directory: an entry leads to no bucket of its index", k->arg);
             astray++;
         } else if (map_follow(m, i, ref, &w)) { /* 1, too: who checks looks again at what was in motion */
-            k->damage(offset_of(m->seg, entry) & ~7ull, "a map's directory: an entry leads astray", k->arg);
+            k->damage(offset_of(m->seg, entry), "a map's directory: an entry leads astray", k->arg);
             astray++;
         }
     }
@@ -92,10 +92,11 @@ static void check_chain(const tarn_map *m, const struct where *w, uint64_t ref, 
             k->damage(w->ref, "a map's bucket: its overflow chain leads astray", k->arg);
             return;
         }
-        k->block(ref, MAP_BUCKET, k->arg);
+        k->block(ref, sizeof *b, k->arg);
+        if (load64(&b->slots))
+            k->block(load64(&b->slots), sizeof(struct pairs), k->arg);
         for (unsigned p = 0; head && p < MAP_PARTS; p++)
-            if (~part_free(&b->tags[p]) & low_bits(MAP_SLOTS) &&
-                !(load64(&w->bucket->tags[p].word[0]) & PART_CHAINED))
+            if (part_used(&b->tags[p]) && !(load64(&w->bucket->tags[p].head) & HEAD_CHAINED))
                 k->damage(w->ref, "a map's bucket: a part does not say that it has keys in the overflow chain",
                           k->arg);
         ref = load64(&b->overflow);
@@ -106,15 +107,18 @@ static void check_bucket(const tarn_map *m, const struct snapshot *p, const stru
 {
     const struct where *w = &p->where;
     bool cleaning = w->link & LINK_CLEANING;
-    k->block(w->ref, MAP_BUCKET, k->arg);
+    k->block(w->ref, sizeof *w->bucket, k->arg);
+    k->block(load64(&w->bucket->slots), sizeof(struct pairs), k->arg);
     k->owner(&w->bucket->lock, k->arg);
     check_chain(m, w, load64(&w->bucket->overflow), true, k);
-    if (!cleaning)
+    if (!cleaning) {
         check_chain(m, w, load64(&w->bucket->spare), false, k);
+        if (load64(&w->bucket->new_slots))
+            k->block(load64(&w->bucket->new_slots), sizeof(struct pairs), k->arg);
+    }
     for (unsigned i = 0; i < MAP_PARTS && !cleaning; i++)
-        if ((load64(&w->bucket->tags[i].word[0]) & PART_HEAD & ~PART_CHAINED) !=
-            part_head(w->bucket->prefix, LINK_DEPTH(w->link)))
-            k->damage(w->ref, "a map's bucket: a part has another prefix or depth", k->arg);
+        if ((load64(&w->bucket->tags[i].head) & ~HEAD_CHAINED) != HEAD_WORD(LINK_DEPTH(w->link), w->bucket->slots))
+            k->damage(w->ref, "a map's bucket: a part's head has another depth, or other slots", k->arg);
     if (p->strays && !cleaning)
         k->damage(w->ref, "a map's bucket: a slot has a key of another tag, part or bucket", k->arg);
 }
@@ -192,7 +196,9 @@ static int retire_chain(struct self *s, const tarn_map *m, uint64_t ref)
         const struct bucket *b = bucket_at(m->seg, ref);
         if (!b)
             return -EUCLEAN;
-        e = map_retire_block(s, ref);
+        e = b->slots ? map_retire_block(s, b->slots) : 0;
+        if (e >= 0)
+            e = map_retire_block(s, ref);
         ref = b->overflow;
     }
     return e;
@@ -215,6 +221,10 @@ static int retire_bucket(struct self *s, tarn_map *m, struct snapshot *p, uint64
         e = retire_chain(s, m, p->where.bucket->overflow);
     if (e >= 0 && !(p->where.link & LINK_CLEANING))
         e = retire_chain(s, m, p->where.bucket->spare);
+    if (e >= 0 && !(p->where.link & LINK_CLEANING) && p->where.bucket->new_slots)
+        e = map_retire_block(s, p->where.bucket->new_slots);
+    if (e >= 0)
+        e = map_retire_block(s, p->where.bucket->slots);
     return e < 0 ? e : map_retire_block(s, p->where.ref);
 }
 

@@ -53,23 +53,23 @@ static int pairs_add(const tarn_map *m, struct snapshot *p, const struct bucket 
     p->steps += MAP_PARTS * MAP_SLOTS;
     if (p->steps > steps_most(m))
         return -EUCLEAN;
-    for (unsigned part = 0; part < MAP_PARTS; part++)
-        for (uint64_t used = ~part_free(&b->tags[part]) & low_bits(MAP_SLOTS); used; used &= used - 1) {
+    for (unsigned part = 0; part < MAP_PARTS; part++) {
+        uint64_t used = part_used(&b->tags[part]);
+        const struct pairs *slots = used ? slots_of(m->seg, b) : NULL;
+        if (used && !slots)
+            return -EUCLEAN;
+        for (; used; used &= used - 1) {
             unsigned at = (unsigned)__builtin_ctzll(used);
             int e;
-            for (int i = 0; !pair_load(p->where.bucket, &b->slot[part][at], &pair); i++)
+            for (int i = 0; !pair_load(p->where.bucket, &slots->at[part][at], &pair); i++)
                 if (i == SPLITS_MOST)
                     return -EUCLEAN;
-            if (part_of(pair.hash) != part || !is_right(pair.hash, prefix, LINK_DEPTH(p->where.link)) ||
-                tag_at(b, part, at) != tag_of(pair.hash)) {
-                p->strays++;
-                if (part_of(pair.hash) != part || !is_right(pair.hash, prefix, LINK_DEPTH(p->where.link)))
-                    continue;
-            }
-            e = pair_add(p, &pair);
-            if (e)
+            bool right = part_of(pair.hash) == part && is_right(pair.hash, prefix, LINK_DEPTH(p->where.link));
+            p->strays += !right || tag_at(&b->tags[part], at) != tag_of(pair.hash);
+            if (right && (e = pair_add(p, &pair)))
                 return e;
         }
+    }
     return 0;
 }
 

@@ -56,9 +56,13 @@ static inline int search_part(const tarn_map *m, const struct bucket *first, con
                               const struct key *k, struct want *want)
 {
     unsigned part = part_of(k->hash);
+    uint64_t mask = part_match(&b->tags[part], tag_of(k->hash));
+    const struct pairs *slots = mask ? slots_of(m->seg, b) : NULL; /* read after a tag was there */
     struct slot pair;
-    for (uint64_t mask = part_match(&b->tags[part], tag_of(k->hash)); mask; mask &= mask - 1) {
-        const struct slot *slot = &b->slot[part][__builtin_ctzll(mask)];
+    if (mask && !slots)
+        return -EUCLEAN;
+    for (; mask; mask &= mask - 1) {
+        const struct slot *slot = &slots->at[part][__builtin_ctzll(mask)];
         int e;
         for (int i = 0; !pair_load(first, slot, &pair); i++)
             if (i == SPLITS_MOST)
@@ -178,8 +182,9 @@ void map_learn(tarn_map *m)
 {
     uint64_t committed = committed_of(m->seg), filled = load64(&m->map->filled), index, n;
     struct map_segments *known;
-    if (TARN_RARE(learned(&m->entry_most) != committed - 16 && committed >= MAP_BUCKET)) {
-        __atomic_store_n(&m->bucket_most, committed - MAP_BUCKET, __ATOMIC_RELAXED);
+    if (TARN_RARE(learned(&m->entry_most) != committed - 16 && committed >= sizeof(struct pairs))) {
+        __atomic_store_n(&m->bucket_most, committed - sizeof(struct bucket), __ATOMIC_RELAXED);
+        __atomic_store_n(&m->slots_most, committed - sizeof(struct pairs), __ATOMIC_RELAXED);
         __atomic_store_n(&m->entry_most, committed - 16, __ATOMIC_RELAXED);
     }
     if (filled - 1 >= 1ull << MAP_DEPTH_MOST)
@@ -191,7 +196,7 @@ void map_learn(tarn_map *m)
     known = 8 * n <= committed ? segments_room(m, n) : NULL;
     for (uint64_t i = 0; known && i < n; i++) {
         bool bad = false;
-        const uint32_t *entry = entry_at(m->seg, m->map, i << MAP_SEGMENT_SHIFT, &bad);
+        const uint64_t *entry = entry_at(m->seg, m->map, i << MAP_SEGMENT_SHIFT, &bad);
         if (bad || !entry || (index >= MAP_FIRST && entry == m->map->first))
             known = NULL; /* damaged, too; a larger one, if it was made, is kept for nothing */
         else
@@ -265,36 +270,61 @@ static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uin
 
 /* ---- quick look-ups ---- */
 
-/* The bucket that the directory has for the hash, or NULL. Why a bucket's header is not looked at: docs/map.md, 'Readers'. */
-static inline __attribute__((always_inline)) const struct bucket *quick_bucket(const tarn_map *m, uint64_t hash)
+/* The part that the directory has for the hash, or NULL. Why a bucket's header is not looked at: docs/map.md, 'Readers'. */
+static inline __attribute__((always_inline)) const struct tags *quick_part(const tarn_map *m, uint64_t hash,
+                                                                           uint64_t *ret_entry, uint64_t *ret_index)
 {
-    uint64_t ref = map_guess(m, hash);
-    return TARN_RARE(ref - m->zone > learned(&m->bucket_most)) ? NULL : (const struct bucket *)(m->base + ref);
+    uint64_t entry = map_guess(m, hash, ret_index), ref = entry & MAP_REF;
+    *ret_entry = entry;
+    if (TARN_RARE(ref - m->zone > learned(&m->bucket_most) || ref & 63))
+        return NULL;
+    return ((const struct bucket *)(m->base + ref))->tags + part_of(hash);
+}
+/* The slots of a part; NULL: damaged. Read after a tag was there. */
+static inline __attribute__((always_inline)) const struct slot *quick_slots(const tarn_map *m, uint64_t head,
+                                                                            uint64_t hash)
+{
+    uint64_t ref = head & MAP_REF;
+    if (TARN_RARE(ref - m->zone > learned(&m->slots_most) || ref & 63))
+        return NULL;
+    return ((const struct pairs *)(m->base + ref))->at[part_of(hash)];
+}
+
+/* Would a key of this hash be in this part, and in no chain? The head was read after the tags. The entry's bucket has the prefix that the index
+ * has in the entry's depth; where that is more than the index has bits, they are 0. */
+static inline __attribute__((always_inline)) bool is_there(uint64_t index, uint64_t entry, uint64_t head,
+                                                           uint64_t hash)
+{
+    return HEAD_UPPER(head) == LINK_DEPTH(entry) && !(hash & ~index & low_bits(LINK_DEPTH(entry)));
 }
 
 /* 1: found; 0: not there; -1: ask the ordinary look-up. */
 static inline __attribute__((always_inline)) int quick_number(const tarn_map *m, uint64_t key, uint64_t *ret_value)
 {
-    uint64_t hash = hash_number(m->seed, key), mask;
-    const struct bucket *b = quick_bucket(m, hash);
-    unsigned part = part_of(hash);
-    if (TARN_RARE(!b))
+    uint64_t hash = hash_number(m->seed, key), entry, index, mask, head;
+    const struct tags *part = quick_part(m, hash, &entry, &index);
+    const struct slot *slots;
+    if (TARN_RARE(!part))
         return -1;
-    for (mask = part_match(&b->tags[part], tag_of(hash)); mask; mask &= mask - 1) {
-        const struct slot *slot = &b->slot[part][__builtin_ctzll(mask)];
+    mask = part_match(part, tag_of(hash));
+    head = load64(&part->head);
+    slots = quick_slots(m, head, hash);
+    if (TARN_RARE(!slots))
+        return -1;
+    for (; mask; mask &= mask - 1) {
 #if MAP_PAIRS
-        struct slot pair = pair_whole(slot);
+        struct slot pair = pair_whole(&slots[__builtin_ctzll(mask)]);
 #else
         struct slot pair;
-        if (!pair_load(b, slot, &pair))
+        if (!pair_load((const struct bucket *)(m->base + (entry & MAP_REF)), &slots[__builtin_ctzll(mask)], &pair))
             return -1;
 #endif
-        if (pair.hash == hash) {
+        if (!TARN_RARE(pair.hash != hash)) {
             *ret_value = pair.word;
             return 1;
         }
     }
-    return part_is_right(load64(&b->tags[part].word[0]), hash) ? 0 : -1;
+    return is_there(index, entry, head, hash) ? 0 : -1;
 }
 
 /* The calling thread's self if it may look quickly, else NULL. */
@@ -365,12 +395,18 @@ static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *
 /* A torn pair would do no harm: the entry has the key. 1: found; 0: not there; -1: ask the ordinary look-up. */
 static inline int quick_bytes(const tarn_map *m, const struct key *k, struct want *want)
 {
-    const struct bucket *b = quick_bucket(m, k->hash);
-    unsigned part = part_of(k->hash);
-    if (TARN_RARE(!b))
+    uint64_t entry, index, mask, head;
+    const struct tags *part = quick_part(m, k->hash, &entry, &index);
+    const struct slot *slots;
+    if (TARN_RARE(!part))
         return -1;
-    for (uint64_t mask = part_match(&b->tags[part], tag_of(k->hash)); mask; mask &= mask - 1) {
-        const struct slot *slot = &b->slot[part][__builtin_ctzll(mask)];
+    mask = part_match(part, tag_of(k->hash));
+    head = load64(&part->head);
+    slots = quick_slots(m, head, k->hash);
+    if (TARN_RARE(!slots))
+        return -1;
+    for (; mask; mask &= mask - 1) {
+        const struct slot *slot = &slots[__builtin_ctzll(mask)];
         int e;
         if (load64(&slot->hash) != k->hash)
             continue;
@@ -378,7 +414,7 @@ static inline int quick_bytes(const tarn_map *m, const struct key *k, struct wan
         if (e != 1)
             return e == 0 ? 1 : -1;
     }
-    return part_is_right(load64(&b->tags[part].word[0]), k->hash) ? 0 : -1;
+    return is_there(index, entry, head, k->hash) ? 0 : -1;
 }
 
 int tarn_map_get(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size)

@@ -140,11 +140,11 @@ static void greedy_buckets(void *arg)
         check(tarn_map_put64(m, i, i) == 0);
     zone = seg->geometry.zone[ZONE_DATA];
     for (uint64_t i = 0, next = 0; i < m->map->filled; i++) {
-        uint64_t ref = entry_ref(*entry_at(seg, m->map, i, &bad));
+        uint64_t ref = *entry_at(seg, m->map, i, &bad) & MAP_REF;
         struct bucket *b = at_offset(seg, ref);
         b->overflow = b->spare = i % 400 ? next : 0;
         for (unsigned p = 0; p < MAP_PARTS; p++)
-            b->tags[p].word[0] |= PART_CHAINED;
+            b->tags[p].head |= HEAD_CHAINED;
         next = ref;
     }
     check(tarn_check(seg, NULL, NULL) > 0);
