@@ -39,7 +39,7 @@
 #define LINK_CLEANING (1ull << 55)
 #define LINK_DEPTH(w) ((unsigned)((w) >> 56))
 #define LINK_WORD(depth, flags, ref) ((uint64_t)(depth) << 56 | (flags) | (ref))
-/* A part's head: {chained:1, 0:1, depth:6, 0:8, ref of the bucket's slots:48}. Its upper byte is that of a directory entry that is up to date. */
+/* A part's head: {chained:1, 0:1, depth:6, 0:8, ref of the part's slots:48}. Its upper byte is that of a directory entry that is up to date. */
 #define HEAD_CHAINED (1ull << 63) /* the overflow chain may have keys of this part */
 #define HEAD_WORD(depth, slots) ((uint64_t)(depth) << 56 | (slots))
 #define HEAD_UPPER(w) ((unsigned)((w) >> 56))
@@ -53,7 +53,8 @@ struct map {
     uint64_t depth; /* of the deepest bucket that the directory has an entry for: whoever holds `directory` */
     uint64_t filled; /* the same; it only rises */
     uint64_t state;  /* 0, or MAP_GONE: unbound and retired; whoever holds the names' lock, in a section */
-    uint64_t reserved1[3];
+    uint64_t multiplier; /* of the hash of numbers, odd: as seed */
+    uint64_t reserved1[2];
     uint64_t segment[MAP_SEGMENTS]; /* refs; whoever holds `directory`. 0: none yet; of segment 0 then `first` is there */
     uint64_t table[MAP_TABLES]; /* refs of more such words; [0] is not used */
     uint64_t reserved2[5];

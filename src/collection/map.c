@@ -28,12 +28,14 @@ static int map_fill(struct self *s, uint64_t block, void *arg)
     int e = heap_alloc(s, sizeof(struct pairs), true, &slots);
     if (e < 0 || (e = heap_alloc(s, sizeof(struct bucket), true, &bucket)) < 0)
         return e;
-    if (getrandom(&map->seed, sizeof map->seed, 0) != sizeof map->seed)
+    if (getrandom(&map->seed, sizeof map->seed, 0) != sizeof map->seed ||
+        getrandom(&map->multiplier, sizeof map->multiplier, 0) != sizeof map->multiplier)
         return fail(-EIO, "the system gives no random numbers (getrandom), which seed the map's hash");
     b = at_offset(s->seg, bucket);
     b->slots = slots;
     for (unsigned p = 0; p < MAP_PARTS; p++)
-        b->tags[p].head = HEAD_WORD(0, slots);
+        b->tags[p].head = HEAD_WORD(0, part_slots(slots, p));
+    map->multiplier |= 1;
     map->kind = *(const uint32_t *)arg;
     map->filled = map->buckets = 1;
     map->first[0] = LINK_WORD(0, 0, bucket);
@@ -67,7 +69,7 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
     m = malloc(sizeof *m);
     if (!m)
         return fail(-ENOMEM, "no memory for a map's handle");
-    *m = (tarn_map){.seg = seg, .map = map, .ref = ref, .seed = map->seed, .u64 = map->kind == MAP_KIND_U64};
+    *m = (tarn_map){.seg = seg, .map = map, .ref = ref, .seed = map->seed, .multiplier = map->multiplier, .u64 = map->kind == MAP_KIND_U64};
     e = map_quicken(m);
     if (e < 0) {
         free(m);
@@ -384,7 +386,7 @@ static inline int key_of_bytes(const tarn_map *m, const void *key, size_t size, 
 }
 static inline struct key key_of_number(const tarn_map *m, uint64_t key)
 {
-    return (struct key){.hash = hash_number(m->seed, key)};
+    return (struct key){.hash = hash_number(m->seed, m->multiplier, key)};
 }
 
 int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size)

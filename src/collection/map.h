@@ -38,7 +38,7 @@ struct map_segments {
 struct tarn_map {
     tarn *seg;
     struct map *map;
-    uint64_t ref, seed;
+    uint64_t ref, seed, multiplier;
     bool u64;
     /* for quick look-ups, map_read.c */
     const void *quick64, *quick_bytes; /* seg, if look-ups of this kind may be quick here; else what no thread's seg is */
@@ -74,6 +74,11 @@ static inline struct slot *place_slot(const struct place *p)
 {
     return &p->slots->at[p->part][p->at];
 }
+/* The ref of a part's slots, of those at `slots`. */
+static inline uint64_t part_slots(uint64_t slots, unsigned part)
+{
+    return slots + part * (MAP_SLOTS * sizeof(struct slot));
+}
 static inline uint64_t *place_tags(const struct place *p)
 {
     return &p->bucket->tags[p->part].word[p->at / 8];
@@ -83,19 +88,20 @@ static inline uint64_t *place_tags(const struct place *p)
 
 /* ---- hashes ---- */
 
-static inline uint64_t hash_number(uint64_t seed, uint64_t x)
+/* A bijection, so that the hash is as good as the number, and never alike in all bits. The product's upper bits depend on all of the number's, and on the map's
+ * secrets (multiply-shift: Dietzfelbinger and others, 1997); they become the lower ones, the index; the second makes the upper ones, the tag. */
+#define HASH_SPREAD 0x9e3779b97f4a7c15ull
+#define HASH_SPREAD_INVERSE 0xf1de83e19937733dull
+static inline uint64_t hash_number(uint64_t seed, uint64_t multiplier, uint64_t x)
 {
-    /* a bijection: numbers never collide in all bits (D. Stafford's 13th variant of Murmur3's finalizer) */
-    x ^= seed;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-    return x ^ x >> 31;
+    return __builtin_bswap64((x ^ seed) * multiplier) * HASH_SPREAD;
 }
-static inline uint64_t number_hashed(uint64_t seed, uint64_t x)
+static inline uint64_t number_hashed(uint64_t seed, uint64_t multiplier, uint64_t x)
 {
-    x = (x ^ x >> 31 ^ x >> 62) * 0x319642b2d24d8ec3ull;
-    x = (x ^ x >> 27 ^ x >> 54) * 0x96de1b173f119089ull;
-    return x ^ x >> 30 ^ x >> 60 ^ seed;
+    uint64_t inverse = multiplier; /* right in 3 bits, and in twice as many after each step */
+    for (int i = 0; i < 5; i++)
+        inverse *= 2 - multiplier * inverse;
+    return __builtin_bswap64(x * HASH_SPREAD_INVERSE) * inverse ^ seed;
 }
 static inline uint64_t hash_bytes(uint64_t seed, const void *key, uint64_t size)
 {
@@ -112,7 +118,7 @@ static inline unsigned part_of(uint64_t hash)
 static inline unsigned tag_of(uint64_t hash)
 {
     unsigned tag = (unsigned)(hash >> 56);
-    return tag + !tag;
+    return tag + (tag < 1);
 }
 /* What a slot says while it is stored over: no hash that is looked for in that part. */
 static inline uint64_t no_hash(uint64_t hash)

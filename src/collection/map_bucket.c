@@ -389,7 +389,7 @@ static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh)
     if (depth - 1 >= MAP_DEPTH_MOST)
         return damaged(m, w->ref);
     for (unsigned p = 0; p < MAP_PARTS; p++) { /* before any tag is zeroed: so who misses a key knows */
-        uint64_t head = HEAD_WORD(depth, b->slots) | (b->overflow ? b->tags[p].head & HEAD_CHAINED : 0);
+        uint64_t head = HEAD_WORD(depth, part_slots(b->slots, p)) | (b->overflow ? b->tags[p].head & HEAD_CHAINED : 0);
         if (b->tags[p].head != head)
             store64(&b->tags[p].head, head);
     }
@@ -526,7 +526,7 @@ int map_split(struct self *s, tarn_map *m, struct where *w)
     else
         move(b, from, sibling, to, depth);
     for (unsigned p = 0; p < MAP_PARTS; p++)
-        sibling->tags[p].head |= HEAD_WORD(depth + 1, b->new_slots);
+        sibling->tags[p].head |= HEAD_WORD(depth + 1, part_slots(b->new_slots, p));
     compiler_barrier();
     w->link = LINK_WORD(depth + 1, LINK_CLEANING, f.block);
     heap_publish(s, &f, &b->link, w->link);

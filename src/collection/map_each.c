@@ -191,7 +191,7 @@ static int copy_entry(const tarn_map *m, const struct slot *pair, struct copies 
     struct copy_head head = {8, 8};
     const struct entry_bytes *e = m->u64 ? NULL : at_offset(m->seg, pair->word);
     char *to;
-    uint64_t value = pair->word, number = number_hashed(m->seed, pair->hash);
+    uint64_t value = pair->word, number = number_hashed(m->seed, m->multiplier, pair->hash);
     if (!m->u64) {
         if (!map_block(m->seg, pair->word, sizeof *e))
             return -EUCLEAN;

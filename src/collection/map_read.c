@@ -256,7 +256,7 @@ static __attribute__((noinline)) int get_bytes(tarn_map *map, const void *key, s
 static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uint64_t *ret_value)
 {
     uint64_t value;
-    struct key k = {.hash = hash_number(map->seed, key)};
+    struct key k = {.hash = hash_number(map->seed, map->multiplier, key)};
     struct want want = {.value = &value};
     int e;
     if (TARN_RARE(!map->u64))
@@ -274,20 +274,17 @@ static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uin
 static inline __attribute__((always_inline)) const struct tags *quick_part(const tarn_map *m, uint64_t hash,
                                                                            uint64_t *ret_entry, uint64_t *ret_index)
 {
-    uint64_t entry = map_guess(m, hash, ret_index), ref = entry & MAP_REF;
+    uint64_t entry = map_guess(m, hash, ret_index), ref = entry & (MAP_REF ^ 63);
     *ret_entry = entry;
-    if (TARN_RARE(ref - m->zone > learned(&m->bucket_most) || ref & 63))
+    if (TARN_RARE(ref - m->zone > learned(&m->bucket_most)))
         return NULL;
-    return ((const struct bucket *)(m->base + ref))->tags + part_of(hash);
+    return (const struct tags *)(m->base + ref + sizeof(struct bucket) - sizeof(struct tags) * MAP_PARTS + (hash >> 48 & 0xc0));
 }
 /* The slots of a part; NULL: damaged. Read after a tag was there. */
-static inline __attribute__((always_inline)) const struct slot *quick_slots(const tarn_map *m, uint64_t head,
-                                                                            uint64_t hash)
+static inline __attribute__((always_inline)) const struct slot *quick_slots(const tarn_map *m, uint64_t head)
 {
-    uint64_t ref = head & MAP_REF;
-    if (TARN_RARE(ref - m->zone > learned(&m->slots_most) || ref & 63))
-        return NULL;
-    return ((const struct pairs *)(m->base + ref))->at[part_of(hash)];
+    uint64_t ref = head & (MAP_REF ^ 63);
+    return TARN_RARE(ref - m->zone > learned(&m->slots_most)) ? NULL : (const struct slot *)(m->base + ref);
 }
 
 /* Would a key of this hash be in this part, and in no chain? The head was read after the tags. The entry's bucket has the prefix that the index
@@ -301,14 +298,14 @@ static inline __attribute__((always_inline)) bool is_there(uint64_t index, uint6
 /* 1: found; 0: not there; -1: ask the ordinary look-up. */
 static inline __attribute__((always_inline)) int quick_number(const tarn_map *m, uint64_t key, uint64_t *ret_value)
 {
-    uint64_t hash = hash_number(m->seed, key), entry, index, mask, head;
+    uint64_t hash = hash_number(m->seed, m->multiplier, key), entry, index, mask, head;
     const struct tags *part = quick_part(m, hash, &entry, &index);
     const struct slot *slots;
     if (TARN_RARE(!part))
         return -1;
     mask = part_match(part, tag_of(hash));
     head = load64(&part->head);
-    slots = quick_slots(m, head, hash);
+    slots = quick_slots(m, head);
     if (TARN_RARE(!slots))
         return -1;
     for (; mask; mask &= mask - 1) {
@@ -402,7 +399,7 @@ static inline int quick_bytes(const tarn_map *m, const struct key *k, struct wan
         return -1;
     mask = part_match(part, tag_of(k->hash));
     head = load64(&part->head);
-    slots = quick_slots(m, head, k->hash);
+    slots = quick_slots(m, head);
     if (TARN_RARE(!slots))
         return -1;
     for (; mask; mask &= mask - 1) {

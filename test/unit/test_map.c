@@ -372,7 +372,7 @@ static void colliding(void **state)
     (void)state;
     assert_int_equal(tarn_map_open(seg, "m", TARN_CREATE | TARN_MAP_U64, &m), 0);
     for (uint64_t i = 0; found < 300; i++)
-        if (!(hash_number(m->seed, i) & low_bits(14))) {
+        if (!(hash_number(m->seed, m->multiplier, i) & low_bits(14))) {
             assert_int_equal(tarn_map_put64(m, i, i), 0);
             found++;
         }
@@ -380,7 +380,7 @@ static void colliding(void **state)
     assert_int_equal(tarn_map_count(m, &count), 0);
     assert_int_equal(count, 300);
     for (uint64_t i = 0; found; i++)
-        if (!(hash_number(m->seed, i) & low_bits(14))) {
+        if (!(hash_number(m->seed, m->multiplier, i) & low_bits(14))) {
             assert_int_equal(tarn_map_get64(m, i, &v), 0);
             found--;
         }
