@@ -69,7 +69,12 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
     m = malloc(sizeof *m);
     if (!m)
         return fail(-ENOMEM, "no memory for a map's handle");
-    *m = (tarn_map){.seg = seg, .map = map, .ref = ref, .seed = map->seed, .multiplier = map->multiplier, .u64 = map->kind == MAP_KIND_U64};
+    *m = (tarn_map){.seg = seg,
+                    .map = map,
+                    .ref = ref,
+                    .seed = map->seed,
+                    .multiplier = map->multiplier,
+                    .u64 = map->kind == MAP_KIND_U64};
     e = map_quicken(m);
     if (e < 0) {
         free(m);

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 #if defined(__SSE2__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -40,6 +40,8 @@ struct tarn_map {
     struct map *map;
     uint64_t ref, seed, multiplier;
     bool u64;
+    int (*get64)(tarn_map *map, uint64_t key, uint64_t *ret_value); /* as quick as the machine can */
+    int (*get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
     /* for quick look-ups, map_read.c */
     const void *quick64, *quick_bytes; /* seg, if look-ups of this kind may be quick here; else what no thread's seg is */
     const uint64_t *epoch;             /* the participants' */

@@ -389,7 +389,8 @@ static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh)
     if (depth - 1 >= MAP_DEPTH_MOST)
         return damaged(m, w->ref);
     for (unsigned p = 0; p < MAP_PARTS; p++) { /* before any tag is zeroed: so who misses a key knows */
-        uint64_t head = HEAD_WORD(depth, part_slots(b->slots, p)) | (b->overflow ? b->tags[p].head & HEAD_CHAINED : 0);
+        uint64_t head =
+            HEAD_WORD(depth, part_slots(b->slots, p)) | (b->overflow ? b->tags[p].head & HEAD_CHAINED : 0);
         if (b->tags[p].head != head)
             store64(&b->tags[p].head, head);
     }

@@ -15,7 +15,12 @@ static bool handle_for(struct tarn *seg, uint64_t root, tarn_map *ret)
     if (!map_block(seg, root, sizeof *map))
         return false;
     map = at_offset(seg, root);
-    *ret = (tarn_map){.seg = seg, .map = map, .ref = root, .seed = map->seed, .multiplier = map->multiplier, .u64 = map->kind == MAP_KIND_U64};
+    *ret = (tarn_map){.seg = seg,
+                      .map = map,
+                      .ref = root,
+                      .seed = map->seed,
+                      .multiplier = map->multiplier,
+                      .u64 = map->kind == MAP_KIND_U64};
     return true;
 }
 
@@ -117,7 +122,8 @@ static void check_bucket(const tarn_map *m, const struct snapshot *p, const stru
             k->block(load64(&w->bucket->new_slots), sizeof(struct pairs), k->arg);
     }
     for (unsigned i = 0; i < MAP_PARTS && !cleaning; i++)
-        if ((load64(&w->bucket->tags[i].head) & ~HEAD_CHAINED) != HEAD_WORD(LINK_DEPTH(w->link), part_slots(w->bucket->slots, i)))
+        if ((load64(&w->bucket->tags[i].head) & ~HEAD_CHAINED) !=
+            HEAD_WORD(LINK_DEPTH(w->link), part_slots(w->bucket->slots, i)))
             k->damage(w->ref, "a map's bucket: a part's head has another depth, or other slots", k->arg);
     if (p->strays && !cleaning)
         k->damage(w->ref, "a map's bucket: a slot has a key of another tag, part or bucket", k->arg);

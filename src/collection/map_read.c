@@ -209,22 +209,6 @@ void map_learn(tarn_map *m)
     __atomic_store_n(&m->learning, 0, __ATOMIC_RELEASE);
 }
 
-int map_quicken(tarn_map *m)
-{
-    bool may = !m->seg->readonly && !m->seg->exchange_unlock && (!MAP_PAIRS || map_pairs_whole);
-    m->quick64 = may && m->u64 ? (void *)m->seg : (void *)m;
-    m->quick_bytes = may && !m->u64 ? (void *)m->seg : (void *)m;
-    m->zone = m->seg->geometry.zone[ZONE_DATA];
-    m->base = m->seg->base;
-    m->epoch = &participants_of(m->seg)->epoch;
-    m->segments = segments_room(m, 1);
-    if (!m->segments)
-        return -ENOMEM;
-    m->segments->at[0] = m->map->first;
-    map_learn(m);
-    return 0;
-}
-
 void map_forget(tarn_map *m)
 {
     for (struct map_segments *now = m->segments, *before; now; now = before) {
@@ -278,7 +262,8 @@ static inline __attribute__((always_inline)) const struct tags *quick_part(const
     *ret_entry = entry;
     if (TARN_RARE(ref - m->zone > learned(&m->bucket_most)))
         return NULL;
-    return (const struct tags *)(m->base + ref + sizeof(struct bucket) - sizeof(struct tags) * MAP_PARTS + (hash >> 48 & 0xc0));
+    return (const struct tags *)(m->base + ref + sizeof(struct bucket) - sizeof(struct tags) * MAP_PARTS +
+                                 (hash >> 48 & 0xc0));
 }
 /* The slots of a part; NULL: damaged. Read after a tag was there. */
 static inline __attribute__((always_inline)) const struct slot *quick_slots(const tarn_map *m, uint64_t head)
@@ -295,72 +280,11 @@ static inline __attribute__((always_inline)) bool is_there(uint64_t index, uint6
     return HEAD_UPPER(head) == LINK_DEPTH(entry) && !(hash & ~index & low_bits(LINK_DEPTH(entry)));
 }
 
-/* 1: found; 0: not there; -1: ask the ordinary look-up. */
-static inline __attribute__((always_inline)) int quick_number(const tarn_map *m, uint64_t key, uint64_t *ret_value)
-{
-    uint64_t hash = hash_number(m->seed, m->multiplier, key), entry, index, mask, head;
-    const struct tags *part = quick_part(m, hash, &entry, &index);
-    const struct slot *slots;
-    if (TARN_RARE(!part))
-        return -1;
-    mask = part_match(part, tag_of(hash));
-    head = load64(&part->head);
-    slots = quick_slots(m, head);
-    if (TARN_RARE(!slots))
-        return -1;
-    for (; mask; mask &= mask - 1) {
-#if MAP_PAIRS
-        struct slot pair = pair_whole(&slots[__builtin_ctzll(mask)]);
-#else
-        struct slot pair;
-        if (!pair_load((const struct bucket *)(m->base + (entry & MAP_REF)), &slots[__builtin_ctzll(mask)], &pair))
-            return -1;
-#endif
-        if (!TARN_RARE(pair.hash != hash)) {
-            *ret_value = pair.word;
-            return 1;
-        }
-    }
-    return is_there(index, entry, head, hash) ? 0 : -1;
-}
-
 /* The calling thread's self if it may look quickly, else NULL. */
 static inline struct self *quick_self(const void *quick)
 {
     struct self *s = self_last;
     return TARN_RARE(!s || s->seg != quick) ? NULL : s;
-}
-
-static __attribute__((noinline)) int get_number_pinned(tarn_map *map, uint64_t key, uint64_t *ret_value)
-{
-    uint64_t value;
-    if (quick_number(map, key, &value) != 1)
-        return get_number(map, key, ret_value);
-    *ret_value = value;
-    return 0;
-}
-
-/* Here the pin is not counted in read_depth: nothing else happens in this thread until it ends, or until the ordinary look-up makes it its own. */
-int tarn_map_get64(tarn_map *map, uint64_t key, uint64_t *ret_value)
-{
-    struct self *s = quick_self(map->quick64);
-    struct record *r;
-    uint64_t value;
-    int is;
-    if (TARN_RARE(!s))
-        return get_number(map, key, ret_value);
-    if (TARN_RARE(s->read_depth))
-        return get_number_pinned(map, key, ret_value);
-    r = s->record;
-    store64(&r->epoch, 1 + load64(map->epoch)); /* pairs with the membarrier of epoch_advance */
-    is = quick_number(map, key, &value);
-    if (TARN_RARE(is < 0))
-        return get_number(map, key, ret_value);
-    store64(&r->epoch, 0);
-    if (!is)
-        return fail_constant(-ENOENT, "the map has no such key");
-    *ret_value = value;
-    return 0;
 }
 
 /* Copy the value, if the entry is the key's: 0 with its size; 1: it is not; -1: something is wrong. */
@@ -389,50 +313,59 @@ static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *
     return 0;
 }
 
-/* A torn pair would do no harm: the entry has the key. 1: found; 0: not there; -1: ask the ordinary look-up. */
-static inline int quick_bytes(const tarn_map *m, const struct key *k, struct want *want)
+#define QUICK(name) name##_plain
+#define QUICK_FOR
+#define QUICK_MATCH(part, tag) part_match(part, tag)
+#include "collection/map_quick.h"
+
+/* The same, with wider instructions where the machine has them. */
+#if MAP_PAIRS && !defined(TARN_EXPLORED)
+#define QUICK_FOR __attribute__((target("avx2,bmi")))
+QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, unsigned tag)
 {
-    uint64_t entry, index, mask, head;
-    const struct tags *part = quick_part(m, k->hash, &entry, &index);
-    const struct slot *slots;
-    if (TARN_RARE(!part))
-        return -1;
-    mask = part_match(part, tag_of(k->hash));
-    head = load64(&part->head);
-    slots = quick_slots(m, head);
-    if (TARN_RARE(!slots))
-        return -1;
-    for (; mask; mask &= mask - 1) {
-        const struct slot *slot = &slots[__builtin_ctzll(mask)];
-        int e;
-        if (load64(&slot->hash) != k->hash)
-            continue;
-        e = quick_copy(m, load64(&slot->word), k, want);
-        if (e != 1)
-            return e == 0 ? 1 : -1;
-    }
-    return is_there(index, entry, head, k->hash) ? 0 : -1;
+    __m256i want = _mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)tag));
+    uint64_t low = (unsigned)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part), want));
+    uint64_t high = (unsigned)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part + 1), want));
+    compiler_barrier();
+    return (low | high << 32) >> 8;
+}
+#define QUICK(name) name##_avx2
+#define QUICK_MATCH(part, tag) match_avx2(part, tag)
+#include "collection/map_quick.h"
+#endif
+
+int tarn_map_get64(tarn_map *map, uint64_t key, uint64_t *ret_value)
+{
+    return map->get64(map, key, ret_value);
 }
 
 int tarn_map_get(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size)
 {
-    struct self *s = quick_self(map->quick_bytes);
-    struct key k = {.bytes = key, .size = key_size};
-    struct want want = {.value = value, .room = room};
-    int is;
-    if (TARN_RARE(!s || !key || key_size - 1 >= 65535))
-        return get_bytes(map, key, key_size, value, room, ret_size);
-    k.hash = hash_bytes(map->seed, key, key_size);
-    if (!s->read_depth)
-        store64(&s->record->epoch, 1 + load64(map->epoch));
-    is = quick_bytes(map, &k, &want);
-    if (TARN_RARE(is < 0))
-        return get_bytes(map, key, key_size, value, room, ret_size);
-    if (!s->read_depth)
-        store64(&s->record->epoch, 0);
-    if (!is)
-        return fail_constant(-ENOENT, "the map has no such key");
-    if (ret_size)
-        *ret_size = want.size;
+    return map->get(map, key, key_size, value, room, ret_size);
+}
+
+int map_quicken(tarn_map *m)
+{
+    bool may = !m->seg->readonly && !m->seg->exchange_unlock && (!MAP_PAIRS || map_pairs_whole);
+    m->quick64 = may && m->u64 ? (void *)m->seg : (void *)m;
+    m->quick_bytes = may && !m->u64 ? (void *)m->seg : (void *)m;
+    m->get64 = get64_plain;
+    m->get = get_plain;
+#if MAP_PAIRS && !defined(TARN_EXPLORED)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")) {
+        m->get64 = get64_avx2;
+        m->get = get_avx2;
+    }
+#endif
+    m->zone = m->seg->geometry.zone[ZONE_DATA];
+    m->base = m->seg->base;
+    m->epoch = &participants_of(m->seg)->epoch;
+    m->segments = segments_room(m, 1);
+    if (!m->segments)
+        return -ENOMEM;
+    m->segments->at[0] = m->map->first;
+    map_learn(m);
     return 0;
 }
