@@ -182,14 +182,17 @@ void map_learn(tarn_map *m)
 {
     uint64_t committed = committed_of(m->seg), filled = load64(&m->map->filled), index, n;
     struct map_segments *known;
-    if (TARN_RARE(learned(&m->entry_most) != committed - 16 && committed >= sizeof(struct pairs))) {
-        __atomic_store_n(&m->bucket_most, committed - sizeof(struct bucket), __ATOMIC_RELAXED);
-        __atomic_store_n(&m->slots_most, committed - sizeof(struct pairs), __ATOMIC_RELAXED);
-        __atomic_store_n(&m->entry_most, committed - 16, __ATOMIC_RELAXED);
+    uint64_t end = m->zone + committed;
+    if (TARN_RARE(learned(&m->entry_most) != end - 16 && committed >= sizeof(struct pairs))) {
+        __atomic_store_n(&m->bucket_most, end - sizeof(struct bucket), __ATOMIC_RELAXED);
+        __atomic_store_n(&m->slots_most, end - sizeof(struct pairs), __ATOMIC_RELAXED);
+        __atomic_store_n(&m->entry_most, end - 16, __ATOMIC_RELAXED);
     }
     if (filled - 1 >= 1ull << MAP_DEPTH_MOST)
         return; /* damaged: the ordinary look-up will say so */
     index = (1ull << (63 - __builtin_clzll(filled))) - 1;
+    if (load64(&m->map->buckets) < (index / 2 + 1) / 32 * 33)
+        index /= 2; /* of the deepest there are few yet: a smaller directory is worth more */
     if (index <= learned(&m->index) || __atomic_exchange_n(&m->learning, 1, __ATOMIC_ACQUIRE))
         return;
     n = (index >> MAP_SEGMENT_SHIFT) + 1;
@@ -254,22 +257,22 @@ static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uin
 
 /* ---- quick look-ups ---- */
 
-/* The part that the directory has for the hash, or NULL. Why a bucket's header is not looked at: docs/map.md, 'Readers'. */
-static inline __attribute__((always_inline)) const struct tags *quick_part(const tarn_map *m, uint64_t hash,
-                                                                           uint64_t *ret_entry, uint64_t *ret_index)
+/* The part that the directory has for the hash; false: damaged. Why a bucket's header is not looked at: docs/map.md, 'Readers'. What lies before the data
+ * space is mapped too, so one bound is enough. */
+static inline __attribute__((always_inline)) bool quick_part(const tarn_map *m, uint64_t hash, uint64_t *ret_entry, uint64_t *ret_index,
+                                                             const struct tags **ret)
 {
     uint64_t entry = map_guess(m, hash, ret_index), ref = entry & (MAP_REF ^ 63);
     *ret_entry = entry;
-    if (TARN_RARE(ref - m->zone > learned(&m->bucket_most)))
-        return NULL;
-    return (const struct tags *)(m->base + ref + sizeof(struct bucket) - sizeof(struct tags) * MAP_PARTS +
-                                 (hash >> 48 & 0xc0));
+    *ret = (const struct tags *)(m->base + ref + (hash >> 48 & 0xc0) + 64);
+    return !TARN_RARE(ref > learned(&m->bucket_most));
 }
-/* The slots of a part; NULL: damaged. Read after a tag was there. */
-static inline __attribute__((always_inline)) const struct slot *quick_slots(const tarn_map *m, uint64_t head)
+/* Do the part's slots stand in what is committed? Asked after a tag was there. */
+static inline __attribute__((always_inline)) bool quick_slots(const tarn_map *m, uint64_t head, const struct slot **ret)
 {
     uint64_t ref = head & (MAP_REF ^ 63);
-    return TARN_RARE(ref - m->zone > learned(&m->slots_most)) ? NULL : (const struct slot *)(m->base + ref);
+    *ret = (const struct slot *)(m->base + ref);
+    return !TARN_RARE(ref > learned(&m->slots_most));
 }
 
 /* Would a key of this hash be in this part, and in no chain? The head was read after the tags. The entry's bucket has the prefix that the index
@@ -290,14 +293,14 @@ static inline struct self *quick_self(const void *quick)
 /* Copy the value, if the entry is the key's: 0 with its size; 1: it is not; -1: something is wrong. */
 static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *k, struct want *want)
 {
-    uint64_t at = ref - m->zone, size, most = learned(&m->entry_most), word;
+    uint64_t size, most = learned(&m->entry_most), word;
     const struct entry_bytes *e = (const struct entry_bytes *)(m->base + ref);
-    if (TARN_RARE(at > most || at & 15))
+    if (TARN_RARE(ref > most || ref & 15))
         return -1;
     if (__atomic_load_n(&e->key_size, __ATOMIC_RELAXED) != k->size)
         return 1;
     size = __atomic_load_n(&e->value_size, __ATOMIC_RELAXED);
-    if (sizeof *e + size + k->size > most + 16 - at)
+    if (sizeof *e + size + k->size > most + 16 - ref)
         return -1;
     if (memcmp((const char *)(e + 1) + size, k->bytes, k->size))
         return 1;
@@ -315,24 +318,33 @@ static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *
 
 #define QUICK(name) name##_plain
 #define QUICK_FOR
-#define QUICK_MATCH(part, tag) part_match(part, tag)
+#define QUICK_MATCH(part, hash) part_match(part, tag_of(hash))
 #include "collection/map_quick.h"
 
-/* The same, with wider instructions where the machine has them. */
+/* The same, with wider instructions where the machine has them. A tag is made here at once in all bytes. */
 #if MAP_PAIRS && !defined(TARN_EXPLORED)
-#define QUICK_FOR __attribute__((target("avx2,bmi")))
-QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, unsigned tag)
+#define QUICK_FOR __attribute__((target("avx2,bmi,bmi2")))
+QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, uint64_t hash)
 {
-    __m256i want = _mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)tag));
-    uint64_t low = (unsigned)_mm256_movemask_epi8(
-        _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part), want));
-    uint64_t high = (unsigned)_mm256_movemask_epi8(
-        _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part + 1), want));
+    __m256i want = _mm256_max_epu8(_mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)(hash >> 56))), _mm256_set1_epi8(1));
+    uint64_t low = (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part), want));
+    uint64_t high = (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part + 1), want));
     compiler_barrier();
     return (low | high << 32) >> 8;
 }
 #define QUICK(name) name##_avx2
-#define QUICK_MATCH(part, tag) match_avx2(part, tag)
+#define QUICK_MATCH(part, hash) match_avx2(part, hash)
+#include "collection/map_quick.h"
+#define QUICK_FOR __attribute__((target("avx512bw,bmi,bmi2")))
+QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx512(const struct tags *part, uint64_t hash)
+{
+    __m512i want = _mm512_max_epu8(_mm512_set1_epi8((char)(hash >> 56)), _mm512_set1_epi8(1));
+    uint64_t mask = _mm512_cmpeq_epi8_mask(_mm512_load_si512((const void *)part), want);
+    compiler_barrier();
+    return mask >> 8;
+}
+#define QUICK(name) name##_avx512
+#define QUICK_MATCH(part, hash) match_avx512(part, hash)
 #include "collection/map_quick.h"
 #endif
 
@@ -348,17 +360,21 @@ int tarn_map_get(tarn_map *map, const void *key, size_t key_size, void *value, s
 
 int map_quicken(tarn_map *m)
 {
-    bool may = !m->seg->readonly && !m->seg->exchange_unlock && (!MAP_PAIRS || map_pairs_whole);
-    m->quick64 = may && m->u64 ? (void *)m->seg : (void *)m;
+    bool may = !m->seg->readonly && !m->seg->exchange_unlock; /* a pin is a plain store */
     m->quick_bytes = may && !m->u64 ? (void *)m->seg : (void *)m;
     m->get64 = get64_plain;
     m->get = get_plain;
 #if MAP_PAIRS && !defined(TARN_EXPLORED)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")) {
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("bmi2")) {
+        m->get64 = get64_avx512;
+        m->get = get_avx512;
+    } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {
         m->get64 = get64_avx2;
         m->get = get_avx2;
     }
 #endif
+    if (!m->u64 || (MAP_PAIRS && !map_pairs_whole))
+        m->get64 = get_number;
     m->zone = m->seg->geometry.zone[ZONE_DATA];
     m->base = m->seg->base;
     m->epoch = &participants_of(m->seg)->epoch;
