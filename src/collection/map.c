@@ -372,6 +372,119 @@ static inline int take_out(tarn_map *m, const struct key *k)
     return section_end(s, e);
 }
 
+/* ---- numbers, one at a time ---- */
+
+/* A change of one number outside a section is one store, of a word of tags or of a slot's word: no log. The bucket is locked for it,
+ * in the way of an inner lock. Whatever else there may be (a full part, a chain, a split under way, somebody who has the lock) is left to the
+ * section of its own: these return 1, and nothing has happened. */
+struct brief {
+    struct self *s;
+    struct bucket *bucket;
+    struct place at;
+    uint64_t hash, *slot;
+};
+
+static inline void brief_end(struct brief *b)
+{
+    mutex_unlock_now(b->s, &b->bucket->lock, b->slot, *b->slot, 0, 0);
+}
+
+/* The bucket of a number, locked, and where the number stands in it. 1: it is there; 0: it is not; or negative: the ordinary way. */
+static inline int brief_begin(tarn_map *m, uint64_t key, struct brief *b)
+{
+    uint64_t hash = hash_number(m->seed, m->multiplier, key), index, entry = map_guess(m, hash, &index),
+             ref = entry & (MAP_REF ^ 63), mask;
+    struct self *s = self_last;
+    struct bucket *bucket = (struct bucket *)(m->base + ref);
+    struct tags *part = &bucket->tags[part_of(hash)];
+    if (TARN_RARE(ref > learned(&m->bucket_most) || ref < m->zone || !s || s->seg != m->seg || s->depth || !m->u64))
+        return -1;
+    __builtin_prefetch(bucket, 1);
+    __builtin_prefetch(part, 1);
+    epoch_pin(s); /* until it is known, under the lock, that the map is not unbound: see map_take */
+    b->slot = mutex_take_brief(s, &bucket->lock);
+    epoch_unpin(s);
+    if (TARN_RARE(!b->slot))
+        return -1;
+    *b = (struct brief){.s = s,
+                        .bucket = bucket,
+                        .hash = hash,
+                        .slot = b->slot,
+                        .at = {bucket, slots_of(m->seg, bucket), part_of(hash), 0}};
+    if (TARN_RARE(load64(&m->map->state) == MAP_GONE || bucket->link & LINK_CLEANING || bucket->overflow ||
+                  !b->at.slots || !is_right(hash, bucket->prefix, LINK_DEPTH(bucket->link)))) {
+        brief_end(b);
+        return -1;
+    }
+    for (mask = part_match(part, tag_of(hash)); mask; mask &= mask - 1) {
+        b->at.at = (unsigned)__builtin_ctzll(mask);
+        if (place_slot(&b->at)->hash == hash)
+            return 1;
+    }
+    mask = part_free(part);
+    b->at.at = (unsigned)__builtin_ctzll(mask | 1ull << 63);
+    return 0;
+}
+
+/* Put a number that is not there. 1: there is no room. */
+static inline int brief_fill(struct brief *b, uint64_t value)
+{
+    struct slot *slot = place_slot(&b->at);
+    if (TARN_RARE(b->at.at >= MAP_SLOTS))
+        return 1;
+    store64(&b->bucket->reuse, b->bucket->reuse + 1);
+    store64(&slot->hash, no_hash(b->hash));
+    store64(&slot->word, value);
+    store64(&slot->hash, b->hash);
+    store64(place_tags(&b->at), *place_tags(&b->at) | tag_bits(tag_of(b->hash), b->at.at)); /* commit */
+    return 0;
+}
+
+static inline int brief_put(tarn_map *m, uint64_t key, uint64_t value)
+{
+    struct brief b;
+    int e = brief_begin(m, key, &b);
+    if (TARN_RARE(e < 0))
+        return 1;
+    if (e) {
+        store64(&place_slot(&b.at)->word, value); /* commit */
+        e = 0;
+    } else
+        e = brief_fill(&b, value);
+    brief_end(&b);
+    return e;
+}
+
+static inline int brief_add(tarn_map *m, uint64_t key, uint64_t number, uint64_t *ret_sum)
+{
+    struct brief b;
+    int e = brief_begin(m, key, &b);
+    if (TARN_RARE(e < 0))
+        return 1;
+    if (e) {
+        *ret_sum = place_slot(&b.at)->word + number;
+        store64(&place_slot(&b.at)->word, *ret_sum); /* commit */
+        e = 0;
+    } else {
+        *ret_sum = number;
+        e = brief_fill(&b, number);
+    }
+    brief_end(&b);
+    return e;
+}
+
+static inline int brief_remove(tarn_map *m, uint64_t key)
+{
+    struct brief b;
+    int e = brief_begin(m, key, &b);
+    if (TARN_RARE(e < 0))
+        return 1;
+    if (e)
+        store64(place_tags(&b.at), *place_tags(&b.at) & ~tag_bits(0xff, b.at.at)); /* commit */
+    brief_end(&b);
+    return e ? 0 : fail_constant(-ENOENT, "the map has no such key");
+}
+
 /* ---- public ---- */
 
 static int wrong_kind(const tarn_map *m)
@@ -421,18 +534,29 @@ int tarn_map_remove(tarn_map *map, const void *key, size_t key_size)
 
 int tarn_map_put64(tarn_map *map, uint64_t key, uint64_t value)
 {
+    if (!TARN_RARE(brief_put(map, key, value)))
+        return 0;
     struct key k = key_of_number(map, key);
     return TARN_RARE(!map->u64) ? wrong_kind(map) : put(map, &k, &value, 8);
 }
 
 int tarn_map_add64(tarn_map *map, uint64_t key, uint64_t number, uint64_t *ret_sum)
 {
+    uint64_t sum;
+    if (!TARN_RARE(brief_add(map, key, number, &sum))) {
+        if (ret_sum)
+            *ret_sum = sum;
+        return 0;
+    }
     struct key k = key_of_number(map, key);
     return TARN_RARE(!map->u64) ? wrong_kind(map) : add(map, &k, number, ret_sum);
 }
 
 int tarn_map_remove64(tarn_map *map, uint64_t key)
 {
+    int e = brief_remove(map, key);
+    if (!TARN_RARE(e == 1))
+        return e;
     struct key k = key_of_number(map, key);
     return TARN_RARE(!map->u64) ? wrong_kind(map) : take_out(map, &k);
 }

@@ -44,9 +44,9 @@ struct tarn_map {
     int (*get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
     /* for quick look-ups, map_read.c */
     const void *quick_bytes; /* seg, if look-ups of byte strings may be quick here; else what no thread's seg is */
-    const uint64_t *epoch;             /* the participants' */
-    char *base;                        /* where the segment begins in this process */
-    uint64_t zone;                     /* the data space's offset */
+    const uint64_t *epoch;                        /* the participants' */
+    char *base;                                   /* where the segment begins in this process */
+    uint64_t zone;                                /* the data space's offset */
     uint64_t bucket_most, slots_most, entry_most; /* (learned) offsets: what begins no later is committed */
     uint64_t index; /* (learned) 2^n - 1: entries up to there are filled, and their segments known */
     struct map_segments *segments; /* (learned) */

@@ -259,8 +259,8 @@ static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uin
 
 /* The part that the directory has for the hash; false: damaged. Why a bucket's header is not looked at: docs/map.md, 'Readers'. What lies before the data
  * space is mapped too, so one bound is enough. */
-static inline __attribute__((always_inline)) bool quick_part(const tarn_map *m, uint64_t hash, uint64_t *ret_entry, uint64_t *ret_index,
-                                                             const struct tags **ret)
+static inline __attribute__((always_inline)) bool quick_part(const tarn_map *m, uint64_t hash, uint64_t *ret_entry,
+                                                             uint64_t *ret_index, const struct tags **ret)
 {
     uint64_t entry = map_guess(m, hash, ret_index), ref = entry & (MAP_REF ^ 63);
     *ret_entry = entry;
@@ -268,7 +268,8 @@ static inline __attribute__((always_inline)) bool quick_part(const tarn_map *m, 
     return !TARN_RARE(ref > learned(&m->bucket_most));
 }
 /* Do the part's slots stand in what is committed? Asked after a tag was there. */
-static inline __attribute__((always_inline)) bool quick_slots(const tarn_map *m, uint64_t head, const struct slot **ret)
+static inline __attribute__((always_inline)) bool quick_slots(const tarn_map *m, uint64_t head,
+                                                              const struct slot **ret)
 {
     uint64_t ref = head & (MAP_REF ^ 63);
     *ret = (const struct slot *)(m->base + ref);
@@ -326,9 +327,12 @@ static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *
 #define QUICK_FOR __attribute__((target("avx2,bmi,bmi2")))
 QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, uint64_t hash)
 {
-    __m256i want = _mm256_max_epu8(_mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)(hash >> 56))), _mm256_set1_epi8(1));
-    uint64_t low = (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part), want));
-    uint64_t high = (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part + 1), want));
+    __m256i want =
+        _mm256_max_epu8(_mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)(hash >> 56))), _mm256_set1_epi8(1));
+    uint64_t low = (unsigned)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part), want));
+    uint64_t high = (unsigned)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part + 1), want));
     compiler_barrier();
     return (low | high << 32) >> 8;
 }
