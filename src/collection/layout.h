@@ -1,12 +1,14 @@
-/* collection/layout.h - the map in the segment: a root under a name, a directory in chunks, buckets, entries. (The list's words are public: tarn.h.)
+/* collection/layout.h - the map in the segment: a root under a name, a directory in segments, buckets, entries. (The list's words are public: tarn.h.)
  *
  * Each is a block of the heap, and is never moved. Invariants, where no participant is inside a change:
- *     directory entry i stands in chunk k = bits of i: entry i - 2^(k-1) (k = 0: i = 0 alone), and 2^depth entries are in use
+ *     directory entry i: a bucket whose prefix is i's low bits up to the depth that the entry says; 0: look at the entry without i's top bit
+ *     entries below `filled` are not 0
  *     bucket b holds the keys of which   hash & (2^depth(b) - 1) == prefix(b);   prefix(b) < 2^depth(b)
  *     the intervals [reverse(prefix), reverse(prefix) + 2^(64 - depth)) of all buckets cover [0, 2^64) once
- *     directory entry i leads, over siblings, to the bucket of i; it is a hint: never of another prefix than i's low bits
- *     a bucket that is not CLEANING: depth(b) <= depth, and every directory entry of its sibling's part leads to that or beyond it
- *     slot == {tag(hash), ref of entry} or 0; a key has one slot in its bucket and that one's overflow chain
+ *     a bucket that is not CLEANING: each of its parts' heads has its depth, and every directory entry of its newest sibling's part leads
+ *         to that or beyond it
+ *     tag s of part p is tag(hash) of the key in slot s, part(hash) == p, or 0: free, whatever the slot says; a key has one slot in its
+ *         bucket and that one's overflow chain
  * Who changes what is in map.h. */
 #ifndef TARN_COLLECTION_LAYOUT_H
 #define TARN_COLLECTION_LAYOUT_H
@@ -17,23 +19,30 @@
 #include "tarn.h"
 
 #define MAP_TYPE_NAME "tarn_map"
-#define MAP_VERSION 1u
-#define MAP_DEPTH_MOST 40u /* hash bits used as index; above them stand those for the home line and the tag */
-#define MAP_CHUNKS 48u
-#define MAP_LINES 7u /* lines of slots in an ordinary bucket: 512 bytes with its header */
+#define MAP_VERSION 2u
+#define MAP_DEPTH_MOST 32u /* hash bits used as index; above them stand those for the part and the tag */
+#define MAP_PARTS 4u
+#define MAP_SLOTS 56u /* in a part */
 #define MAP_KIND_BYTES 0u
 #define MAP_KIND_U64 1u
 #define MAP_GONE 1u
+
+/* A directory entry: {depth of the bucket when it was stored:8, 0:8, ref of the bucket:48}. A segment of them is a block of 8 KiB. */
+#define MAP_FIRST 32u /* entries in the root */
+#define MAP_SEGMENT_SHIFT 10u
+#define MAP_SEGMENT (1u << MAP_SEGMENT_SHIFT)
+#define MAP_SEGMENTS 16u /* refs of segments in the root */
+#define MAP_TABLES 19u   /* table k > 0: refs of segments [16 * 2^(k-1), 16 * 2^k) */
 
 #define MAP_REF 0x0000ffffffffffffull
 /* A bucket's link word: {depth:8, cleaning:1, 0:7, ref of the newest sibling:48} */
 #define LINK_CLEANING (1ull << 55)
 #define LINK_DEPTH(w) ((unsigned)((w) >> 56))
 #define LINK_WORD(depth, flags, ref) ((uint64_t)(depth) << 56 | (flags) | (ref))
-/* A slot word: {tag:15, moves:1, ref of the entry:48} */
-#define SLOT_MOVES                                                                                           \
-    (1ull << 48) /* belongs to the sibling; counts only while the bucket's link says CLEANING */
-#define SLOT_TAG(w) ((w) >> 49)
+/* A part's head: {chained:1, 0:1, depth:6, 0:8, ref of the part's slots:48}. Its upper byte is that of a directory entry that is up to date. */
+#define HEAD_CHAINED (1ull << 63) /* the overflow chain may have keys of this part */
+#define HEAD_WORD(depth, slots) ((uint64_t)(depth) << 56 | (slots))
+#define HEAD_UPPER(w) ((unsigned)((w) >> 56))
 
 /* The named object. */
 struct map {
@@ -41,35 +50,51 @@ struct map {
     uint32_t kind; /* written before it is named */
     uint32_t reserved0;
     uint64_t seed;  /* of the hash; the same */
-    uint64_t depth; /* of the directory: whoever holds `directory`, after the chunk is there */
-    uint64_t state; /* 0, or MAP_GONE: unbound and retired; whoever holds the names' lock, in a section */
-    uint64_t reserved1[4];
-    uint64_t chunk[MAP_CHUNKS]; /* refs; whoever holds `directory` */
-    /* line 7 */
-    tarn_mutex directory; /* an inner lock: over depth, chunk, buckets, and directory entries */
+    uint64_t depth; /* of the deepest bucket that the directory has an entry for: whoever holds `directory` */
+    uint64_t filled; /* the same; it only rises */
+    uint64_t state;  /* 0, or MAP_GONE: unbound and retired; whoever holds the names' lock, in a section */
+    uint64_t multiplier; /* of the hash of numbers, odd: as seed */
+    uint64_t reserved1[2];
+    uint64_t segment[MAP_SEGMENTS]; /* refs; whoever holds `directory`. 0: none yet; of segment 0 then `first` is there */
+    uint64_t table[MAP_TABLES]; /* refs of more such words; [0] is not used */
+    uint64_t reserved2[5];
+    uint64_t first[MAP_FIRST]; /* entries 0 to 31, until there is a segment 0 */
+    tarn_mutex directory; /* an inner lock: over depth, filled, segment, table, buckets, and directory entries */
     uint64_t buckets;     /* about as many as there are: a hint that limits the directory */
-    uint64_t reserved2[6];
+    uint64_t reserved3[6];
 };
-_Static_assert(sizeof(struct map) == 512, "map layout");
-_Static_assert(offsetof(struct map, directory) == 448, "map layout");
+_Static_assert(sizeof(struct map) == 704, "map layout");
+_Static_assert(offsetof(struct map, first) == 384 && offsetof(struct map, directory) == 640, "map layout");
 
-/* A header line, then lines of 8 slot words. An overflow bucket is the same, without lock, link and prefix. */
+/* A key: its hash (of a number it is a bijection), and the number's value, or the ref of struct entry_bytes. Counts only if it has a tag. */
+struct slot {
+    uint64_t hash, word;
+};
+struct pairs {
+    struct slot at[MAP_PARTS][MAP_SLOTS]; /* its bucket's holder */
+};
+_Static_assert(sizeof(struct pairs) == 3584, "slots layout");
+struct tags {
+    uint64_t head;    /* its bucket's holder */
+    uint64_t word[7]; /* the same. Slot s's tag is byte s: bits 8 * (s % 8) of word s / 8 */
+};
+/* A header line, and a line of tags for each part: so all tags stand close together, and the slots elsewhere. An overflow bucket is the same, with nothing
+ * in its header but `overflow` and `slots`. */
 struct bucket {
     tarn_mutex lock;   /* held to the end of the section that changes anything here or in an entry */
     uint64_t link;     /* its holder: one store commits a split, one ends the cleaning */
-    uint64_t prefix;   /* written before it is published */
     uint64_t overflow; /* ref of the next bucket of this chain; the lock's holder */
-    uint64_t lines;    /* of slots; written before it is published */
-    uint64_t reserved[3];
+    uint64_t slots;  /* ref; written before it is published (of an overflow bucket: afterwards; 0: not yet) */
+    uint64_t reuse;  /* the holder: counts slots about to be stored over, in the whole chain */
+    uint64_t prefix; /* written before it is published */
+    uint64_t new_slots; /* the holder: the sibling's slots, while a split is prepared. While CLEANING they are the sibling's */
+    uint64_t spare; /* the same: buckets for the sibling's chain */
+    struct tags tags[MAP_PARTS];
 };
-_Static_assert(sizeof(struct bucket) == 64, "bucket layout");
+_Static_assert(sizeof(struct bucket) == 320 && offsetof(struct bucket, tags) == 64, "bucket layout");
 
-/* Entries. Written before they are reached, and immutable then, but for a value of 8 bytes, which is stored over in a section of the bucket's
- * holder. */
-struct entry_u64 {
-    uint64_t key, value;
-};
-_Static_assert(sizeof(struct entry_u64) == 16, "entry layout");
+/* Entries of byte strings. Written before they are reached, and immutable then, but for a value of 8 bytes, which is stored over in a section of the
+ * bucket's holder. */
 struct entry_bytes {
     uint32_t key_size, value_size;
     /* the value; behind it the key */

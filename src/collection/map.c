@@ -1,8 +1,8 @@
 /* collection/map.c - the map's calls that open it and change it.
  *
  * Rests on names (the root is a named object of type {"tarn_map", sizeof(struct map), MAP_VERSION}), sections, the mutex, the heap.
- * A change is a section of its own, or part of the caller's. Its steps are stores of single saved words: a slot (insert, replace, remove) or an
- * 8-byte value in its entry; entries are allocated and retired in the section. So the section's commit is the commit point of all.
+ * A change is a section of its own, or part of the caller's. Its steps are stores of single saved words: a word of tags (insert, remove), the word of a slot
+ * (replace), an 8-byte value; entries are allocated and retired in the section. So the section's commit is the commit point of all.
  * After an error other than -ENOENT the caller's section should be aborted: what one call had begun when memory ran out is doomed, so that its
  * commit would be refused (-ECANCELED). A section that puts very many keys into a small map fills overflow chains, which are
  * slow: a bucket that a section wrote in cannot split before that ends. */
@@ -23,19 +23,22 @@ static const struct tarn_type map_type = {MAP_TYPE_NAME, sizeof(struct map), MAP
 static int map_fill(struct self *s, uint64_t block, void *arg)
 {
     struct map *map = at_offset(s->seg, block);
-    uint64_t chunk, bucket;
+    uint64_t bucket, slots;
     struct bucket *b;
-    int e = heap_alloc(s, 8, true, &chunk);
-    if (e < 0 || (e = heap_alloc(s, 64 * (1 + MAP_LINES), true, &bucket)) < 0)
+    int e = heap_alloc(s, sizeof(struct pairs), true, &slots);
+    if (e < 0 || (e = heap_alloc(s, sizeof(struct bucket), true, &bucket)) < 0)
         return e;
-    if (getrandom(&map->seed, sizeof map->seed, 0) != sizeof map->seed)
+    if (getrandom(&map->seed, sizeof map->seed, 0) != sizeof map->seed ||
+        getrandom(&map->multiplier, sizeof map->multiplier, 0) != sizeof map->multiplier)
         return fail(-EIO, "the system gives no random numbers (getrandom), which seed the map's hash");
     b = at_offset(s->seg, bucket);
-    b->lines = MAP_LINES;
-    *(uint64_t *)at_offset(s->seg, chunk) = bucket;
+    b->slots = slots;
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        b->tags[p].head = HEAD_WORD(0, part_slots(slots, p));
+    map->multiplier |= 1;
     map->kind = *(const uint32_t *)arg;
-    map->buckets = 1;
-    map->chunk[0] = chunk;
+    map->filled = map->buckets = 1;
+    map->first[0] = LINK_WORD(0, 0, bucket);
     return 0;
 }
 
@@ -59,7 +62,13 @@ static int find_or_make(tarn *seg, const char *name, unsigned flags, tarn_map *m
     if (map->kind != kind && (flags & TARN_MAP_U64 || flags & TARN_CREATE))
         return fail(-EPROTO, "\"%s\" is a map of %s, not of %s", name, map->kind ? "64-bit numbers" : "bytes",
                     kind ? "64-bit numbers" : "bytes");
-    *m = (tarn_map){.seg = seg, .map = map, .ref = ref, .seed = map->seed, .u64 = map->kind == MAP_KIND_U64};
+    *m = (tarn_map){.seg = seg,
+                    .map = map,
+                    .ref = ref,
+                    .seed = map->seed,
+                    .multiplier = map->multiplier,
+                    .u64 = map->kind == MAP_KIND_U64,
+                    .segments = m->segments};
     map_quicken(m);
     return 0;
 }
@@ -70,12 +79,14 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
     int e;
     if (flags & ~(TARN_CREATE | TARN_MAP_U64))
         return fail(-EINVAL, "tarn_map_open: flags %#x are not of TARN_CREATE, TARN_MAP_U64", flags);
-    m = malloc(sizeof *m); /* first: without it no map is made */
-    if (!m)
+    m = calloc(1, sizeof *m); /* first: without it no map is made */
+    if (!m || map_prepare(m) < 0) {
+        free(m);
         return fail(-ENOMEM, "no memory for a map's handle");
+    }
     e = find_or_make(seg, name, flags, m);
     if (e < 0)
-        free(m);
+        tarn_map_close(m);
     else
         *ret_map = m;
     return e;
@@ -83,6 +94,8 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
 
 void tarn_map_close(tarn_map *map)
 {
+    if (map)
+        map_forget(map);
     free(map);
 }
 
@@ -96,20 +109,29 @@ static int doom(struct self *s, int e)
 }
 
 /* Find the key in the chain of a bucket whose lock is held. 1, 0, -EUCLEAN. */
-static inline int chain_find(const tarn_map *m, const struct where *w, const struct key *k, bool u64,
-                             struct hit *ret_hit)
+static inline int chain_find(const tarn_map *m, const struct where *w, const struct key *k, struct place *ret)
 {
-    const struct bucket *b = w->bucket;
-    uint64_t lines = b->lines;
+    struct bucket *b = w->bucket;
+    unsigned part = part_of(k->hash), tag = tag_of(k->hash);
     for (unsigned n = 0; n <= CHAIN_MOST; n++) {
-        uint64_t skip = w->link & LINK_CLEANING ? SLOT_MOVES : 0, ref;
-        int e = bucket_scan(m, b, lines, skip, k, u64, ret_hit);
-        if (e)
-            return e;
+        uint64_t ref;
+        uint64_t mask = part_match(&b->tags[part], tag);
+        struct pairs *slots = mask ? slots_of(m->seg, b) : NULL;
+        if (TARN_RARE(mask && !slots))
+            return -EUCLEAN;
+        for (; mask; mask &= mask - 1) {
+            unsigned at = (unsigned)__builtin_ctzll(mask);
+            const struct slot *slot = &slots->at[part][at];
+            int e = slot->hash == k->hash ? m->u64 ? 1 : entry_is(m, slot->word, k) : 0;
+            if (e) {
+                *ret = (struct place){b, slots, part, at};
+                return e;
+            }
+        }
         ref = b->overflow;
-        if (!ref)
+        if (!TARN_RARE(ref))
             return 0;
-        b = bucket_at(m->seg, ref, &lines);
+        b = bucket_at(m->seg, ref);
         if (!b)
             return -EUCLEAN;
     }
@@ -123,133 +145,173 @@ static int damaged(const tarn_map *m, const struct where *w)
 }
 
 /* Lock the key's bucket and find the key. 1, 0, or a failure. */
-static inline int take_and_find(struct self *s, tarn_map *m, const struct key *k, bool u64, struct where *w,
-                                bool *ret_fresh, struct hit *h)
+static inline int take_and_find(struct self *s, tarn_map *m, const struct key *k, struct where *w,
+                                bool *ret_fresh, struct place *at)
 {
     int e = map_take(s, m, k->hash, w, ret_fresh);
     if (TARN_RARE(e < 0))
         return e;
-    e = chain_find(m, w, k, u64, h);
+    e = chain_find(m, w, k, at);
     return TARN_RARE(e < 0) ? damaged(m, w) : e;
 }
 
-/* A free slot for a key that is not there: split while the bucket is full (or crowded) and may be split, else an overflow bucket. On return w is the
+#define SPLITS_MOST 4 /* by one insert: the first makes room, but for keys that agree in more bits */
+
+/* A free slot for a key that is not there: split while the part is full and may be split, else an overflow bucket. On return w is the
  * key's bucket, locked. 0, or a failure. */
-static int make_room(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh,
-                     uint64_t **ret_slot)
+static int make_room(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool *fresh,
+                     struct place *ret)
 {
-    for (;;) {
-        int e = map_free_slot(s, m, w, k->hash, fresh ? FIRST_ONLY : CHAIN, ret_slot);
-        bool found = e == 1;
-        if (found && !(fresh && TARN_RARE(map_crowded(w, k->hash, *ret_slot))))
-            return 0;
-        if (e >= 0 && fresh) {
-            e = map_split(s, m, w);
-            if (e == 1) {
-                struct bucket *was = w->bucket;
-                if (is_right(k->hash, was->prefix, LINK_DEPTH(w->link))) {
-                    fresh = !(w->link & LINK_CLEANING);
-                    continue;
-                }
-                e = map_take(s, m, k->hash, w, &fresh);
-                if (e < 0)
-                    return e;
-                continue;
-            }
-            if (found && e != -EUCLEAN)
-                return 0; /* it only would have been better */
+    for (int splits = 0;; splits++) {
+        int e = map_free_slot(s, m, w, k->hash, *fresh && splits < SPLITS_MOST ? FIRST_ONLY : CHAIN, ret);
+        if (e)
+            return e < 0 ? e : 0;
+        e = *fresh && splits < SPLITS_MOST ? map_split(s, m, w) : 0;
+        if (e == 1) {
+            if (!is_right(k->hash, w->bucket->prefix, LINK_DEPTH(w->link)))
+                e = map_take(s, m, k->hash, w, fresh);
+            if (e < 0)
+                return e;
+            continue;
         }
-        if (e < 0)
+        if (e == -EUCLEAN)
             return e;
-        e = map_free_slot(s, m, w, k->hash, CHAIN_GROW, ret_slot);
+        e = map_free_slot(s, m, w, k->hash, CHAIN_GROW, ret);
         return e < 0 ? e : 0;
     }
+}
+
+static inline int save(struct self *s, uint64_t *word)
+{
+    return TARN_RARE(log_save(s, offset_of(s->seg, word), 1)) ? log_is_full() : 0;
 }
 
 /* Store one 8-byte word, saved. */
 static inline int store_saved(struct self *s, uint64_t *word, uint64_t value)
 {
-    if (TARN_RARE(log_save(s, offset_of(s->seg, word), 1)))
-        return log_is_full();
-    store64(word, value);
+    int e = save(s, word);
+    if (e == 0)
+        store64(word, value);
+    return e;
+}
+
+/* A slot that this section may have freed keeps what an undo of that needs. Undone, newest first, it is stored over in the same order
+ * as here: the count, the tag, no hash, the word, the hash. */
+static __attribute__((noinline)) int save_slot(struct self *s, const struct where *w, struct slot *slot,
+                                               uint64_t hash, uint64_t *tags)
+{
+    int e;
+    if ((e = save(s, &slot->hash)) < 0 || (e = save(s, &slot->word)) < 0)
+        return e;
+    store64(&w->bucket->reuse, w->bucket->reuse + 1);
+    store64(&slot->hash, no_hash(hash));
+    if ((e = save(s, &slot->hash)) < 0 || (e = save(s, tags)) < 0)
+        return e;
+    return log_word(s, LOG_WORD(offset_of(s->seg, &w->bucket->reuse), LOG_COUNT)) ? log_is_full() : 0;
+}
+
+/* Fill a free slot: its tag, last, makes it the key's. */
+static inline int fill(struct self *s, const struct where *w, const struct place *to, bool fresh,
+                       uint64_t hash, uint64_t word)
+{
+    struct slot *slot = place_slot(to);
+    uint64_t *tags = place_tags(to), *head = &w->bucket->tags[to->part].head;
+    int e;
+    if (TARN_RARE(to->bucket != w->bucket && !(*head & HEAD_CHAINED)))
+        store64(head, *head | HEAD_CHAINED); /* before there is anything to be found */
+    if (TARN_RARE(!fresh)) {
+        e = save_slot(s, w, slot, hash, tags);
+        if (e < 0)
+            return e;
+    } else {
+        e = save(s, tags);
+        if (TARN_RARE(e < 0))
+            return e;
+        store64(&w->bucket->reuse, w->bucket->reuse + 1);
+        store64(&slot->hash, no_hash(hash));
+    }
+    store64(&slot->word, word);
+    store64(&slot->hash, hash);
+    store64(tags, *tags | tag_bits(tag_of(hash), to->at));
     return 0;
 }
 
 /* A filled entry in the open section. */
-static inline int entry_make(struct self *s, const struct key *k, const void *value, uint64_t size, bool u64,
+static inline int entry_make(struct self *s, const struct key *k, const void *value, uint64_t size,
                              uint64_t *ret_entry)
 {
-    int e;
-    if (u64) {
-        struct entry_u64 *n;
-        e = heap_alloc(s, sizeof *n, false, ret_entry);
-        if (TARN_RARE(e < 0))
-            return e;
-        n = at_offset(s->seg, *ret_entry);
-        n->key = k->number;
-        memcpy(&n->value, value, 8);
-    } else {
-        struct entry_bytes *n;
-        e = heap_alloc(s, sizeof *n + size + k->size, false, ret_entry);
-        if (TARN_RARE(e < 0))
-            return e;
-        n = at_offset(s->seg, *ret_entry);
-        n->key_size = (uint32_t)k->size;
-        n->value_size = (uint32_t)size;
-        if (size)
-            memcpy(n + 1, value, size);
-        memcpy((char *)(n + 1) + size, k->bytes, k->size);
-    }
+    struct entry_bytes *n;
+    int e = heap_alloc(s, sizeof *n + size + k->size, false, ret_entry);
+    if (TARN_RARE(e < 0))
+        return e;
+    n = at_offset(s->seg, *ret_entry);
+    n->key_size = (uint32_t)k->size;
+    n->value_size = (uint32_t)size;
+    if (size && value)
+        memcpy(n + 1, value, size);
+    else if (size)
+        memset(n + 1, 0, size);
+    memcpy((char *)(n + 1) + size, k->bytes, k->size);
     return 0;
 }
 
+/* value: NULL for zeros. */
 static inline int insert(struct self *s, tarn_map *m, const struct key *k, struct where *w, bool fresh,
-                         const void *value, uint64_t size, bool u64)
+                         const void *value, uint64_t size)
 {
-    uint64_t *slot, entry;
-    int e = make_room(s, m, k, w, fresh, &slot);
+    struct place to;
+    uint64_t word = 0;
+    int e = make_room(s, m, k, w, &fresh, &to);
     if (TARN_RARE(e < 0))
         return e;
-    if (TARN_RARE(log_save(s, offset_of(s->seg, slot), 1)))
-        return log_is_full();
-    e = entry_make(s, k, value, size, u64, &entry);
-    if (TARN_RARE(e < 0))
-        return e;
-    store64(slot, slot_word(k->hash, entry));
-    return 0;
+    if (!m->u64) {
+        e = entry_make(s, k, value, size, &word);
+        if (TARN_RARE(e < 0))
+            return e;
+    } else if (value)
+        memcpy(&word, value, 8);
+    return fill(s, w, &to, fresh, k->hash, word);
 }
 
-/* The value of an entry, if it is 8 bytes: stored over in place. NULL: any other size. */
-static inline uint64_t *value8(const tarn_map *m, uint64_t word, bool u64)
+/* The value of a key, if it is 8 bytes: stored over in place. NULL: any other size. */
+static inline uint64_t *value8(const tarn_map *m, const struct place *at)
 {
-    if (u64)
-        return &((struct entry_u64 *)at_offset(m->seg, word & MAP_REF))->value;
-    struct entry_bytes *e = at_offset(m->seg, word & MAP_REF);
+    struct slot *slot = place_slot(at);
+    struct entry_bytes *e;
+    if (m->u64)
+        return &slot->word;
+    e = at_offset(m->seg, slot->word); /* checked, when the key was compared */
     return e->value_size == 8 ? (uint64_t *)(e + 1) : NULL;
 }
 
-/* Another entry in the slot of the old one. */
-static int replace(struct self *s, const tarn_map *m, const struct key *k, const struct hit *h,
-                   const void *value, uint64_t size)
+/* Another value for a key that is there: stored over, or another entry in its slot. */
+static inline int replace(struct self *s, const tarn_map *m, const struct key *k, const struct place *at,
+                          const void *value, uint64_t size)
 {
-    uint64_t entry;
+    uint64_t *word = size == 8 ? value8(m, at) : NULL, entry, v;
     int e;
-    if (log_save(s, offset_of(m->seg, h->slot), 1))
-        return log_is_full();
-    e = entry_make(s, k, value, size, false, &entry);
+    if (word) {
+        memcpy(&v, value, 8);
+        return store_saved(s, word, v);
+    }
+    word = &place_slot(at)->word;
+    e = save(s, word);
     if (e < 0)
         return e;
-    e = map_retire_block(s, h->word & MAP_REF);
+    e = entry_make(s, k, value, size, &entry);
+    if (e < 0)
+        return e;
+    e = map_retire_block(s, *word);
     if (e < 0)
         return doom(s, e);
-    store64(h->slot, slot_word(k->hash, entry));
+    store64(word, entry);
     return 0;
 }
 
-static inline int put(tarn_map *m, const struct key *k, const void *value, uint64_t size, bool u64)
+static inline int put(tarn_map *m, const struct key *k, const void *value, uint64_t size)
 {
     struct where w;
-    struct hit h;
+    struct place at;
     bool fresh, own;
     int e = 0;
     struct self *s = self_of(m->seg, &e);
@@ -257,25 +319,20 @@ static inline int put(tarn_map *m, const struct key *k, const void *value, uint6
         return e;
     own = !s->depth;
     section_begin(s);
-    e = take_and_find(s, m, k, u64, &w, &fresh, &h);
-    if (e == 1) {
-        uint64_t *word = size == 8 ? value8(m, h.word, u64) : NULL, v;
-        if (word) {
-            memcpy(&v, value, 8);
-            e = store_saved(s, word, v);
-        } else
-            e = replace(s, m, k, &h, value, size);
-    } else if (e == 0)
-        e = insert(s, m, k, &w, fresh, value, size, u64);
+    e = take_and_find(s, m, k, &w, &fresh, &at);
+    if (e == 1)
+        e = replace(s, m, k, &at, value, size);
+    else if (e == 0)
+        e = insert(s, m, k, &w, fresh, value, size);
     if (TARN_RARE(e >= 0 && own && w.bucket->overflow))
         e = map_unchain(s, m, w.bucket);
     return section_end(s, e);
 }
 
-static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *ret_sum, bool u64)
+static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *ret_sum)
 {
     struct where w;
-    struct hit h;
+    struct place at;
     bool fresh;
     uint64_t sum = add, *word;
     int e = 0;
@@ -283,43 +340,157 @@ static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *
     if (TARN_RARE(!s))
         return e;
     section_begin(s);
-    e = take_and_find(s, m, k, u64, &w, &fresh, &h);
+    e = take_and_find(s, m, k, &w, &fresh, &at);
     if (e == 1) {
-        word = value8(m, h.word, u64);
+        word = value8(m, &at);
         if (word) {
             sum += *word;
             e = store_saved(s, word, sum);
         } else
             e = fail(-EINVAL, "tarn_map_add: the key's value is not of 8 bytes");
     } else if (e == 0)
-        e = insert(s, m, k, &w, fresh, &sum, 8, u64);
+        e = insert(s, m, k, &w, fresh, &sum, 8);
     e = section_end(s, e);
     if (e >= 0 && ret_sum)
         *ret_sum = sum;
     return e;
 }
 
-static inline int take_out(tarn_map *m, const struct key *k, bool u64)
+static inline int take_out(tarn_map *m, const struct key *k)
 {
     struct where w;
-    struct hit h;
+    struct place at;
     bool fresh;
     int e = 0;
     struct self *s = self_of(m->seg, &e);
     if (TARN_RARE(!s))
         return e;
     section_begin(s);
-    e = take_and_find(s, m, k, u64, &w, &fresh, &h);
+    e = take_and_find(s, m, k, &w, &fresh, &at);
     if (e == 1) {
-        e = store_saved(s, h.slot, 0);
-        if (e == 0) {
-            e = map_retire_block(s, h.word & MAP_REF);
+        uint64_t *tags = place_tags(&at);
+        e = store_saved(s, tags, *tags & ~tag_bits(0xff, at.at));
+        if (e == 0 && !m->u64) {
+            e = map_retire_block(s, place_slot(&at)->word);
             if (e < 0)
                 doom(s, e);
         }
     } else if (e == 0)
         e = fail_constant(-ENOENT, "the map has no such key");
     return section_end(s, e);
+}
+
+/* ---- numbers, one at a time ---- */
+
+/* A change of one number outside a section is one store, of a word of tags or of a slot's word: no log. The bucket is locked for it,
+ * in the way of an inner lock. Whatever else there may be (a full part, a chain, a split under way, somebody who has the lock) is left to the
+ * section of its own: these return 1, and nothing has happened. */
+struct brief {
+    struct self *s;
+    struct bucket *bucket;
+    struct place at;
+    uint64_t hash, *slot;
+};
+
+static inline void brief_end(struct brief *b)
+{
+    mutex_unlock_now(b->s, &b->bucket->lock, b->slot, *b->slot, 0, 0);
+}
+
+/* The bucket of a number, locked, and where the number stands in it. 1: it is there; 0: it is not; or negative: the ordinary way. */
+static inline int brief_begin(tarn_map *m, uint64_t key, struct brief *b)
+{
+    uint64_t hash = hash_number(m->seed, m->multiplier, key), index, entry = map_guess(m, hash, &index),
+             ref = entry & (MAP_REF ^ 63), mask;
+    struct self *s = self_last;
+    struct bucket *bucket = (struct bucket *)(m->base + ref);
+    struct tags *part = &bucket->tags[part_of(hash)];
+    if (TARN_RARE(ref > learned(&m->bucket_most) || ref < m->zone || !s || s->seg != m->seg || s->depth || !m->u64))
+        return -1;
+    __builtin_prefetch(bucket, 1);
+    __builtin_prefetch(part, 1);
+    epoch_pin(s); /* until it is known, under the lock, that the map is not unbound: see map_take */
+    b->slot = mutex_take_brief(s, &bucket->lock);
+    epoch_unpin(s);
+    if (TARN_RARE(!b->slot))
+        return -1;
+    *b = (struct brief){.s = s,
+                        .bucket = bucket,
+                        .hash = hash,
+                        .slot = b->slot,
+                        .at = {bucket, slots_of(m->seg, bucket), part_of(hash), 0}};
+    if (TARN_RARE(load64(&m->map->state) == MAP_GONE || bucket->link & LINK_CLEANING || bucket->overflow ||
+                  !b->at.slots || !is_right(hash, bucket->prefix, LINK_DEPTH(bucket->link)))) {
+        brief_end(b);
+        return -1;
+    }
+    for (mask = part_match(part, tag_of(hash)); mask; mask &= mask - 1) {
+        b->at.at = (unsigned)__builtin_ctzll(mask);
+        if (place_slot(&b->at)->hash == hash)
+            return 1;
+    }
+    mask = part_free(part);
+    b->at.at = (unsigned)__builtin_ctzll(mask | 1ull << 63);
+    return 0;
+}
+
+/* Put a number that is not there. 1: there is no room. */
+static inline int brief_fill(struct brief *b, uint64_t value)
+{
+    struct slot *slot = place_slot(&b->at);
+    if (TARN_RARE(b->at.at >= MAP_SLOTS))
+        return 1;
+    store64(&b->bucket->reuse, b->bucket->reuse + 1);
+    store64(&slot->hash, no_hash(b->hash));
+    store64(&slot->word, value);
+    store64(&slot->hash, b->hash);
+    store64(place_tags(&b->at), *place_tags(&b->at) | tag_bits(tag_of(b->hash), b->at.at)); /* commit */
+    return 0;
+}
+
+static inline int brief_put(tarn_map *m, uint64_t key, uint64_t value)
+{
+    struct brief b;
+    int e = brief_begin(m, key, &b);
+    if (TARN_RARE(e < 0))
+        return 1;
+    if (e) {
+        store64(&place_slot(&b.at)->word, value); /* commit */
+        e = 0;
+    } else
+        e = brief_fill(&b, value);
+    brief_end(&b);
+    return e;
+}
+
+static inline int brief_add(tarn_map *m, uint64_t key, uint64_t number, uint64_t *ret_sum)
+{
+    struct brief b;
+    int e = brief_begin(m, key, &b);
+    if (TARN_RARE(e < 0))
+        return 1;
+    if (e) {
+        *ret_sum = place_slot(&b.at)->word + number;
+        store64(&place_slot(&b.at)->word, *ret_sum); /* commit */
+        e = 0;
+    } else {
+        *ret_sum = number;
+        e = brief_fill(&b, number);
+    }
+    brief_end(&b);
+    return e;
+}
+
+static inline int brief_remove(tarn_map *m, uint64_t key)
+{
+    struct brief b;
+    int e = brief_begin(m, key, &b);
+    if (TARN_RARE(e < 0))
+        return 1;
+    if (e)
+        store64(place_tags(&b.at), *place_tags(&b.at) & ~tag_bits(0xff, b.at.at)); /* commit */
+    brief_end(&b);
+    return e ? 0 : fail_constant(-ENOENT, "the map has no such key");
 }
 
 /* ---- public ---- */
@@ -341,7 +512,7 @@ static inline int key_of_bytes(const tarn_map *m, const void *key, size_t size, 
 }
 static inline struct key key_of_number(const tarn_map *m, uint64_t key)
 {
-    return (struct key){.hash = hash_number(m->seed, key), .number = key};
+    return (struct key){.hash = hash_number(m->seed, m->multiplier, key)};
 }
 
 int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size)
@@ -352,37 +523,48 @@ int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *va
         return e;
     if (size > VALUE_MOST || (size && !value))
         return fail(-EINVAL, "a map's value is 0 to %u bytes, not %zu", VALUE_MOST, size);
-    return put(map, &k, value, size, false);
+    return put(map, &k, value, size);
 }
 
 int tarn_map_add(tarn_map *map, const void *key, size_t key_size, uint64_t number, uint64_t *ret_sum)
 {
     struct key k;
     int e = key_of_bytes(map, key, key_size, &k);
-    return e < 0 ? e : add(map, &k, number, ret_sum, false);
+    return e < 0 ? e : add(map, &k, number, ret_sum);
 }
 
 int tarn_map_remove(tarn_map *map, const void *key, size_t key_size)
 {
     struct key k;
     int e = key_of_bytes(map, key, key_size, &k);
-    return e < 0 ? e : take_out(map, &k, false);
+    return e < 0 ? e : take_out(map, &k);
 }
 
 int tarn_map_put64(tarn_map *map, uint64_t key, uint64_t value)
 {
+    if (!TARN_RARE(brief_put(map, key, value)))
+        return 0;
     struct key k = key_of_number(map, key);
-    return TARN_RARE(!map->u64) ? wrong_kind(map) : put(map, &k, &value, 8, true);
+    return TARN_RARE(!map->u64) ? wrong_kind(map) : put(map, &k, &value, 8);
 }
 
 int tarn_map_add64(tarn_map *map, uint64_t key, uint64_t number, uint64_t *ret_sum)
 {
+    uint64_t sum;
+    if (!TARN_RARE(brief_add(map, key, number, &sum))) {
+        if (ret_sum)
+            *ret_sum = sum;
+        return 0;
+    }
     struct key k = key_of_number(map, key);
-    return TARN_RARE(!map->u64) ? wrong_kind(map) : add(map, &k, number, ret_sum, true);
+    return TARN_RARE(!map->u64) ? wrong_kind(map) : add(map, &k, number, ret_sum);
 }
 
 int tarn_map_remove64(tarn_map *map, uint64_t key)
 {
+    int e = brief_remove(map, key);
+    if (!TARN_RARE(e == 1))
+        return e;
     struct key k = key_of_number(map, key);
-    return TARN_RARE(!map->u64) ? wrong_kind(map) : take_out(map, &k, true);
+    return TARN_RARE(!map->u64) ? wrong_kind(map) : take_out(map, &k);
 }

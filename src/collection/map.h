@@ -1,7 +1,8 @@
 /* collection/map.h - the parts of the map, for its own files, unbind and check. The public calls are in tarn.h.
  *
  * Writers take the lock of a key's bucket in a section, for as long as that lasts, and change words that they saved, one store each:
- * so an undo is physical, and another's section never stands on words that may be undone. Structure (a sibling, an overflow bucket, a chunk
+ * so an undo is physical, and another's section never stands on words that may be undone. The tag is the truth of a slot: a slot is filled
+ * before its tag is stored, and only the tag is cleared when the key is removed. Structure (a sibling, an overflow bucket, a segment
  * of the directory) is published by heap_publish, at once and for good. A bucket is split only by a section that took its lock just now, so no
  * entry of an open section's log points into slots that move.
  * Lock order: names, buckets of ascending prefix, directory. A section of the caller's may break it, and then gets -EDEADLK. */
@@ -10,8 +11,10 @@
 
 #include <errno.h>
 #include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define XXH_INLINE_ALL
@@ -23,51 +26,84 @@
 #include "participant/again.h"
 #include "sync/sync.h"
 
+/* Where segments of the directory stand in this process; each is learned once, and stays. */
+struct map_segments {
+    struct map_segments *before; /* the smaller one that it took the place of: another thread may still look at it */
+    uint64_t room;
+    const uint64_t *at[];
+};
+
 /* A process's handle: private memory. What is marked (learned) is stored by any of its threads (map_learn), with one and the same value
  * or a greater one; the rest is fixed once made. */
 struct tarn_map {
     tarn *seg;
     struct map *map;
-    uint64_t ref, seed;
+    uint64_t ref, seed, multiplier;
     bool u64;
+    int (*get64)(tarn_map *map, uint64_t key, uint64_t *ret_value); /* as quick as the machine can */
+    int (*get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
     /* for quick look-ups, map_read.c */
-    const void *quick64, *quick_bytes; /* seg, if look-ups of this kind may be quick here; else what no thread's seg is */
-    const uint64_t *epoch;             /* the participants' */
-    char *data;                        /* where data space begins in this process */
-    uint64_t zone;                     /* its offset */
-    uint64_t bucket_most,
-        entry_most; /* (learned) bytes from there on: a bucket (an entry) that begins no later is committed */
-    uint64_t index; /* (learned) 2^depth - 1 of the directory; after the chunks up to there are known */
-    uint64_t chunk[MAP_DEPTH_MOST + 1]; /* (learned) where directory entry 0 stood, if it were in the same array as those of chunk k */
+    const void *quick_bytes; /* seg, if look-ups of byte strings may be quick here; else what no thread's seg is */
+    const uint64_t *epoch;                        /* the participants' */
+    char *base;                                   /* where the segment begins in this process */
+    uint64_t zone;                                /* the data space's offset */
+    uint64_t bucket_most, slots_most, entry_most; /* (learned) offsets: what begins no later is committed */
+    uint64_t index; /* (learned) 2^n - 1: entries up to there are filled, and their segments known */
+    struct map_segments *segments; /* (learned) */
+    uint32_t learning;             /* by one thread at a time */
 };
 
 /* A key, hashed. */
 struct key {
-    uint64_t hash, number; /* number: of a u64 map */
-    const void *bytes;
+    uint64_t hash;
+    const void *bytes; /* of a byte map */
     uint64_t size;
 };
 
 /* A bucket that is the right one for a hash as of `link`. */
 struct where {
     struct bucket *bucket;
-    uint64_t ref, link, lines;
+    uint64_t ref, link;
 };
 
-/* A slot found: its place, and the word that was there. */
-struct hit {
-    uint64_t *slot, word;
+/* A slot: in a bucket or in one of its chain. */
+struct place {
+    struct bucket *bucket;
+    struct pairs *slots;
+    unsigned part, at;
 };
-
-#define CHAIN_MOST 40u /* buckets in an overflow chain: each has twice the lines of the one before */
-
-static inline uint64_t hash_number(uint64_t seed, uint64_t x)
+static inline struct slot *place_slot(const struct place *p)
 {
-    /* a bijection: numbers never collide in all bits (D. Stafford's 13th variant of Murmur3's finalizer) */
-    x ^= seed;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-    return x ^ x >> 31;
+    return &p->slots->at[p->part][p->at];
+}
+/* The ref of a part's slots, of those at `slots`. */
+static inline uint64_t part_slots(uint64_t slots, unsigned part)
+{
+    return slots + part * (MAP_SLOTS * sizeof(struct slot));
+}
+static inline uint64_t *place_tags(const struct place *p)
+{
+    return &p->bucket->tags[p->part].word[p->at / 8];
+}
+
+#define CHAIN_MOST 256u /* overflow buckets: no search is longer */
+
+/* ---- hashes ---- */
+
+/* A bijection, so that the hash is as good as the number, and never alike in all bits. The product's upper bits depend on all of the number's, and on the map's
+ * secrets (multiply-shift: Dietzfelbinger and others, 1997); they become the lower ones, the index; the second makes the upper ones, the tag. */
+#define HASH_SPREAD 0x9e3779b97f4a7c15ull
+#define HASH_SPREAD_INVERSE 0xf1de83e19937733dull
+static inline uint64_t hash_number(uint64_t seed, uint64_t multiplier, uint64_t x)
+{
+    return __builtin_bswap64((x ^ seed) * multiplier) * HASH_SPREAD;
+}
+static inline uint64_t number_hashed(uint64_t seed, uint64_t multiplier, uint64_t x)
+{
+    uint64_t inverse = multiplier; /* right in 3 bits, and in twice as many after each step */
+    for (int i = 0; i < 5; i++)
+        inverse *= 2 - multiplier * inverse;
+    return __builtin_bswap64(x * HASH_SPREAD_INVERSE) * inverse ^ seed;
 }
 static inline uint64_t hash_bytes(uint64_t seed, const void *key, uint64_t size)
 {
@@ -77,66 +113,164 @@ static inline uint64_t low_bits(unsigned n)
 {
     return n < 64 ? (1ull << n) - 1 : ~0ull;
 }
-/* A hash's home line; the other lines follow it, in a circle. */
-static inline uint64_t home_line(uint64_t hash, uint64_t lines)
+static inline unsigned part_of(uint64_t hash)
 {
-    return (hash >> 41 & 0xff) * lines >> 8;
+    return hash >> 54 & 3;
 }
-static inline uint64_t slot_word(uint64_t hash, uint64_t entry)
+static inline unsigned tag_of(uint64_t hash)
 {
-    return hash >> 49 << 49 | entry;
+    unsigned tag = (unsigned)(hash >> 56);
+    return tag + (tag < 1);
 }
-static inline uint64_t *slots_of(const struct bucket *b)
+/* What a slot says while it is stored over: no hash that is looked for in that part. */
+static inline uint64_t no_hash(uint64_t hash)
 {
-    return (uint64_t *)(b + 1);
+    return ~hash;
 }
 static inline bool is_right(uint64_t hash, uint64_t prefix, unsigned depth)
 {
     return !((hash ^ prefix) & low_bits(depth));
 }
+/* ---- buckets ---- */
 
 static inline bool map_block(const struct tarn *seg, uint64_t ref, uint64_t size)
 {
     return !(ref & 15) && in_data(seg, ref, size);
 }
-bool bucket_is_whole(const struct tarn *seg, uint64_t ref, uint64_t lines);
-#define LINES_FEW                                                                                            \
-    63u /* a bucket of more is looked up in the heap's tables: it must not claim what is not its own */
-
-/* The bucket at ref with all its lines, or NULL. */
-static inline struct bucket *bucket_at(const struct tarn *seg, uint64_t ref, uint64_t *ret_lines)
+/* The bucket at ref, or NULL. */
+static inline struct bucket *bucket_at(const struct tarn *seg, uint64_t ref)
 {
-    struct bucket *b;
-    uint64_t lines;
-    if (TARN_RARE(!map_block(seg, ref, sizeof *b)))
-        return NULL;
-    b = at_offset(seg, ref);
-    lines = __atomic_load_n(&b->lines, __ATOMIC_RELAXED);
-    if (TARN_RARE(lines - 1 >= LINES_FEW) && !bucket_is_whole(seg, ref, lines))
-        return NULL;
-    if (TARN_RARE(!in_data(seg, ref, 64 * (1 + lines))))
-        return NULL;
-    *ret_lines = lines;
-    return b;
+    return TARN_RARE(ref & 63 || !in_data(seg, ref, sizeof(struct bucket))) ? NULL : at_offset(seg, ref);
+}
+/* The bucket's slots, or NULL. */
+static inline struct pairs *slots_of(const struct tarn *seg, const struct bucket *b)
+{
+    uint64_t ref = __atomic_load_n(&b->slots, __ATOMIC_RELAXED);
+    return TARN_RARE(ref & 63 || !in_data(seg, ref, sizeof(struct pairs))) ? NULL : at_offset(seg, ref);
 }
 
-/* The directory's entry i, or NULL: damaged. */
-static inline uint64_t *directory_at(const struct tarn *seg, struct map *map, uint64_t i)
+/* Bit s: slot s of the part has this tag (0: is free). Without branches: where in a line a key stands cannot be predicted. */
+static inline __attribute__((always_inline)) uint64_t part_match(const struct tags *t, unsigned tag)
 {
-    unsigned k = i ? 64 - (unsigned)__builtin_clzll(i) : 0;
-    uint64_t first = k ? 1ull << (k - 1) : 0, chunk = load64(&map->chunk[k]), at = chunk + 8 * (i - first);
-    return TARN_RARE(chunk & 7 || !in_data(seg, at, 8)) ? NULL : at_offset(seg, at);
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    const __m128i *v = (const __m128i *)(const void *)t;
+    __m128i want = _mm_set1_epi8((char)tag);
+    uint64_t a = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(v), want));
+    uint64_t b = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(v + 1), want));
+    uint64_t c = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(v + 2), want));
+    uint64_t d = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(v + 3), want));
+    compiler_barrier();
+    return (a | b << 16 | c << 32 | d << 48) >> 8;
+#elif defined(__ARM_NEON) && defined(__aarch64__) && defined(__AARCH64EL__) && !defined(__SANITIZE_THREAD__)
+    const uint8_t *v = (const uint8_t *)t;
+    const uint8x16_t bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x16_t want = vdupq_n_u8((uint8_t)tag), a, b, c, d;
+    a = vandq_u8(vceqq_u8(vld1q_u8(v), want), bit);
+    b = vandq_u8(vceqq_u8(vld1q_u8(v + 16), want), bit);
+    c = vandq_u8(vceqq_u8(vld1q_u8(v + 32), want), bit);
+    d = vandq_u8(vceqq_u8(vld1q_u8(v + 48), want), bit);
+    a = vpaddq_u8(vpaddq_u8(a, b), vpaddq_u8(c, d));
+    a = vpaddq_u8(a, a);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return vgetq_lane_u64(vreinterpretq_u64_u8(a), 0) >> 8;
+#else
+    uint64_t mask = 0, all = tag * 0x0101010101010101ull, low = 0x7f7f7f7f7f7f7f7full;
+    for (unsigned i = 0; i < 7; i++) {
+        uint64_t x = __atomic_load_n(&t->word[i], __ATOMIC_ACQUIRE) ^ all;
+        x = ~(((x & low) + low) | x | low); /* 0x80 in each byte that was 0 */
+        mask |= (x * 0x0002040810204081ull >> 56) << 8 * i;
+    }
+    return mask;
+#endif
 }
+static inline uint64_t part_free(const struct tags *t)
+{
+    return part_match(t, 0);
+}
+static inline uint64_t part_used(const struct tags *t)
+{
+    return part_match(t, 0) ^ low_bits(MAP_SLOTS);
+}
+static inline unsigned tag_at(const struct tags *t, unsigned at)
+{
+    return load64(&t->word[at / 8]) >> 8 * (at % 8) & 0xff;
+}
+static inline uint64_t tag_bits(unsigned tag, unsigned at)
+{
+    return (uint64_t)tag << 8 * (at % 8);
+}
+
+/* Is an aligned load of 16 bytes one access on this machine? (A variable for tests.) */
+extern bool map_pairs_whole;
+#if defined(__x86_64__) && (!defined(__SANITIZE_THREAD__) || defined(TARN_EXPLORED))
+#define MAP_PAIRS 1
+static inline struct slot pair_whole(const struct slot *at)
+{
+    __m128i v;
+#ifdef TARN_EXPLORED
+    v = _mm_load_si128((const __m128i *)(const void *)at);
+#else
+    __asm__ volatile("movdqa %1, %0" : "=x"(v) : "m"(*at));
+#endif
+    return (struct slot){(uint64_t)_mm_cvtsi128_si64(v), (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(v, v))};
+}
+#else
+#define MAP_PAIRS 0
+#endif
+
+/* What a slot says at one moment. b: the first bucket of its chain. false: it is being stored over just now. Where no load takes both
+ * words at once, `reuse` and two looks at the hash tell (docs/map.md, 'Readers'). */
+static inline bool pair_load(const struct bucket *b, const struct slot *at, struct slot *ret)
+{
+#if MAP_PAIRS
+    if (!TARN_RARE(!map_pairs_whole)) {
+        *ret = pair_whole(at);
+        return true;
+    }
+#endif
+    uint64_t count = load64(&b->reuse), hash = load64(&at->hash), word = load64(&at->word);
+    *ret = (struct slot){hash, word};
+    return load64(&at->hash) == hash && load64(&b->reuse) == count;
+}
+
+/* ---- the directory ---- */
+
+/* Where the ref of segment n stands; *ret_bad: nowhere, damaged. NULL: there is no such table yet. */
+static inline uint64_t *segment_place(const struct tarn *seg, struct map *map, uint64_t n, bool *ret_bad)
+{
+    unsigned k = n < MAP_SEGMENTS ? 0 : 60 - (unsigned)__builtin_clzll(n);
+    uint64_t first = k ? (uint64_t)MAP_SEGMENTS << (k - 1) : 0, table;
+    if (!k)
+        return &map->segment[n];
+    table = k < MAP_TABLES ? load64(&map->table[k]) : 0;
+    if (!table)
+        return NULL;
+    if (table & 7 || !in_data(seg, table, first * 8)) {
+        *ret_bad = true;
+        return NULL;
+    }
+    return (uint64_t *)at_offset(seg, table) + (n - first);
+}
+
+/* The directory's entry i; NULL: there is none yet, or *ret_bad. */
+static inline uint64_t *entry_at(const struct tarn *seg, struct map *map, uint64_t i, bool *ret_bad)
+{
+    const uint64_t *place = segment_place(seg, map, i >> MAP_SEGMENT_SHIFT, ret_bad);
+    uint64_t ref = place ? load64(place) : 0;
+    if (!ref)
+        return i < MAP_FIRST ? &map->first[i] : NULL;
+    if (TARN_RARE(ref & 7 || !in_data(seg, ref, 8 * MAP_SEGMENT))) {
+        *ret_bad = true;
+        return NULL;
+    }
+    return (uint64_t *)at_offset(seg, ref) + (i & (MAP_SEGMENT - 1));
+}
+
+/* ---- entries of byte maps ---- */
 
 /* Is the entry at ref that of this key? 1, 0, or -EUCLEAN. */
-static inline int entry_is(const tarn_map *m, uint64_t ref, const struct key *k, bool u64)
+static inline int entry_is(const tarn_map *m, uint64_t ref, const struct key *k)
 {
-    if (u64) {
-        const struct entry_u64 *e = at_offset(m->seg, ref);
-        if (TARN_RARE(!map_block(m->seg, ref, sizeof *e)))
-            return -EUCLEAN;
-        return __atomic_load_n(&e->key, __ATOMIC_RELAXED) == k->number;
-    }
     const struct entry_bytes *e = at_offset(m->seg, ref);
     uint64_t value;
     if (TARN_RARE(!map_block(m->seg, ref, sizeof *e)))
@@ -149,120 +283,71 @@ static inline int entry_is(const tarn_map *m, uint64_t ref, const struct key *k,
     return !memcmp((const char *)(e + 1) + value, k->bytes, k->size);
 }
 
-/* Bit i: slot i of the line has this tag. Without branches: where in a line a key stands cannot be predicted, and a wrong guess would
- * keep the next look-up's cache misses from overlapping with this one's. What is found is loaded again, as one word. */
-static inline unsigned line_match(const uint64_t *slot, uint64_t tag)
-{
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
-    const __m128i *v = (const __m128i *)slot;
-    __m128i want = _mm_set1_epi32((int)tag), low, high;
-    __m128 a = _mm_castsi128_ps(_mm_loadu_si128(v)), b = _mm_castsi128_ps(_mm_loadu_si128(v + 1));
-    __m128 c = _mm_castsi128_ps(_mm_loadu_si128(v + 2)), d = _mm_castsi128_ps(_mm_loadu_si128(v + 3));
-    low = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)), 17), want); /* the words' upper halves */
-    high = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_castps_si128(_mm_shuffle_ps(c, d, 0xdd)), 17), want);
-    return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128()));
-#else
-    unsigned mask = 0;
-    for (unsigned i = 0; i < 8; i++)
-        mask |= (unsigned)(SLOT_TAG(__atomic_load_n(&slot[i], __ATOMIC_RELAXED)) == tag) << i;
-    return mask;
-#endif
-}
-
-/* Look through one bucket's slots. skip: SLOT_MOVES to pass over what belongs to the sibling, else 0. 1, 0, -EUCLEAN. */
-static inline int bucket_scan(const tarn_map *m, const struct bucket *b, uint64_t lines, uint64_t skip,
-                              const struct key *k, bool u64, struct hit *ret_hit)
-{
-    uint64_t line = home_line(k->hash, lines), tag = k->hash >> 49;
-    for (uint64_t n = 0; n < lines; n++) {
-        uint64_t *slot = slots_of(b) + line * 8;
-        for (unsigned mask = line_match(slot, tag); mask; mask &= mask - 1) {
-            uint64_t *at = slot + __builtin_ctz(mask), w = load64(at); /* pairs with the store of a filled entry's slot */
-            int e;
-            if (TARN_RARE(SLOT_TAG(w) != tag || !w || w & skip))
-                continue;
-            e = entry_is(m, w & MAP_REF, k, u64);
-            if (TARN_RARE(e == 0))
-                continue;
-            ret_hit->slot = at;
-            ret_hit->word = w;
-            return e;
-        }
-        if (++line == lines)
-            line = 0;
-    }
-    return 0;
-}
-
 /* Retire a block of the map when the open section commits. heap_free would look through the whole log for a second free of it, which the
  * bucket's lock rules out; whether it is a block at all is checked when the free is applied. 0, -ENOSPC. */
 int map_retire_block(struct self *s, uint64_t ref);
 
 /* ---- map_read.c ---- */
 
-/* Make ready for quick look-ups, as far as that is allowed here. Of a handle that is being made. */
+/* Of a handle that is being made. First, before there is a map: its private memory. 0, -ENOMEM. Then, with all else set: make ready for quick
+ * look-ups, as far as that is allowed here. */
+int map_prepare(tarn_map *m);
 void map_quicken(tarn_map *m);
+void map_forget(tarn_map *m); /* its memory, but for the handle's own */
+/* What quick look-ups, and first guesses at a bucket, may rely on from now on. */
+void map_learn(tarn_map *m);
+static inline uint64_t learned(const uint64_t *word)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    return *word; /* as an atomic load, gcc would give it an instruction of its own */
+#else
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+#endif
+}
+/* The entry that the directory, as far as this process knows it, has for the hash. */
+static inline uint64_t map_guess(const tarn_map *m, uint64_t hash, uint64_t *ret_index)
+{
+    uint64_t index = *ret_index = learned(&m->index), i = hash & index;
+    const struct map_segments *known = __atomic_load_n(&m->segments, __ATOMIC_ACQUIRE);
+    return load64(&known->at[i >> MAP_SEGMENT_SHIFT][i & (MAP_SEGMENT - 1)]);
+}
 
 /* ---- map_bucket.c: where a hash belongs; structure ---- */
 
 /* The bucket of a hash. 0, or -EUCLEAN without a sentence. Takes no lock. */
 int map_descend(const tarn_map *m, uint64_t hash, struct where *ret_where);
-/* The rest of map_descend where the directory's hint was not the bucket. */
 /* The same by one hint, without asking the directory again: 1: it is stale. */
 int map_follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *ret_where);
-int map_descend_from(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *ret_where);
-
-/* The same for hot paths: inline as long as the directory leads to the bucket at once. */
-static inline int map_descend_fast(const tarn_map *m, uint64_t hash, struct where *w)
-{
-    uint64_t depth = load64(&m->map->depth), ref;
-    const uint64_t *hint;
-    if (TARN_RARE(depth > MAP_DEPTH_MOST ||
-                  !(hint = directory_at(m->seg, m->map, hash & low_bits((unsigned)depth)))))
-        return -EUCLEAN;
-    ref = load64(hint) & MAP_REF;
-    __builtin_prefetch(slots_of(at_offset(m->seg, ref)) + 8 * home_line(hash, MAP_LINES)); /* beside the header's line */
-    w->bucket = bucket_at(m->seg, ref, &w->lines);
-    if (TARN_RARE(!w->bucket))
-        return -EUCLEAN;
-    w->ref = ref;
-    w->link = load64(&w->bucket->link);
-    if (TARN_RARE(!is_right(hash, __atomic_load_n(&w->bucket->prefix, __ATOMIC_RELAXED), LINK_DEPTH(w->link))))
-        return map_descend_from(m, hash, ref, w);
-    return 0;
-}
 
 /* In an open section: the bucket of a hash, locked until that ends, cleaned. *ret_fresh: its lock was taken by this call. */
 int map_take(struct self *s, tarn_map *m, uint64_t hash, struct where *ret_where, bool *ret_fresh);
 /* Split a bucket whose lock was taken just now. 1: done; 0: it is not to be split; or -ENOSPC and kin. */
 int map_split(struct self *s, tarn_map *m, struct where *w);
-/* Is that free slot outside the hash's home line, in a bucket so full that it should rather be split? */
-bool map_crowded(const struct where *w, uint64_t hash, const uint64_t *slot);
 /* A free slot for the hash: in the bucket itself, or in its overflow chain too, which may have to grow. 1, 0: none; or -ENOSPC and kin. */
 enum room { FIRST_ONLY, CHAIN, CHAIN_GROW };
 int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t hash, enum room room,
-                  uint64_t **ret_slot);
+                  struct place *ret_place);
 /* In its own section, at its end: retire a chain of overflow buckets that is empty. */
 int map_unchain(struct self *s, tarn_map *m, struct bucket *b);
-/* The hash of the entry in a slot word. 0, -EUCLEAN. */
-int map_hash_of(const tarn_map *m, uint64_t word, uint64_t *ret_hash);
+/* The hash of an entry's key. 0, -EUCLEAN. */
+int map_hash_of(const tarn_map *m, uint64_t ref, uint64_t *ret_hash);
 
 /* ---- map_each.c ---- */
 
-/* The words of one bucket's chain as they were at one moment. Private memory, reused. */
+/* The keys of one bucket's chain as they were at one moment. Private memory, reused. */
 struct snapshot {
-    uint64_t *word, count, room;
-    uint64_t *set, set_room; /* by open addressing, of what must not be there twice */
-    uint64_t twin;           /* a word of a key that another has too, which was dropped; or 0 */
-    uint64_t steps; /* words looked at since the walk began: hostile bytes must not keep it for ever (see steps_most) */
+    struct slot *pair;
+    uint64_t count, room;
+    uint64_t *set, set_room; /* by open addressing: 1 + the numbers of pairs */
+    uint64_t twin;           /* the hash of a key that is there twice, one of which was dropped; or 0 */
+    uint64_t strays;         /* tags of slots that are not of this part, or this bucket */
+    uint64_t steps; /* slots looked at since the walk began: hostile bytes must not keep it for ever (see steps_most) */
     struct where where;
 };
 void snapshot_free(struct snapshot *p);
-/* Have two entries the same key? Every length is checked. */
-bool map_same_key(const tarn_map *m, uint64_t a, uint64_t b);
 int map_snapshot(const tarn_map *m, uint64_t hash, struct snapshot *ret);
-/* A key that was removed and put again while the words were read can have been seen in both its slots: it is left there once. 0, -ENOMEM,
- * -EUCLEAN. */
+/* A key that was removed and put again while the slots were read can have been seen in both, and one that is folded from the chain twice:
+ * it is left there once. 0, -ENOMEM, -EUCLEAN. */
 int map_drop_twins(const tarn_map *m, struct snapshot *p);
 /* reverse(prefix) + 2^(64 - depth): where the next bucket begins, in the order of reversed hashes. 0: there is none. */
 uint64_t map_after(const struct where *w);

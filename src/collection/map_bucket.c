@@ -1,15 +1,15 @@
 /* collection/map_bucket.c - the map's structure: finding a hash's bucket, splitting, cleaning up after a split, the directory.
  *
  * Commit points. A split: the store of {depth + 1, CLEANING, sibling} in the old bucket's link (heap_publish): before it the sibling is a free block;
- * after it, all who come to the old bucket see where to go on. What moves is marked in its slots (SLOT_MOVES) before that store, and
- * the marks count only from that store on, while CLEANING is set. Then, all of it repeatable: the marked slots are zeroed; an overflow chain is
- * folded into the bucket; the directory's entries are led to the sibling; CLEANING is cleared, one store. Whoever takes the lock of a bucket that is
- * CLEANING (its splitter died, or the directory could not grow) does that first. Marks, and not a second look at the keys: the sibling's
- * entries may have been removed, and their blocks reused, before the cleaning is done. The splitter also takes words to their home line, where
- * quick look-ups find them.
- * A bucket does not split while it is CLEANING, so every hint leads to it or to its newest sibling. A sibling may split meanwhile; therefore a
- * directory entry is only ever led to a bucket of a greater prefix (of those that fit an index, the greater was born later).
- * The directory doubles by one chunk: the chunk, filled with the lower half's entries, is published; then depth is stored.
+ * after it, all who come to the old bucket see where to go on. Then, all of it repeatable: the parts' depth is stored; tags of what
+ * moved are zeroed; an overflow chain is folded into the bucket; the directory's entries are led to the sibling; CLEANING is cleared, one store. Whoever
+ * takes the lock of a bucket that is CLEANING (its splitter died, or the directory could not grow) does that first. Until the tags are zeroed nobody changes
+ * the sibling, since writers come to it only over a bucket that they have cleaned, or by a directory entry: so what the old bucket still
+ * shows of moved keys is what the sibling says (docs/map.md, 'Readers').
+ * A bucket does not split while it is CLEANING. Its sibling may; therefore a directory entry is only ever led to a bucket of a greater
+ * prefix (of those that fit an index, the greater was born later).
+ * The directory has room for an index as soon as `depth` says so: entries that are not there, or 0, are those of the index without its top bit. A split
+ * stores the entries of its own, and copies some more of them up, so that all of the next depth are there soon (`filled`).
  * Buckets are never merged, nor freed before the map is. */
 #include <sched.h>
 
@@ -18,25 +18,17 @@
 
 #define TRIES 1000 /* hints that led astray one after the other: a split each */
 #define HOPS_MOST 64
-#define CROWD                                                                                                \
-    44 /* keys among 56 slots from which on a bucket is split rather than a key put beside its home line */
-#define DIRECTORY_SHARE 64 /* directory entries a bucket, at most: against keys made to collide */
-
-bool bucket_is_whole(const struct tarn *seg, uint64_t ref, uint64_t lines)
-{
-    uint64_t size;
-    return lines - 1 < 1ull << 36 && heap_state((struct tarn *)seg, ref, &size) != BLOCK_NONE &&
-           64 * (1 + lines) <= size;
-}
+#define DIRECTORY_SHARE 16 /* directory entries a bucket, at most: against keys made to collide */
+#define FILL 64            /* directory entries that one split copies up */
 
 /* ---- finding ---- */
 
 /* Along the siblings from the bucket at ref. 0, 1: the hint is stale, ask the directory again; -EUCLEAN. */
-static int follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *w)
+int map_follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *w)
 {
     for (unsigned hops = 0; hops < HOPS_MOST; hops++) {
-        uint64_t lines, link, prefix;
-        struct bucket *b = bucket_at(m->seg, ref, &lines);
+        uint64_t link, prefix;
+        struct bucket *b = bucket_at(m->seg, ref);
         unsigned depth;
         if (!b)
             return -EUCLEAN;
@@ -46,7 +38,7 @@ static int follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *
         if (depth > MAP_DEPTH_MOST)
             return -EUCLEAN;
         if (is_right(hash, prefix, depth)) {
-            *w = (struct where){b, ref, link, lines};
+            *w = (struct where){b, ref, link};
             return 0;
         }
         ref = link & MAP_REF;
@@ -56,54 +48,43 @@ static int follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *
     return -EUCLEAN;
 }
 
-int map_follow(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *w)
+/* The directory's hint for a hash. 0: damaged. */
+static uint64_t hint_for(const tarn_map *m, uint64_t hash)
 {
-    return follow(m, hash, ref, w);
-}
-
-int map_descend_from(const tarn_map *m, uint64_t hash, uint64_t ref, struct where *w)
-{
-    int e = follow(m, hash, ref, w);
-    for (int i = 0; e == 1 && i < TRIES; i++) {
-        const uint64_t *hint;
-        uint64_t depth = load64(&m->map->depth);
-        if (i > 10)
-            sched_yield();
-        hint = depth > MAP_DEPTH_MOST ? NULL : directory_at(m->seg, m->map, hash & low_bits((unsigned)depth));
-        if (!hint)
-            return -EUCLEAN;
-        e = follow(m, hash, load64(hint), w);
+    uint64_t depth = load64(&m->map->depth), i;
+    bool bad = false;
+    if (depth > MAP_DEPTH_MOST)
+        return 0;
+    for (i = hash & low_bits((unsigned)depth);; i ^= 1ull << (63 - __builtin_clzll(i))) {
+        const uint64_t *entry = entry_at(m->seg, m->map, i, &bad);
+        uint64_t e = entry ? load64(entry) : 0;
+        if (e || bad || !i)
+            return bad ? 0 : e & MAP_REF;
     }
-    return e == 1 ? -EUCLEAN : e;
 }
 
 int map_descend(const tarn_map *m, uint64_t hash, struct where *w)
 {
-    uint64_t depth = load64(&m->map->depth);
-    const uint64_t *hint =
-        depth > MAP_DEPTH_MOST ? NULL : directory_at(m->seg, m->map, hash & low_bits((unsigned)depth));
-    return hint ? map_descend_from(m, hash, load64(hint), w) : -EUCLEAN;
+    int e = 1;
+    for (int i = 0; e == 1 && i < TRIES; i++) {
+        if (i > 10)
+            sched_yield();
+        e = map_follow(m, hash, hint_for(m, hash), w);
+    }
+    return e == 1 ? -EUCLEAN : e;
 }
 
-int map_hash_of(const tarn_map *m, uint64_t word, uint64_t *ret_hash)
+int map_hash_of(const tarn_map *m, uint64_t ref, uint64_t *ret_hash)
 {
-    uint64_t ref = word & MAP_REF;
-    if (m->u64) {
-        const struct entry_u64 *e = at_offset(m->seg, ref);
-        if (!map_block(m->seg, ref, sizeof *e))
-            return -EUCLEAN;
-        *ret_hash = hash_number(m->seed, e->key);
-    } else {
-        const struct entry_bytes *e = at_offset(m->seg, ref);
-        uint64_t keys, values;
-        if (!map_block(m->seg, ref, sizeof *e))
-            return -EUCLEAN;
-        keys = __atomic_load_n(&e->key_size, __ATOMIC_RELAXED);
-        values = __atomic_load_n(&e->value_size, __ATOMIC_RELAXED);
-        if (!in_data(m->seg, ref, sizeof *e + values + keys))
-            return -EUCLEAN;
-        *ret_hash = hash_bytes(m->seed, (const char *)(e + 1) + values, keys);
-    }
+    const struct entry_bytes *e = at_offset(m->seg, ref);
+    uint64_t keys, values;
+    if (!map_block(m->seg, ref, sizeof *e))
+        return -EUCLEAN;
+    keys = __atomic_load_n(&e->key_size, __ATOMIC_RELAXED);
+    values = __atomic_load_n(&e->value_size, __ATOMIC_RELAXED);
+    if (!in_data(m->seg, ref, sizeof *e + values + keys))
+        return -EUCLEAN;
+    *ret_hash = hash_bytes(m->seed, (const char *)(e + 1) + values, keys);
     return 0;
 }
 
@@ -123,68 +104,73 @@ int map_retire_block(struct self *s, uint64_t ref)
 /* ---- chains ---- */
 
 /* The next bucket of a chain, or NULL at its end; *ret_bad if there is one that cannot be. */
-static struct bucket *chain_next(const tarn_map *m, const struct bucket *b, uint64_t *ret_lines, bool *ret_bad)
+static struct bucket *chain_next(const tarn_map *m, const struct bucket *b, bool *ret_bad)
 {
     uint64_t ref = load64(&b->overflow);
     struct bucket *next;
     if (!ref)
         return NULL;
-    next = bucket_at(m->seg, ref, ret_lines);
+    next = bucket_at(m->seg, ref);
     *ret_bad = !next;
     return next;
 }
 
-static uint64_t *free_in(struct bucket *b, uint64_t lines, uint64_t hash)
+static bool is_empty(const struct bucket *b)
 {
-    uint64_t line = home_line(hash, lines);
-    for (uint64_t n = 0; n < lines; n++) {
-        uint64_t *slot = slots_of(b) + line * 8;
-        for (unsigned i = 0; i < 8; i++)
-            if (!slot[i])
-                return &slot[i];
-        if (++line == lines)
-            line = 0;
-    }
-    return NULL;
+    uint64_t any = 0;
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        for (unsigned i = 0; i < 7; i++)
+            any |= b->tags[p].word[i];
+    return !any;
 }
 
-/* Make an empty overflow bucket at the chain's end. The bucket is filled while it is free, and linked by one store, for good. */
-static int chain_grow(struct self *s, struct bucket *last, uint64_t lines, uint64_t prefix, struct bucket **ret_new)
+/* An empty bucket's slots, where it has none yet: its maker died, or had no memory for them. */
+static int slots_make(struct self *s, struct bucket *b)
 {
     struct fresh f;
-    struct bucket *b;
-    int e = heap_pick(s, 64 * (1 + lines), &f);
-    if (e < 0 && lines > MAP_LINES) {
-        lines = MAP_LINES;
-        e = heap_pick(s, 64 * (1 + lines), &f);
-    }
+    int e;
+    if (b->slots)
+        return 0;
+    e = heap_pick(s, sizeof(struct pairs), &f);
     if (e < 0)
         return e;
-    b = at_offset(s->seg, f.block);
-    b->lines = lines;
-    b->prefix = prefix;
-    heap_publish(s, &f, &last->overflow, f.block);
-    *ret_new = b;
+    heap_publish(s, &f, &b->slots, f.block);
     return 0;
 }
 
+/* The bucket behind *link, which is made, empty, if there is none. 0, or a failure. */
+static int chain_make(struct self *s, uint64_t *link, struct bucket **ret)
+{
+    struct fresh f;
+    if (!*link) {
+        int e = heap_pick(s, sizeof **ret, &f);
+        if (e < 0)
+            return e;
+        heap_publish(s, &f, link, f.block);
+    }
+    *ret = bucket_at(s->seg, *link);
+    return *ret ? slots_make(s, *ret) : -EUCLEAN;
+}
+
 int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t hash, enum room room,
-                  uint64_t **ret_slot)
+                  struct place *ret)
 {
     struct bucket *b = w->bucket, *last = b;
-    uint64_t lines = b->lines, most = lines;
-    unsigned n = 0;
+    unsigned n = 0, part = part_of(hash);
     bool bad = false;
-    for (; b; b = chain_next(m, b, &lines, &bad), n++) {
-        *ret_slot = free_in(b, lines, hash);
-        if (*ret_slot)
-            return 1;
-        if (room == FIRST_ONLY)
-            return 0;
+    int e;
+    for (; b; b = chain_next(m, b, &bad), n++) {
+        uint64_t free = part_free(&b->tags[part]);
         if (n > CHAIN_MOST)
             return damaged(m, w->ref);
-        most = lines > most ? lines : most;
-        last = b;
+        if (free && (n == 0 || b->slots)) {
+            *ret = (struct place){b, slots_of(s->seg, b), part, (unsigned)__builtin_ctzll(free)};
+            return ret->slots ? 1 : damaged(m, w->ref);
+        }
+        if (room == FIRST_ONLY)
+            return 0;
+        if (n == 0 || b->slots)
+            last = b;
     }
     if (bad)
         return damaged(m, w->ref);
@@ -193,26 +179,22 @@ int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t h
     if (n > CHAIN_MOST - 1)
         return fail(-ENOSPC,
                     "a section put too many keys into one bucket of the map: commit in smaller sections");
-    int e = chain_grow(s, last, most * 2 + 1, w->bucket->prefix, &b);
+    e = chain_make(s, &last->overflow, &b);
     if (e < 0)
-        return e;
-    *ret_slot = free_in(b, b->lines, hash);
-    return 1;
+        return e == -EUCLEAN ? damaged(m, w->ref) : e;
+    *ret = (struct place){b, slots_of(s->seg, b), part, 0};
+    return ret->slots ? 1 : damaged(m, w->ref);
 }
 
 int map_unchain(struct self *s, tarn_map *m, struct bucket *b)
 {
-    uint64_t ref[CHAIN_MOST + 1], lines;
+    struct bucket *empty[CHAIN_MOST + 1];
     unsigned n = 0;
     bool bad = false;
-    for (struct bucket *o = chain_next(m, b, &lines, &bad), *before = b; o;
-         before = o, o = chain_next(m, o, &lines, &bad)) {
-        for (uint64_t i = 0; i < lines * 8; i++)
-            if (slots_of(o)[i])
-                return 0;
-        if (n > CHAIN_MOST)
+    for (struct bucket *o = chain_next(m, b, &bad); o; o = chain_next(m, o, &bad)) {
+        if (!is_empty(o) || n > CHAIN_MOST)
             return 0;
-        ref[n++] = before->overflow;
+        empty[n++] = o;
     }
     if (!n || bad)
         return 0;
@@ -220,138 +202,209 @@ int map_unchain(struct self *s, tarn_map *m, struct bucket *b)
     if (e < 0)
         return fail(e, "no memory for the log of a section that changes a map");
     store64(&b->overflow, 0);
-    while (n && e >= 0)
-        e = map_retire_block(s, ref[--n]);
+    while (n-- && e >= 0) {
+        e = empty[n]->slots ? map_retire_block(s, empty[n]->slots) : 0;
+        if (e >= 0)
+            e = map_retire_block(s, offset_of(s->seg, empty[n]));
+    }
     return e;
 }
 
 /* ---- cleaning ---- */
 
-/* Words of the chain's other buckets into free slots of the first: stored there before they are zeroed here, while readers look at
- * the first bucket last. After a death in between, a word that stands in both is only zeroed. */
-static void fold(tarn_map *m, struct bucket *b)
+/* Store a key into a free slot, its tag last. Where nothing is saved: in a split. `first` counts. */
+static void fill_slot(struct bucket *first, const struct place *to, const struct slot *pair)
 {
-    uint64_t lines;
+    struct slot *slot = place_slot(to);
+    store64(&first->reuse, first->reuse + 1);
+    store64(&slot->hash, no_hash(pair->hash));
+    store64(&slot->word, pair->word);
+    store64(&slot->hash, pair->hash);
+    store64(place_tags(to), *place_tags(to) | tag_bits(tag_of(pair->hash), to->at));
+}
+
+/* Keys of the chain's other buckets into free slots of the first: stored there before their tags are zeroed here, while readers look at
+ * the first bucket last. After a death in between, a key that stands in both is only taken out here. */
+static void fold(const tarn_map *m, struct bucket *b)
+{
+    struct pairs *to = slots_of(m->seg, b);
     bool bad = false;
     unsigned n = 0;
-    for (struct bucket *o = chain_next(m, b, &lines, &bad); o && n <= CHAIN_MOST;
-         o = chain_next(m, o, &lines, &bad), n++)
-        for (uint64_t i = 0; i < lines * 8; i++) {
-            uint64_t *from = &slots_of(o)[i], w = *from, hash = w & ~(SLOT_MOVES | MAP_REF), *to = NULL;
-            bool there = false;
-            if (!w)
-                continue;
-            for (uint64_t j = 0; j < b->lines * 8 && !there; j++)
-                there = slots_of(b)[j] == w;
-            if (!there) {
-                if (map_hash_of(m, w, &hash))
-                    continue;
-                to = free_in(b, b->lines, hash);
-                if (!to)
-                    return;
-                store64(to, w);
+    for (struct bucket *o = chain_next(m, b, &bad); o && n <= CHAIN_MOST; o = chain_next(m, o, &bad), n++) {
+        const struct pairs *from = slots_of(m->seg, o);
+        for (unsigned p = 0; from && to && p < MAP_PARTS; p++)
+            for (uint64_t used = part_used(&o->tags[p]); used; used &= used - 1) {
+                unsigned at = (unsigned)__builtin_ctzll(used);
+                struct slot pair = from->at[p][at];
+                bool there = false;
+                uint64_t free, *tags = &o->tags[p].word[at / 8];
+                for (uint64_t same = part_match(&b->tags[p], tag_of(pair.hash)); same; same &= same - 1) {
+                    const struct slot *x = &to->at[p][__builtin_ctzll(same)];
+                    there |= x->hash == pair.hash && (m->u64 || x->word == pair.word);
+                }
+                free = part_free(&b->tags[p]);
+                if (!there && !free)
+                    break;
+                if (!there)
+                    fill_slot(b, &(struct place){b, to, p, (unsigned)__builtin_ctzll(free)}, &pair);
+                store64(tags, *tags & ~tag_bits(0xff, at));
             }
-            store64(from, 0);
-        }
-}
-
-/* Words that were put into another line because their home line was full go home, where a quick look-up finds them: stored there before
- * they are zeroed here, and only once while the bucket is CLEANING, since readers then look through it twice. So only the splitter moves
- * words; who cleans after its death (move: false) only zeroes what stands in both places. */
-static void go_home(const tarn_map *m, struct bucket *b, bool move)
-{
-    for (uint64_t i = 0; i < b->lines * 8; i++) {
-        uint64_t *from = &slots_of(b)[i], w = *from, hash, *home, *to = NULL;
-        if (!w || map_hash_of(m, w, &hash) || home_line(hash, b->lines) == i / 8)
-            continue;
-        home = slots_of(b) + 8 * home_line(hash, b->lines);
-        for (unsigned j = 0; j < 8 && !(to && *to == w); j++)
-            if (home[j] == w || (move && !home[j]))
-                to = &home[j];
-        if (!to)
-            continue;
-        if (*to != w)
-            store64(to, w);
-        store64(from, 0);
     }
 }
 
-/* One chunk more. The directory's lock is held. */
-static int directory_grow(struct self *s, tarn_map *m)
+/* Bytes 0xff where the hash bit is set. */
+static inline uint64_t with_bit(const struct slot *slot, unsigned bit)
+{
+    uint64_t x = 0;
+    for (unsigned k = 0; k < 8; k++)
+        x |= (-(slot[k].hash >> bit & 1) & 0xff) << 8 * k;
+    return x;
+}
+
+/* The tags of keys that are the sibling's: zeroed. Slots cannot be changed by others. */
+static void clear_moved(struct bucket *b, const struct pairs *slots, unsigned bit)
+{
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        for (unsigned i = 0; i < 7; i++) {
+            uint64_t was = b->tags[p].word[i], keep = ~with_bit(&slots->at[p][8 * i], bit);
+            if (was & ~keep)
+                store64(&b->tags[p].word[i], was & keep);
+        }
+}
+
+/* ---- the directory ---- */
+
+/* Entry i, made if need be. The directory's lock is held. */
+static int entry_make(struct self *s, tarn_map *m, uint64_t i, uint64_t **ret)
 {
     struct map *map = m->map;
-    uint64_t depth = map->depth, n = 1ull << depth, *to;
+    uint64_t n = i >> MAP_SEGMENT_SHIFT, *place;
     struct fresh f;
-    bool there = load64(&map->chunk[depth + 1]) !=
-                 0; /* linked by one who died before he stored depth: nobody has read it */
-    if (there) {
-        if (!in_data(s->seg, map->chunk[depth + 1], n * 8))
-            return damaged(m, map->chunk[depth + 1]);
-        to = at_offset(s->seg, map->chunk[depth + 1]);
-    } else {
-        int e = heap_pick(s, n * 8, &f);
+    bool bad = false;
+    int e;
+    *ret = entry_at(s->seg, map, i, &bad);
+    if (bad)
+        return damaged(m, m->ref);
+    if (*ret)
+        return 0;
+    place = segment_place(s->seg, map, n, &bad);
+    if (bad)
+        return damaged(m, m->ref);
+    if (!place) {
+        unsigned k = 60 - (unsigned)__builtin_clzll(n);
+        if (k >= MAP_TABLES)
+            return damaged(m, m->ref);
+        e = heap_pick(s, 8ull * MAP_SEGMENTS << (k - 1), &f);
         if (e < 0)
             return e;
-        to = at_offset(s->seg, f.block);
+        heap_publish(s, &f, &map->table[k], f.block);
+        place = segment_place(s->seg, map, n, &bad);
+        if (!place)
+            return damaged(m, m->ref);
     }
-    for (uint64_t i = 0; i < n; i++) {
-        const uint64_t *hint = directory_at(s->seg, map, i);
-        if (!hint) {
-            if (!there)
-                heap_unpick(s, &f);
-            return damaged(m, map->chunk[0]);
-        }
-        to[i] = load64(hint);
-    }
-    if (!there)
-        heap_publish(s, &f, &map->chunk[depth + 1], f.block);
-    store64(&map->depth, depth + 1);
-    return 0;
+    e = heap_pick(s, 8 * MAP_SEGMENT, &f);
+    if (e < 0)
+        return e;
+    if (n == 0)
+        memcpy(at_offset(s->seg, f.block), map->first, sizeof map->first);
+    compiler_barrier();
+    heap_publish(s, &f, place, f.block);
+    *ret = entry_at(s->seg, map, i, &bad);
+    return *ret ? 0 : damaged(m, m->ref);
 }
 
-/* Lead the directory's entries of the sibling's part to it. The directory's lock is held. */
+/* Copy some entries up. What cannot be done now, for want of memory, the next split does. */
+static void directory_fill(struct self *s, tarn_map *m)
+{
+    struct map *map = m->map;
+    uint64_t from = map->filled, i, end = 1ull << map->depth;
+    end = end < from + FILL ? end : from + FILL;
+    if (!from || from >= end)
+        return;
+    for (i = from; i < end; i++) {
+        unsigned top = 63 - (unsigned)__builtin_clzll(i);
+        const uint64_t *lower;
+        uint64_t *entry;
+        bool bad = false;
+        if (i > from && !(i & (MAP_SEGMENT - 1)))
+            break; /* at most one segment is made at a time */
+        lower = entry_at(s->seg, map, i ^ 1ull << top, &bad);
+        if (!lower || entry_make(s, m, i, &entry))
+            break;
+        if (!*entry && LINK_DEPTH(*lower) > top)
+            break; /* damaged: who split that bucket led this entry */
+        if (!*entry)
+            store64(entry, *lower);
+    }
+    store64(&map->filled, i);
+}
+
+/* The directory's entries of the sibling's part lead to it, and those of b's own part say its new depth. The directory's lock is held. */
 static int directory_lead(struct self *s, tarn_map *m, const struct where *w)
 {
     struct map *map = m->map;
     unsigned depth = LINK_DEPTH(w->link);
-    uint64_t ref = w->link & MAP_REF, lines, prefix = w->bucket->prefix | 1ull << (depth - 1);
+    uint64_t sibling = LINK_WORD(depth, 0, w->link & MAP_REF), b = LINK_WORD(depth, 0, w->ref), *entry;
+    uint64_t prefix = w->bucket->prefix | 1ull << (depth - 1), end;
+    int e;
     if (map->depth > MAP_DEPTH_MOST)
         return damaged(m, m->ref);
-    while (map->depth < depth) {
-        int e = directory_grow(s, m);
-        if (e < 0)
-            return e;
-    }
-    for (uint64_t i = prefix; i < 1ull << map->depth; i += 1ull << depth) {
-        uint64_t *hint = directory_at(s->seg, map, i);
+    e = entry_make(s, m, prefix, &entry);
+    if (e < 0)
+        return e;
+    if (map->depth < depth)
+        store64(&map->depth, depth);
+    end = 1ull << map->depth;
+    for (uint64_t i = prefix; i < end; i += 1ull << depth) {
         const struct bucket *now;
-        if (!hint)
-            return damaged(m, map->chunk[0]);
-        now = *hint == w->ref ? NULL : bucket_at(s->seg, *hint, &lines);
+        bool bad = false;
+        entry = entry_at(s->seg, map, i, &bad);
+        if (bad)
+            return damaged(m, m->ref);
+        if (!entry || (i != prefix && !*entry))
+            continue; /* the lower one is asked */
+        now = !*entry || (*entry & MAP_REF) == w->ref ? NULL : bucket_at(s->seg, *entry & MAP_REF);
         if (!now || now->prefix < prefix)
-            store64(hint, ref);
+            store64(entry, sibling);
     }
+    for (uint64_t i = w->bucket->prefix; i < end; i += 1ull << depth) {
+        bool bad = false;
+        entry = entry_at(s->seg, map, i, &bad);
+        if (entry && (*entry & MAP_REF) == w->ref)
+            store64(entry, b);
+    }
+    directory_fill(s, m);
     map->buckets++;
     return 0;
 }
 
-/* What is left to do after a split. The bucket's lock is held. fresh: this section has written nothing in it; splitter: it has just split
- * it. 0: done; a failure leaves the bucket as it was, CLEANING and usable. */
-static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh, bool splitter)
+/* What is left to do after a split. The bucket's lock is held. fresh: this section has written nothing in it. 0: done; a failure leaves the
+ * bucket as it was, CLEANING and usable. */
+static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh)
 {
     struct bucket *b = w->bucket;
-    uint64_t lines = b->lines;
+    unsigned depth = LINK_DEPTH(w->link), n = 0;
     bool bad = false;
-    unsigned n = 0;
     int e;
-    for (struct bucket *o = b; o && n <= CHAIN_MOST; o = chain_next(m, o, &lines, &bad), n++)
-        for (uint64_t i = 0; i < lines * 8; i++)
-            if (slots_of(o)[i] & SLOT_MOVES)
-                store64(&slots_of(o)[i], 0);
+    if (depth - 1 >= MAP_DEPTH_MOST)
+        return damaged(m, w->ref);
+    for (unsigned p = 0; p < MAP_PARTS; p++) { /* before any tag is zeroed: so who misses a key knows */
+        uint64_t head =
+            HEAD_WORD(depth, part_slots(b->slots, p)) | (b->overflow ? b->tags[p].head & HEAD_CHAINED : 0);
+        if (b->tags[p].head != head)
+            store64(&b->tags[p].head, head);
+    }
+    for (struct bucket *o = b; o && n <= CHAIN_MOST; o = chain_next(m, o, &bad), n++) {
+        const struct pairs *slots = o->slots ? slots_of(m->seg, o) : NULL;
+        if (slots)
+            clear_moved(o, slots, depth - 1);
+    }
     if (fresh && b->overflow)
         fold(m, b);
-    else if (fresh)
-        go_home(m, b, splitter);
+    if (b->spare)
+        store64(&b->spare, 0); /* the sibling's, as are these: */
+    if (b->new_slots)
+        store64(&b->new_slots, 0);
     e = mutex_lock_inner(s, &m->map->directory);
     if (e < 0)
         return e;
@@ -366,57 +419,6 @@ static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh, bool 
 
 /* ---- splitting ---- */
 
-/* Mark what moves with bit `depth` of its hash set, and take the marks off what stays. Returns how many move, or -EUCLEAN. */
-static int64_t mark(tarn_map *m, struct bucket *b, unsigned depth)
-{
-    uint64_t lines = b->lines, hash;
-    int64_t count = 0;
-    bool bad = false;
-    unsigned n = 0;
-    for (uint64_t i = 0; i < lines * 8; i++)
-        __builtin_prefetch(at_offset(m->seg, slots_of(b)[i] & MAP_REF));
-    for (struct bucket *o = b; o; o = chain_next(m, o, &lines, &bad), n++) {
-        if (n > CHAIN_MOST)
-            return -EUCLEAN;
-        for (uint64_t i = 0; i < lines * 8; i++) {
-            uint64_t *slot = &slots_of(o)[i], w = *slot, as;
-            if (!w)
-                continue;
-            if (map_hash_of(m, w, &hash))
-                return -EUCLEAN;
-            as = hash >> depth & 1 ? w | SLOT_MOVES : w & ~SLOT_MOVES;
-            if (as != w)
-                store64(slot, as);
-            count += hash >> depth & 1;
-        }
-    }
-    return bad ? -EUCLEAN : count;
-}
-
-/* The marked words of b's chain into the sibling, which is still a free block. */
-static void move(tarn_map *m, const struct bucket *b, struct bucket *sibling)
-{
-    uint64_t lines = b->lines, hash;
-    bool bad = false;
-    for (const struct bucket *o = b; o; o = chain_next(m, o, &lines, &bad))
-        for (uint64_t i = 0; i < lines * 8; i++) {
-            uint64_t w = slots_of(o)[i], *to;
-            if (w & SLOT_MOVES && !map_hash_of(m, w, &hash) && (to = free_in(sibling, sibling->lines, hash)))
-                *to = w & ~SLOT_MOVES;
-        }
-}
-
-bool map_crowded(const struct where *w, uint64_t hash, const uint64_t *slot)
-{
-    const struct bucket *b = w->bucket;
-    uint64_t line = (uint64_t)(slot - slots_of(b)) / 8, count = 0;
-    if (line == home_line(hash, b->lines))
-        return false;
-    for (uint64_t i = 0; i < b->lines * 8; i++)
-        count += slots_of(b)[i] != 0;
-    return 56 * count >= CROWD * 8 * b->lines;
-}
-
 /* May the directory become that deep? Keys made to collide must not fill the memory with it. */
 static bool may_deepen(const struct map *map, unsigned depth)
 {
@@ -424,32 +426,112 @@ static bool may_deepen(const struct map *map, unsigned depth)
            (depth <= load64(&map->depth) || 1ull << depth <= DIRECTORY_SHARE * load64(&map->buckets) + 1024);
 }
 
+/* Of a bucket without a chain: the sibling has the keys with that bit of their hash set, each where it stood. */
+static void move(const struct bucket *b, const struct pairs *from, struct bucket *sibling, struct pairs *to,
+                 unsigned bit)
+{
+    memcpy(to, from, sizeof *to);
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        for (unsigned i = 0; i < 7; i++)
+            sibling->tags[p].word[i] = b->tags[p].word[i] & with_bit(&from->at[p][8 * i], bit);
+}
+
+/* Room for what moves of a chain, beyond one sibling: empty buckets that hang from b->spare until the sibling is published, with whatever a dead splitter left
+ * there. 0, or -ENOSPC, -EUCLEAN. */
+static int spares(struct self *s, tarn_map *m, struct bucket *b, unsigned bit)
+{
+    unsigned most = 0, n = 0;
+    bool bad = false;
+    for (unsigned p = 0; p < MAP_PARTS; p++) {
+        unsigned count = 0, hops = 0;
+        for (const struct bucket *o = b; o; o = chain_next(m, o, &bad), hops++) {
+            const struct pairs *slots = o->slots ? slots_of(m->seg, o) : NULL;
+            if (hops > CHAIN_MOST)
+                return -EUCLEAN;
+            for (uint64_t used = slots ? part_used(&o->tags[p]) : 0; used; used &= used - 1)
+                count += slots->at[p][__builtin_ctzll(used)].hash >> bit & 1;
+        }
+        most = count > most ? count : most;
+    }
+    if (bad)
+        return -EUCLEAN;
+    for (uint64_t *link = &b->spare; *link || (n + 1) * MAP_SLOTS < most; n++) {
+        struct bucket *o;
+        int e = chain_make(s, link, &o);
+        if (e < 0)
+            return e;
+        if (n > CHAIN_MOST)
+            return -EUCLEAN;
+        memset(o->tags, 0, sizeof o->tags);
+        compiler_barrier();
+        link = &o->overflow;
+    }
+    return 0;
+}
+
+/* The keys of b's chain that move into the sibling, which is still a free block, and b's spares behind it. */
+static void move_chain(const tarn_map *m, const struct bucket *b, struct bucket *sibling, unsigned bit)
+{
+    bool bad = false;
+    sibling->overflow = b->spare;
+    for (const struct bucket *o = b; o; o = chain_next(m, o, &bad)) {
+        const struct pairs *from = o->slots ? slots_of(m->seg, o) : NULL;
+        for (unsigned p = 0; from && p < MAP_PARTS; p++)
+            for (uint64_t used = part_used(&o->tags[p]); used; used &= used - 1) {
+                const struct slot *pair = &from->at[p][__builtin_ctzll(used)];
+                if (!(pair->hash >> bit & 1))
+                    continue;
+                for (struct bucket *to = sibling; to; to = chain_next(m, to, &bad)) {
+                    uint64_t free = part_free(&to->tags[p]);
+                    struct pairs *slots = slots_of(m->seg, to);
+                    if (!free || !slots)
+                        continue;
+                    fill_slot(sibling, &(struct place){to, slots, p, (unsigned)__builtin_ctzll(free)}, pair);
+                    if (to != sibling)
+                        sibling->tags[p].head |= HEAD_CHAINED;
+                    break;
+                }
+            }
+    }
+}
+
 int map_split(struct self *s, tarn_map *m, struct where *w)
 {
     struct bucket *b = w->bucket, *sibling;
     unsigned depth = LINK_DEPTH(w->link);
-    uint64_t lines = MAP_LINES;
+    const struct pairs *from = slots_of(s->seg, b);
+    struct pairs *to;
     struct fresh f;
-    int64_t moving;
-    int e;
+    int e = 0;
     if (w->link & LINK_CLEANING || !may_deepen(m->map, depth + 1))
         return 0;
-    moving = mark(m, b, depth);
-    if (moving < 0)
+    if (!b->new_slots) {
+        e = heap_pick(s, sizeof *to, &f);
+        if (e < 0)
+            return e;
+        heap_publish(s, &f, &b->new_slots, f.block);
+    }
+    to = b->new_slots & 63 || !in_data(s->seg, b->new_slots, sizeof *to) ? NULL : at_offset(s->seg, b->new_slots);
+    if (b->overflow || b->spare)
+        e = spares(s, m, b, depth);
+    if (!from || !to || e == -EUCLEAN)
         return damaged(m, w->ref);
-    while (lines * 8 < (uint64_t)moving) /* after a chain: one sibling with room for all */
-        lines = lines * 2 + 1;
-    e = heap_pick(s, 64 * (1 + lines), &f);
-    if (e < 0)
+    if (e < 0 || (e = heap_pick(s, sizeof *sibling, &f)) < 0)
         return e;
     sibling = at_offset(s->seg, f.block);
-    sibling->lines = lines;
     sibling->prefix = b->prefix | 1ull << depth;
-    sibling->link = (uint64_t)(depth + 1) << 56; /* no flags, no sibling of its own */
-    move(m, b, sibling);
+    sibling->link = LINK_WORD(depth + 1, 0, 0); /* no flags, no sibling of its own */
+    sibling->slots = b->new_slots;
+    if (b->overflow || b->spare)
+        move_chain(m, b, sibling, depth);
+    else
+        move(b, from, sibling, to, depth);
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        sibling->tags[p].head |= HEAD_WORD(depth + 1, part_slots(b->new_slots, p));
+    compiler_barrier();
     w->link = LINK_WORD(depth + 1, LINK_CLEANING, f.block);
     heap_publish(s, &f, &b->link, w->link);
-    (void)clean(s, m, w, true, true); /* what it could not do, the next holder does */
+    (void)clean(s, m, w, true); /* what it could not do, the next holder does */
     return 1;
 }
 
@@ -470,9 +552,14 @@ static int map_gone(struct self *s, const tarn_map *m)
 
 static int take_pinned(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
 {
+    uint64_t index, guess = map_guess(m, hash, &index);
     for (int i = 0; i < TRIES; i++) {
-        int e = map_descend_fast(m, hash, w);
         bool fresh = true;
+        int e = i ? 1 : map_follow(m, hash, guess & MAP_REF, w);
+        if (TARN_RARE(e)) {
+            map_learn(m);
+            e = map_descend(m, hash, w);
+        }
         if (TARN_RARE(e < 0))
             return damaged(m, m->ref);
         if (mutex_held(s, &w->bucket->lock))
@@ -487,7 +574,7 @@ static int take_pinned(struct self *s, tarn_map *m, uint64_t hash, struct where 
             return map_gone(s, m);
         w->link = load64(&w->bucket->link);
         if (TARN_RARE(w->link & LINK_CLEANING))
-            (void)clean(s, m, w, fresh, false);
+            (void)clean(s, m, w, fresh);
         if (is_right(hash, w->bucket->prefix, LINK_DEPTH(w->link))) {
             *ret_fresh = fresh;
             return 0;

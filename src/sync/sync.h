@@ -31,6 +31,24 @@ int mutex_release(struct self *s, tarn_mutex *m);
 int mutex_lock_inner(struct self *s, tarn_mutex *m);
 void mutex_unlock_inner(struct self *s, tarn_mutex *m);
 
+/* An inner lock for a change of one store, if m is free at once and no section is open: whoever dies in between is one who dies in lock or
+ * unlock. The slot, or NULL; it is given up by mutex_unlock_now(s, m, slot, *slot, 0, 0). */
+static inline uint64_t *mutex_take_brief(struct self *s, tarn_mutex *m)
+{
+    uint64_t *slot = s->slot;
+    uint32_t free = 0;
+    if (TARN_RARE(*slot))
+        return NULL;
+    store64(slot, offset_of(s->seg, m) | SLOT_INNER | SLOT_WANT);
+    if (!TARN_RARE(!__atomic_compare_exchange_n(&m->owner, &free, s->id, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))) {
+        compiler_barrier();
+        kill_point();
+        return slot;
+    }
+    store64(slot, 0);
+    return NULL;
+}
+
 /* Was m taken just now in this section, by this thread, and not before? For who must know whether a section has written under it:
  * true if the calling thread holds m (put off or not). */
 bool mutex_held(struct self *s, const tarn_mutex *m);

@@ -125,12 +125,13 @@ static int show(const void *k, size_t ks, const void *v, size_t vs, void *arg)
     return 0;
 }
 
-/* Every bucket claims the rest of the segment as its lines, and most have many others such behind them. */
+/* Most buckets have many others behind them, as overflow and as spares; then a directory that is larger than all memory. */
 static void greedy_buckets(void *arg)
 {
     tarn *seg;
     tarn_map *m;
     uint64_t v = 0, zone, seen = 0;
+    bool bad = false;
     (void)arg;
     alarm(PATIENCE);
     check(tarn_open("anon:", TARN_CREATE, &options, &seg) == 0);
@@ -138,20 +139,22 @@ static void greedy_buckets(void *arg)
     for (uint64_t i = 0; i < 200000; i++)
         check(tarn_map_put64(m, i, i) == 0);
     zone = seg->geometry.zone[ZONE_DATA];
-    for (uint64_t i = 0, next = 0; i < 1ull << m->map->depth; i++) {
-        uint64_t ref = *directory_at(seg, m->map, i);
+    for (uint64_t i = 0, next = 0; i < m->map->filled; i++) {
+        uint64_t ref = *entry_at(seg, m->map, i, &bad) & MAP_REF;
         struct bucket *b = at_offset(seg, ref);
-        b->lines = (zone + (16 << 20) - ref) / 64 - 1;
-        b->overflow = i % 30 ? next : 0;
+        b->overflow = b->spare = i % 400 ? next : 0;
+        for (unsigned p = 0; p < MAP_PARTS; p++)
+            b->tags[p].head |= HEAD_CHAINED;
         next = ref;
     }
     check(tarn_check(seg, NULL, NULL) > 0);
     for (uint64_t i = 0; i < 100; i++)
         check(tarn_map_get64(m, 1000000 + i, &v) < 0);
     check(tarn_map_each(m, show, &seen) == -EUCLEAN);
-    m->map->depth = MAP_DEPTH_MOST; /* and a directory that is larger than all memory */
-    for (int k = 0; k <= (int)MAP_DEPTH_MOST; k++)
-        m->map->chunk[k] = zone;
+    m->map->depth = MAP_DEPTH_MOST;
+    m->map->filled = 1ull << MAP_DEPTH_MOST;
+    for (unsigned k = 1; k < MAP_TABLES; k++)
+        m->map->table[k] = zone;
     check(tarn_check(seg, NULL, NULL) > 0);
     check(tarn_map_count(m, &v) < 0);
 }
