@@ -1,16 +1,19 @@
-/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps.
+/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps, trees.
  *
  * Commit point: the one section in which the name is unlinked and every block retired. */
 #include <errno.h>
 #include <string.h>
 
 #include "collection/map.h"
+#include "collection/tree.h"
 #include "name/name.h"
 
 static int retire(struct self *s, const struct name_copy *n)
 {
     if (!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map))
         return map_retire(s, n->ref);
+    if (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree))
+        return tree_retire(s, n->ref);
     return heap_free(s, n->ref, LOG_RETIRE);
 }
 
