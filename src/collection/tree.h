@@ -20,13 +20,21 @@
 
 typedef int tree_compare(const void *a, size_t a_size, const void *b, size_t b_size);
 
-/* A process's handle: private memory, fixed once made. */
+/* A process's handle: private memory. What is marked (learned) is stored by any of its threads, with one and the same value or a greater one; the rest
+ * is fixed once made. */
 struct tarn_tree {
     tarn *seg;
     struct tree *tree;
     uint64_t ref;
     tree_compare *compare; /* NULL: bytes, then length */
     bool u64;
+    /* for the quick way down, of a tree of numbers; docs/tree.md */
+    uint32_t room;         /* of its inner nodes */
+    const void *quick;     /* seg, if look-ups may be quick here; else what no thread's seg is */
+    const uint64_t *epoch; /* the participants' */
+    char *data;            /* where data space begins in this process */
+    uint64_t zone;         /* its offset */
+    uint64_t inner_most, leaf_most; /* (learned) bytes from there on: an inner node (a leaf) that begins no later is committed */
 };
 
 struct tree_key {
@@ -183,7 +191,74 @@ static inline bool entry_view(const tarn_tree *t, uint64_t ref, struct entry_vie
     return true;
 }
 
+/* So many of n ascending words are at most `most`. Without branches that depend on them. */
+static inline unsigned up_to(const uint64_t *word, unsigned n, uint64_t most)
+{
+    unsigned at = 0;
+    while (n > 1) {
+        unsigned half = n / 2;
+        at += word_of(&word[at + half - 1]) <= most ? half : 0;
+        n -= half;
+    }
+    return at + (n && word_of(&word[at]) <= most);
+}
+
 /* ---- tree_node.c: finding, structure ---- */
+
+/* What quick ways down may rely on from now on. */
+void tree_learn(tarn_tree *t);
+
+/* A learned word. As an atomic load, gcc would give it an instruction of its own. */
+static inline uint64_t tree_learned(const uint64_t *word)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    return *word;
+#else
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+#endif
+}
+
+#define LEAF_BYTES (sizeof(struct node) + 16 * LEAF_ROOM)
+
+/* The leaf of a number, or one left of it, as tree_find finds it; NULL: whatever is not the usual, tree_find has to look. All that is followed lies in
+ * committed memory, whatever the bytes: inner nodes have one size here. Pinned, or to be validated. */
+static inline struct node *tree_quick(const tarn_tree *t, uint64_t key)
+{
+    uint64_t at = (load64(&t->tree->root) & NODE_REF) - t->zone;
+    const struct node *n = (const struct node *)(t->data + at);
+    unsigned level;
+    if (TARN_RARE(at > tree_learned(&t->inner_most)))
+        return NULL;
+    level = node_level(n);
+    if (TARN_RARE(level - 1 >= TREE_LEVELS))
+        return NULL;
+    do {
+        uint64_t w = load64(&n->right);
+        unsigned count = NODE_COUNT(w), i;
+        const uint64_t *words = node_keys(n);
+        if (TARN_RARE(count > t->room))
+            return NULL;
+        i = up_to(words, count, key);
+        if (TARN_RARE(i - 1 >= count - !!(w & NODE_REF))) /* none, or the last one, and there is a node to the right */
+            return NULL;
+        at = load64(&words[t->room + i - 1]) - t->zone;
+        n = (const struct node *)(t->data + at);
+        if (--level) {
+            for (unsigned line = 0; line < sizeof *n + 8 * INNER_ROOM; line += 64)
+                __builtin_prefetch((const char *)n + line);
+            if (TARN_RARE(at > tree_learned(&t->inner_most)))
+                return NULL;
+        } else {
+            for (unsigned line = 0; line < LEAF_BYTES; line += 64)
+                __builtin_prefetch((const char *)n + line);
+            if (TARN_RARE(at > tree_learned(&t->leaf_most)))
+                return NULL;
+        }
+        if (TARN_RARE(at & 15 || word_of(&n->low) > key)) /* entries were moved under our eyes */
+            return NULL;
+    } while (level);
+    return TARN_RARE(node_level(n) || node_room(n) != LEAF_ROOM) ? NULL : (struct node *)n;
+}
 
 /* How to look for a key: the node it belongs to, or the one in which the greatest key below it may be. */
 enum aim { TREE_AT, TREE_BELOW };

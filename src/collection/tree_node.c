@@ -29,10 +29,23 @@ static bool try_inner(struct self *s, tarn_mutex *m)
     return !mutex_held(s, m) && mutex_take(s, m, SLOT_INNER, MUTEX_TRY, NULL) >= 0;
 }
 
+/* At once smaller than what a class of blocks is for; with room for a low key of some bytes. */
 static unsigned inner_room(const tarn_tree *t)
 {
     uint64_t room = (t->seg->geometry.span_size / 8 - sizeof(struct node) - (t->u64 ? 0 : 64)) / 16;
     return room < INNER_ROOM ? (unsigned)room : INNER_ROOM;
+}
+
+void tree_learn(tarn_tree *t)
+{
+    uint64_t committed = committed_of(t->seg), inner;
+    if (!t->room)
+        t->room = inner_room(t);
+    inner = node_size(t->room, 0) > LEAF_BYTES ? node_size(t->room, 0) : LEAF_BYTES;
+    if (committed < inner || tree_learned(&t->leaf_most) == committed - LEAF_BYTES)
+        return;
+    __atomic_store_n(&t->inner_most, committed - inner, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->leaf_most, committed - LEAF_BYTES, __ATOMIC_RELAXED);
 }
 
 void node_make(struct node *n, unsigned level, unsigned room, const struct tree_key *low)
@@ -54,18 +67,6 @@ static bool is_alive(struct self *s, const struct spot *p)
 }
 
 /* ---- ranks ---- */
-
-/* So many of n ascending words are at most `most`. Without branches that depend on them. */
-static inline unsigned up_to(const uint64_t *word, unsigned n, uint64_t most)
-{
-    unsigned at = 0;
-    while (n > 1) {
-        unsigned half = n / 2;
-        at += word_of(&word[at + half - 1]) <= most ? half : 0;
-        n -= half;
-    }
-    return at + (n && word_of(&word[at]) <= most);
-}
 
 /* So many of an inner node's entries are for nodes whose low key is at most the key (TREE_BELOW: below it). */
 static inline unsigned inner_rank(const tarn_tree *t, const struct node *n, unsigned room, unsigned count,
@@ -317,7 +318,7 @@ static int inner_split(struct self *s, const tarn_tree *t, struct node *p, unsig
                        struct spot *ret_new)
 {
     uint64_t *key = node_keys(p), *ref = node_refs(p, p->room), w = p->right;
-    unsigned count = NODE_COUNT(w), room = inner_room(t), half = (count + 1) / 2;
+    unsigned count = NODE_COUNT(w), room = t->room, half = (count + 1) / 2;
     const struct node *first;
     struct tree_key low;
     struct fresh f;
@@ -352,7 +353,7 @@ static int grow_root(struct self *s, tarn_tree *t, const struct spot *child, uns
 {
     struct fresh f;
     struct node *root, *n;
-    unsigned room = inner_room(t);
+    unsigned room = t->room;
     int e = mutex_lock_inner(s, &t->tree->lock);
     if (e < 0)
         return 0;
@@ -464,9 +465,14 @@ static bool is_loading(struct self *s, const tarn_tree *t)
 static int take_pinned(struct self *s, tarn_tree *t, const struct tree_key *k, struct spot *p, bool *ret_fresh)
 {
     bool bad = false;
-    int e = tree_find(s, t, k, 0, TREE_AT, p);
-    if (TARN_RARE(e))
-        return -EUCLEAN;
+    int e;
+    p->node = t->u64 ? tree_quick(t, k->head) : NULL;
+    p->ref = offset_of(t->seg, p->node);
+    if (TARN_RARE(!p->node)) {
+        tree_learn(t);
+        if (tree_find(s, t, k, 0, TREE_AT, p))
+            return -EUCLEAN;
+    }
     if (is_loading(s, t))
         return (e = tree_lock_to_the_end(s, &t->tree->loader)) < 0 ? e : 1;
     for (unsigned hops = 0; hops < HOPS_MOST; hops++) {

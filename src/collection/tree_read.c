@@ -7,6 +7,9 @@
  * epoch moved by less than two meanwhile; else again, some 50 ms, then -EAGAIN.
  * A cursor copies leaf by leaf into private memory, and shows copies, without pin or lock. */
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "collection/tree.h"
 
@@ -141,7 +144,7 @@ int tarn_tree_get(tarn_tree *tree, const void *key, size_t key_size, void *value
     return e;
 }
 
-int tarn_tree_get64(tarn_tree *tree, uint64_t key, uint64_t *ret_value)
+static __attribute__((noinline)) int get_number(tarn_tree *tree, uint64_t key, uint64_t *ret_value)
 {
     struct tree_key k = {.head = key};
     uint64_t value;
@@ -149,10 +152,74 @@ int tarn_tree_get64(tarn_tree *tree, uint64_t key, uint64_t *ret_value)
     int e;
     if (TARN_RARE(!tree->u64))
         return fail(-EPROTO, "the tree is one of bytes: use tarn_tree_get");
+    tree_learn(tree);
     e = get(tree, &k, &want);
     if (e == 0)
         *ret_value = value;
     return e;
+}
+
+/* Bits 2 * i: slot i has this key. */
+static inline unsigned slots_with(const uint64_t *keys, uint64_t key)
+{
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    const __m128i *v = (const __m128i *)keys;
+    __m128i want = _mm_set1_epi64x((int64_t)key), m[4];
+    unsigned mask;
+    for (int i = 0; i < 4; i++)
+        m[i] = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_loadu_si128(v + 2 * i), want),
+                               _mm_cmpeq_epi32(_mm_loadu_si128(v + 2 * i + 1), want));
+    mask = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(m[0], m[1])) |
+           (unsigned)_mm_movemask_epi8(_mm_packs_epi16(m[2], m[3])) << 16;
+    return mask & mask >> 1 & 0x15555555; /* both halves of a key; slot 15 is none */
+#else
+    unsigned mask = 0;
+    for (unsigned i = 0; i < 15; i++)
+        mask |= (unsigned)(word_of(&keys[i]) == key) << 2 * i;
+    return mask;
+#endif
+}
+
+/* Is the slot among the first `count` of the order? */
+static inline bool order_has(uint64_t order, unsigned slot)
+{
+    uint64_t x = order >> 4 ^ slot * 0x0111111111111111ull, zero = (x - 0x0111111111111111ull) & ~x & 0x0888888888888888ull;
+    return zero && (unsigned)__builtin_ctzll(zero) / 4 < order_count(order);
+}
+
+/* Found at once, as nearly always: else the ordinary look-up begins anew. */
+static inline __attribute__((always_inline)) bool quick_value(const tarn_tree *t, uint64_t key, uint64_t *ret_value)
+{
+    const struct node *n = tree_quick(t, key);
+    uint64_t version, order, value;
+    unsigned mask;
+    if (TARN_RARE(!n))
+        return false;
+    version = load64(&n->version);
+    order = load64(&n->order);
+    mask = slots_with(node_keys(n), key);
+    if (TARN_RARE(!mask))
+        return false;
+    value = load64(&node_refs(n, LEAF_ROOM)[__builtin_ctz(mask) / 2]);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* key and value were read before the version is, again */
+    if (TARN_RARE(!order_has(order, (unsigned)__builtin_ctz(mask) / 2) || word_of(&n->version) != version))
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+int tarn_tree_get64(tarn_tree *tree, uint64_t key, uint64_t *ret_value)
+{
+    struct self *s = self_last;
+    struct record *r;
+    if (TARN_RARE(!s || s->seg != tree->quick || s->read_depth))
+        return get_number(tree, key, ret_value);
+    r = s->record;
+    store64(&r->epoch, 1 + load64(tree->epoch)); /* pairs with the membarrier of epoch_advance */
+    if (TARN_RARE(!quick_value(tree, key, ret_value)))
+        return get_number(tree, key, ret_value); /* the pin becomes its own */
+    store64(&r->epoch, 0);
+    return 0;
 }
 
 /* ---- cursors ---- */
