@@ -1006,4 +1006,5 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, NULL};
+extern const struct operation tree_operations[];
+const struct operation *const operation_tables[] = {core_operations, tree_operations, NULL};
