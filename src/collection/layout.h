@@ -114,7 +114,7 @@ struct node {
 _Static_assert(sizeof(struct node) == 64, "tree layout");
 #define NODE_GONE 0u    /* not born, or unlinked */
 #define NODE_ALIVE 1u
-#define NODE_LEAVING 2u /* is being unlinked: it is gone if its block is retired, else alive */
+#define NODE_LEAVING 2u /* is being unlinked, or made by a load: gone if its block is retired, else alive */
 #define NODE_REF 0x0000ffffffffffffull
 #define NODE_COUNT(w) ((unsigned)((w) >> 48))
 #define LEAF_ROOM 16u

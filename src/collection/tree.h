@@ -4,7 +4,7 @@
  * Leaves hold the entries and are the truth; inner nodes are hints: each entry leads to its node, or to one left of it, and from there the links to the
  * right lead on. Writers take a leaf's lock in a section, for as long as that lasts, and change saved words, one store each. A leaf's split is part of
  * that section: the sibling is born in it and locked by it. Inner nodes change after that, by single stores under inner locks, for good.
- * Lock order: names, loader, leaves left to right, inner nodes upward and left to right, the tree's lock. Who takes leaves in another order tries only.
+ * Lock order: names, leaves left to right, loader, inner nodes upward and left to right, the tree's lock. Who takes leaves in another order tries only.
  */
 #ifndef TARN_TREE_H
 #define TARN_TREE_H

@@ -87,7 +87,7 @@ static int load_one(struct load *l, const struct tree_key *k, const struct tarn_
     return 0;
 }
 
-/* The leaf behind whose entries the first key belongs. 1: it is the last leaf; 0: only empty ones follow; or a failure. */
+/* The leaf behind whose entries the first key belongs, locked. 1: it is the last leaf; 0: only empty ones follow; or a failure. */
 static int load_begin(struct load *l, const struct tree_key *k)
 {
     const struct node *n;
@@ -108,30 +108,30 @@ static int load_begin(struct load *l, const struct tree_key *k)
         return tree_damaged(l->t);
     if (same || rank != (int)order_count(n->order))
         return fail(-EINVAL, "tarn_tree_load: the tree has a key that is not less than the first one to be loaded");
-    return n == l->was;
+    if (n != l->was)
+        return 0;
+    e = tree_lock_to_the_end(l->s, &l->t->tree->loader); /* as all do, with the leaf taken before */
+    return e < 0 ? e : 1;
 }
 
-static int load_all(struct load *l, int (*next)(struct tarn_tree_entry *ret_entry, void *arg), void *arg)
+/* The first entry is at hand; the others follow. */
+static int load_all(struct load *l, struct tarn_tree_entry *entry, struct tree_key *k,
+                    int (*next)(struct tarn_tree_entry *ret_entry, void *arg), void *arg)
 {
-    struct tarn_tree_entry entry;
-    struct tree_key k;
-    int e = tree_lock_to_the_end(l->s, &l->t->tree->loader), quick = -1;
+    int e = load_begin(l, k);
+    if (e == 0)
+        e = fail(-EAGAIN, "tarn_tree_load: the tree ends in leaves that others have just emptied: try again");
     while (e >= 0) {
-        memset(&entry, 0, sizeof entry);
-        e = next(&entry, arg);
-        if (e <= 0)
-            break;
-        e = load_key(l->t, &entry, &k);
-        if (e == 0 && quick < 0)
-            e = quick = load_begin(l, &k);
-        else if (e == 0 && !is_above(l->t, &k, &l->last))
-            e = fail(-EINVAL, "tarn_tree_load: a key is not greater than the one before it");
+        e = load_one(l, k, entry);
         if (e < 0)
             break;
-        if (quick)
-            e = load_one(l, &k, &entry);
-        else
-            e = fail(-EAGAIN, "tarn_tree_load: the tree ends in leaves that others have just emptied: try again");
+        memset(entry, 0, sizeof *entry);
+        e = next(entry, arg);
+        if (e <= 0)
+            break;
+        e = load_key(l->t, entry, k);
+        if (e == 0 && !is_above(l->t, k, &l->last))
+            e = fail(-EINVAL, "tarn_tree_load: a key is not greater than the one before it");
     }
     if (e < 0 || !l->first)
         return e;
@@ -143,19 +143,24 @@ static int load_all(struct load *l, int (*next)(struct tarn_tree_entry *ret_entr
 
 int tarn_tree_load(tarn_tree *tree, int (*next)(struct tarn_tree_entry *ret_entry, void *arg), void *arg)
 {
+    struct tarn_tree_entry entry = {0};
+    struct tree_key k;
     struct load l = {.t = tree};
     int e = 0;
-    l.s = self_of(tree->seg, &e);
-    if (!l.s)
+    struct self *s = l.s = self_of(tree->seg, &e);
+    if (!s)
         return e;
-    if (l.s->depth)
+    if (s->depth)
         return fail(-EPERM, "tarn_tree_load: it is a section of its own, and one is open");
-    section_begin(l.s);
-    e = load_all(&l, next, arg);
-    epoch_pin(l.s);
-    e = section_end(l.s, e);
+    e = next(&entry, arg);
+    if (e <= 0 || (e = load_key(tree, &entry, &k)) < 0)
+        return e;
+    section_begin(s);
+    e = load_all(&l, &entry, &k, next, arg);
+    epoch_pin(s);
+    e = section_end(s, e);
     if (e == 0 && l.first)
-        tree_adopt_all(l.s, tree, l.first);
-    epoch_unpin(l.s);
+        tree_adopt_all(s, tree, l.first);
+    epoch_unpin(s);
     return e;
 }

@@ -58,10 +58,16 @@ void node_make(struct node *n, unsigned level, unsigned room, const struct tree_
         memcpy((char *)(n + 1) + 16ull * room, low->bytes, low->size);
 }
 
-/* Whose lock is held: what its last holder, who died, meant by LEAVING. */
-static bool is_alive(struct self *s, const struct spot *p)
+static bool is_loading(struct self *s, const tarn_tree *t)
 {
-    if (TARN_RARE(p->node->state == NODE_LEAVING))
+    return TARN_RARE(load32(&t->tree->loader.owner) & ~ID_DIRTY) && !mutex_held(s, &t->tree->loader);
+}
+
+/* Whose lock is held: what its last holder, who died, meant by LEAVING, or whether the load is undone in which it was made. Not while one is under way:
+ * it may be that one. */
+static bool is_alive(struct self *s, const tarn_tree *t, const struct spot *p)
+{
+    if (TARN_RARE(p->node->state == NODE_LEAVING) && (p->node->level || !is_loading(s, t)))
         store64(&p->node->state, heap_state(s->seg, p->ref, NULL) == BLOCK_ALLOCATED ? NODE_ALIVE : NODE_GONE);
     return p->node->state == NODE_ALIVE;
 }
@@ -127,7 +133,7 @@ static void pass(struct self *s, tarn_tree *t, const struct spot *p)
     bool alive;
     if (!try_inner(s, &p->node->lock)) /* a leaf may have been born in a section that is still open */
         return;
-    alive = is_alive(s, p);
+    alive = is_alive(s, t, p);
     mutex_unlock_inner(s, &p->node->lock);
     if (alive)
         tree_adopt(s, t, p);
@@ -293,7 +299,7 @@ static int take_inner(struct self *s, tarn_tree *t, const struct tree_key *k, un
         if (try ? !try_inner(s, &p->node->lock) : mutex_lock_inner(s, &p->node->lock) < 0)
             return 0;
         if (load64(&t->tree->state) != TREE_GONE && NODE_COUNT(p->node->right) - 1 < p->node->room) {
-            if (is_alive(s, p) && !tree_beyond(t, k, load64(&p->node->right), TREE_AT, &bad) && !bad) {
+            if (is_alive(s, t, p) && !tree_beyond(t, k, load64(&p->node->right), TREE_AT, &bad) && !bad) {
                 if (TARN_RARE(p->node->order))
                     inner_mend(t, p->node);
                 return 1;
@@ -456,11 +462,6 @@ int tree_lock_to_the_end(struct self *s, tarn_mutex *m)
     return 0;
 }
 
-static bool is_loading(struct self *s, const tarn_tree *t)
-{
-    return TARN_RARE(load32(&t->tree->loader.owner) & ~ID_DIRTY) && !mutex_held(s, &t->tree->loader);
-}
-
 /* 0; 1: begin again; or a failure. Pinned. */
 static int take_pinned(struct self *s, tarn_tree *t, const struct tree_key *k, struct spot *p, bool *ret_fresh)
 {
@@ -492,7 +493,7 @@ static int take_pinned(struct self *s, tarn_tree *t, const struct tree_key *k, s
             e = tree_lock_to_the_end(s, &t->tree->loader);
             return e < 0 ? e : 1;
         }
-        if (TARN_RARE(!is_alive(s, p)))
+        if (TARN_RARE(!is_alive(s, t, p)))
             return 1;
         *ret_fresh = fresh;
         if (is_below_last(t, p->node, k) || (!tree_beyond(t, k, load64(&p->node->right), TREE_AT, &bad) && !bad))
@@ -667,7 +668,7 @@ static bool drop(struct self *s, tarn_tree *t, const struct spot *x)
         return false;
     if (try_inner(s, &x->node->lock)) {
         uint64_t right = load64(&left.node->right);
-        if (load64(&t->tree->state) != TREE_GONE && is_alive(s, &left) && is_alive(s, x) &&
+        if (load64(&t->tree->state) != TREE_GONE && is_alive(s, t, &left) && is_alive(s, t, x) &&
             (right & NODE_REF) == x->ref && is_empty(x->node) && lead_away(s, t, x, &low)) {
             heap_drop(s, &left.node->right, (right & ~NODE_REF) | (x->node->right & NODE_REF), x->ref);
             store64(&x->node->state, NODE_GONE);
@@ -703,7 +704,7 @@ static bool shrink_root(struct self *s, tarn_tree *t)
         if (p.node->order)
             inner_mend(t, p.node);
         right = load64(&p.node->right);
-        if (load64(&t->tree->state) != TREE_GONE && is_alive(s, &p) && (t->tree->root & NODE_REF) == p.ref &&
+        if (load64(&t->tree->state) != TREE_GONE && is_alive(s, t, &p) && (t->tree->root & NODE_REF) == p.ref &&
             right == 1ull << 48) {
             store64(&p.node->state, NODE_LEAVING);
             heap_drop(s, &t->tree->root, node_refs(p.node, p.node->room)[0], p.ref);

@@ -516,9 +516,9 @@ static int go_on(tarn_tree_cursor *c, bool forward)
     int e = copy_on(c, forward);
     c->leaves = !forward ? 1 : c->leaves < BATCH_LEAVES ? c->leaves * 2 : BATCH_LEAVES;
     if (e == 0) {
-        *behind = *from;
-        *from = c->spare;
-        c->spare = was;
+        memcpy(behind, from, sizeof was);
+        memcpy(from, &c->spare, sizeof was);
+        memcpy(&c->spare, &was, sizeof was);
         return 0;
     }
     c->count = c->at = 0; /* it stands where it stood */
