@@ -738,6 +738,90 @@ TARN_API int tarn_map_each(tarn_map *map,
                            int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
                            void *arg);
 
+/* ---- tree ----------------------------------------------------------------------------------------------------------- */
+
+/* An ordered map in a segment, under a name. Keys, values, sections and what readers need are as the map's. Byte strings are in the order of their
+ * bytes, then of their length; or in an order of the user's; numbers in their own.
+ * (B-link tree: Lehman and Yao, 1981; leaves as in Masstree: Mao, Kohler and Morris, 2012.) */
+typedef struct tarn_tree tarn_tree; /* one process's handle; private memory; any thread may use it */
+
+#define TARN_TREE_U64 0x100u /* with TARN_CREATE: keys and values are 64-bit numbers */
+
+/* tarn_tree_open - find the tree of this name, or, with TARN_CREATE, make it: as tarn_map_open. -ENOTSUP: it has an order of the user's that this
+ * process has not registered. */
+TARN_API int tarn_tree_open(tarn *seg, const char *name, unsigned flags, tarn_tree **ret_tree);
+/* tarn_tree_open_ordered - the same for byte strings in the order of this id (0: of their bytes). -EPROTO: it has another one. */
+TARN_API int tarn_tree_open_ordered(tarn *seg, const char *name, unsigned flags, uint32_t order, tarn_tree **ret_tree);
+TARN_API void tarn_tree_close(tarn_tree *tree);
+
+/* tarn_tree_compare_register - in this process, the order of this id (1 and more) is what `compare` says: below 0, 0, above 0, as memcmp. The segment
+ * has the id only, so each process registers the same function. It must be an order of all byte strings, may look at nothing but what it is given, and
+ * sees bytes now and then that are no key any more. 0 (also again, with the same function); -EEXIST: another one; -EINVAL; -ENOSPC: 64 are. */
+TARN_API int tarn_tree_compare_register(uint32_t id,
+                                        int (*compare)(const void *a, size_t a_size, const void *b, size_t b_size));
+
+/* tarn_tree_get - copy the value of a key: as tarn_map_get. */
+TARN_API int tarn_tree_get(tarn_tree *tree, const void *key, size_t key_size, void *value, size_t room,
+                           size_t *ret_size);
+/* tarn_tree_put - insert or replace. 0, -EINVAL, -ENOSPC, -EDEADLK, -EROFS. */
+TARN_API int tarn_tree_put(tarn_tree *tree, const void *key, size_t key_size, const void *value, size_t size);
+/* tarn_tree_insert - only a new key: else -EEXIST. tarn_tree_replace - only one that is there: else -ENOENT. */
+TARN_API int tarn_tree_insert(tarn_tree *tree, const void *key, size_t key_size, const void *value, size_t size);
+TARN_API int tarn_tree_replace(tarn_tree *tree, const void *key, size_t key_size, const void *value, size_t size);
+/* tarn_tree_remove - 0, -ENOENT, -ENOSPC, -EDEADLK, -EROFS. */
+TARN_API int tarn_tree_remove(tarn_tree *tree, const void *key, size_t key_size);
+
+/* The same for TARN_TREE_U64 trees (-EPROTO on others, and the other way round). */
+TARN_API int tarn_tree_get64(tarn_tree *tree, uint64_t key, uint64_t *ret_value);
+TARN_API int tarn_tree_put64(tarn_tree *tree, uint64_t key, uint64_t value);
+TARN_API int tarn_tree_insert64(tarn_tree *tree, uint64_t key, uint64_t value);
+TARN_API int tarn_tree_replace64(tarn_tree *tree, uint64_t key, uint64_t value);
+TARN_API int tarn_tree_remove64(tarn_tree *tree, uint64_t key);
+
+/* A cursor stands between two entries. It copies some at a time into private memory, and shows copies: what others change meanwhile it may show as it
+ * was. What is there throughout is shown once. One thread at a time; closed before its tree is. */
+typedef struct tarn_tree_cursor tarn_tree_cursor;
+struct tarn_tree_entry { /* in the cursor's memory, until its next call; of a TARN_TREE_U64 tree: two uint64_t */
+    const void *key;
+    size_t key_size;
+    const void *value;
+    size_t size;
+};
+#define TARN_TREE_LOWER 0u /* before the first key that is not less */
+#define TARN_TREE_UPPER 1u /* before the first key that is greater */
+
+/* tarn_tree_cursor_open - one that stands before the first entry. -ENOMEM. */
+TARN_API int tarn_tree_cursor_open(tarn_tree *tree, tarn_tree_cursor **ret_cursor);
+TARN_API void tarn_tree_cursor_close(tarn_tree_cursor *cursor);
+/* tarn_tree_seek - stand at a key's lower or upper bound, whether it is there or not. 0, -EINVAL, -EPROTO, -ENOMEM. */
+TARN_API int tarn_tree_seek(tarn_tree_cursor *cursor, const void *key, size_t key_size, unsigned bound);
+TARN_API int tarn_tree_seek64(tarn_tree_cursor *cursor, uint64_t key, unsigned bound);
+/* tarn_tree_seek_first, _last - stand before all entries, or behind all. */
+TARN_API void tarn_tree_seek_first(tarn_tree_cursor *cursor);
+TARN_API void tarn_tree_seek_last(tarn_tree_cursor *cursor);
+/* tarn_tree_seek_prefix - stand before the keys that begin with these bytes; until the next seek only such are shown. -EINVAL: also in an order of
+ * the user's. */
+TARN_API int tarn_tree_seek_prefix(tarn_tree_cursor *cursor, const void *prefix, size_t size);
+/* tarn_tree_next, _previous - step over an entry, and show it. 0; -ENOENT: there is none in that direction; -EAGAIN (read-only attachment, writers
+ * again and again: the cursor stands where it stood), -EUCLEAN, -ENOMEM. */
+TARN_API int tarn_tree_next(tarn_tree_cursor *cursor, struct tarn_tree_entry *ret_entry);
+TARN_API int tarn_tree_previous(tarn_tree_cursor *cursor, struct tarn_tree_entry *ret_entry);
+TARN_API int tarn_tree_next64(tarn_tree_cursor *cursor, uint64_t *ret_key, uint64_t *ret_value);
+TARN_API int tarn_tree_previous64(tarn_tree_cursor *cursor, uint64_t *ret_key, uint64_t *ret_value);
+
+/* tarn_tree_load - put in many entries at once, in ascending order, all of them greater than those that are there. next gives one after the other: 1, 0
+ * at the end, or a negative result, which is returned, and nothing is put in. All or nothing, also after a death. Meanwhile others who change the
+ * tree wait. 0; -EINVAL: not in order; -EPERM: in a section; -ENOSPC, -EDEADLK, -EROFS. */
+TARN_API int tarn_tree_load(tarn_tree *tree, int (*next)(struct tarn_tree_entry *ret_entry, void *arg), void *arg);
+
+/* tarn_tree_count - entries, as a walk over all counts them. */
+TARN_API int tarn_tree_count(tarn_tree *tree, uint64_t *ret_count);
+
+/* tarn_tree_each - call back for each entry, in order, with private copies: as tarn_map_each. */
+TARN_API int tarn_tree_each(tarn_tree *tree,
+                            int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
+                            void *arg);
+
 /* ---- list ----------------------------------------------------------------------------------------------------------- */
 
 /* A doubly linked list in a segment. Links stand in the user's own structs, and are refs, so they lead to the same members in every process.

@@ -2,7 +2,7 @@
  *
  * Takes no lock, writes no byte of the segment, follows no ref that it has not checked; works on read-only attachments. What it remembers
  * is private: one bit for every 16 bytes of data space, for the blocks that it has reached.
- *     every block reached from names, maps and records is allocated, large enough, and reached once (two names of one block excepted)
+ *     every block reached from names, maps, trees and records is allocated, large enough, and reached once (two names of one block excepted)
  *     every mutex that we know is free, or its owner is a participant that takes part (dead or alive)
  *     a record that is not taken holds nothing: journal idle, intent 0, slots 0, pin 0
  * While others work, one look sees things in motion (a block is unlinked here, and used again there). So what one whole look finds is
@@ -17,6 +17,7 @@
 #include "collection/check.h"
 #include "collection/list.h"
 #include "collection/map.h"
+#include "collection/tree.h"
 #include "name/name.h"
 
 #define LOOKS 4
@@ -157,6 +158,10 @@ static void on_object(const struct name_copy *n, void *arg)
     if (heap_state(l->seg, n->ref, NULL) != BLOCK_ALLOCATED || reach(l, n->ref))
         return; /* reported with the name; a second name of it */
     if (!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(l->seg, n->ref, &k) < 0)
+        l->failed = -ENOMEM;
+    if (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree) &&
+        tree_check(l->seg, n->ref,
+                   &(struct tree_checker){.damage = damage, .block = reach_block, .owner = check_owner, .arg = l}) < 0)
         l->failed = -ENOMEM;
     if (!strcmp(n->type, LIST_TYPE_NAME) && n->size == sizeof(tarn_list))
         list_check(l->seg, n->ref, &(struct list_checker){.damage = damage, .owner = check_owner, .arg = l});

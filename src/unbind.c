@@ -1,4 +1,4 @@
-/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps, vectors, byte strings.
+/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps, trees, vectors, byte strings.
  *
  * Commit point: the one section in which the name is unlinked and every block retired. */
 #include <errno.h>
@@ -6,6 +6,7 @@
 
 #include "collection/check.h"
 #include "collection/map.h"
+#include "collection/tree.h"
 #include "name/name.h"
 
 static int retire(struct self *s, const struct name_copy *n)
@@ -16,6 +17,8 @@ static int retire(struct self *s, const struct name_copy *n)
         return vector_retire(s, n->ref);
     if (!strcmp(n->type, BYTES_TYPE_NAME) && n->size == sizeof(tarn_bytes))
         return bytes_retire(s, n->ref);
+    if (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree))
+        return tree_retire(s, n->ref);
     return heap_free(s, n->ref, LOG_RETIRE);
 }
 

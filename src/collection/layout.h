@@ -101,6 +101,55 @@ struct entry_bytes {
 };
 _Static_assert(sizeof(struct entry_bytes) == 8, "entry layout");
 
+/* ---- trees: docs/tree.md has the equations, tree.h who changes what ---- */
+#define TREE_TYPE_NAME "tarn_tree"
+#define TREE_VERSION 1u
+#define TREE_KIND_BYTES 0u
+#define TREE_KIND_U64 1u
+#define TREE_GONE 1u
+#define TREE_LEVELS 40u
+
+/* The named object. */
+struct tree {
+    uint32_t kind;     /* written before it is named */
+    uint32_t compare;  /* the same: id of the order; 0: bytes, then length */
+    uint64_t root;     /* ref of a node, the leftmost of its level; whoever holds `lock` */
+    uint64_t first;    /* ref of the leftmost leaf; written before it is named */
+    uint64_t state;    /* 0, or TREE_GONE: as the map's */
+    tarn_mutex loader; /* held to the end of the section that loads many entries: others do not change leaves meanwhile */
+    tarn_mutex lock;   /* an inner lock: over root */
+    uint64_t reserved[2];
+};
+_Static_assert(sizeof(struct tree) == 64, "tree layout");
+
+/* A node: this line; then `room` keys and `room` refs (leaf: values, or refs of entries), 8 bytes each; then the low key's low_size bytes. A key's
+ * 8 bytes here are a number, or the first bytes of a byte string as a number (its head), or 0 where an order of the user's counts. */
+struct node {
+    tarn_mutex lock;   /* a leaf's: held to the end of the section that changes anything here or in an entry; else an inner lock */
+    uint64_t right;    /* {inner node: count:16, ref of the next node of this level:48}; its holder */
+    uint64_t order;    /* leaf: {slot of entry 14:4 ... slot of entry 0:4, count:4}; its holder, in a section. Inner node: not 0 while entries are moved */
+    uint64_t version;  /* leaf: one more before a slot gets another entry; also by undo */
+    uint64_t low;      /* head of the least key that may be here; fixed */
+    uint16_t level;    /* 0: leaf; fixed */
+    uint16_t room;     /* fixed */
+    uint32_t low_size; /* fixed; byte strings: 0 is less than every key */
+    uint64_t state;    /* NODE_...; its holder */
+    uint64_t reserved;
+};
+_Static_assert(sizeof(struct node) == 64, "tree layout");
+#define NODE_GONE 0u    /* not born, or unlinked */
+#define NODE_ALIVE 1u
+#define NODE_LEAVING 2u /* is being unlinked, or made by a load: gone if its block is retired, else alive */
+#define NODE_REF 0x0000ffffffffffffull
+#define NODE_COUNT(w) ((unsigned)((w) >> 48))
+#define LEAF_ROOM 16u
+#ifndef LEAF_SLOTS /* fewer for test/explore */
+#define LEAF_SLOTS 15u
+#endif
+#ifndef INNER_ROOM /* at most; the same */
+#define INNER_ROOM 124u
+#endif
+
 /* Lists: all words are written by whoever has the list's lock, in a section, or by his recoverer; the equations are in docs/list.md. */
 #define LIST_TYPE_NAME "tarn_list"
 _Static_assert(sizeof(tarn_link) == 24 && offsetof(tarn_link, list) == 16, "link layout");

@@ -225,6 +225,18 @@ void heap_replace(struct self *s, const struct fresh *f, uint64_t *place, uint64
     heap_exchange(s, f, place, word, old, LOG_RETIRE);
 }
 
+void heap_drop(struct self *s, uint64_t *place, uint64_t word, uint64_t old)
+{
+    struct block b;
+    bool found = block_find(s->seg, old, &b) && block_is_allocated(&b);
+    store64(&s->record->swap_old, found ? old : 0);
+    store64(&s->record->intent, offset_of(s->seg, place) | INTENT_SWAP);
+    store64(place, word); /* commit */
+    if (found)
+        store8(b.freed_byte, (uint8_t)(s->code | BLOCK_RETIRED));
+    store64(&s->record->intent, 0);
+}
+
 /* ---- allocation ---- */
 
 int heap_alloc(struct self *s, uint64_t size, bool zero, uint64_t *ret_block)

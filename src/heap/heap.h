@@ -12,6 +12,7 @@
  *   fill at_offset(seg, f.block)
  *   heap_publish(s, &f, place, word)      intent; *place = word (whose low 48 bits are f.block); block's state; intent = 0
  *   heap_replace(s, &f, place, word, old) the same for *place that held block `old`, which is retired
+ *   heap_drop(s, place, word, old)        no block picked: *place, that held `old`, = word (0, or of another allocated block); `old` is retired
  * Before heap_publish, the low 48 bits of *place must not be the offset of a block that is free (0, or an allocated block, is well). */
 struct fresh {
     uint64_t block, size; /* offset, usable bytes */
@@ -26,6 +27,7 @@ void heap_replace(struct self *s, const struct fresh *f, uint64_t *place, uint64
 int heap_pick_raw(struct self *s, uint64_t size, struct fresh *ret_fresh);
 void heap_exchange(struct self *s, const struct fresh *f, uint64_t *place, uint64_t word, uint64_t old,
                    unsigned kind);
+void heap_drop(struct self *s, uint64_t *place, uint64_t word, uint64_t old);
 
 /* tarn_alloc, tarn_free, tarn_retire, tarn_alloc_into, ... without the look-up of self. zero: clear the block. */
 int heap_alloc(struct self *s, uint64_t size, bool zero, uint64_t *ret_block);

@@ -83,6 +83,18 @@ static void meet(struct lab *l)
         lab_fail("a name that nobody bound: %d", e);
     MUST(tarn_object(SEG, "met", struct root, (struct root **)(void *)&ref));
     MUST(tarn_unbind(SEG, "met", 1));
+    if (d.op->flags & OP_TREES) {
+        MUST(tarn_tree_put(l->tree, "met", 3, "x", 1));
+        e = tarn_tree_get(l->tree, "met", 3, value, sizeof value, NULL);
+        if (e < 0)
+            lab_fail("what was put is not there: %s", tarn_error());
+        MUST(tarn_tree_remove(l->tree, "met", 3));
+        if (tarn_find(SEG, "tree64", NULL, &ref) == 0) { /* it may have been unbound */
+            MUST(tarn_tree_put64(l->tree64, 1ull << 40, 7));
+            MUST(tarn_tree_get64(l->tree64, 1ull << 40, &n));
+            MUST(tarn_tree_remove64(l->tree64, 1ull << 40));
+        }
+    }
     if (d.op->flags & OP_MAPS) {
         MUST(tarn_map_put(l->map, "met", 3, "x", 1));
         e = tarn_map_get(l->map, "met", 3, value, sizeof value, NULL);

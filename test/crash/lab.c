@@ -91,6 +91,10 @@ static void make_segment(struct lab *l, uint64_t initial)
         lab_fail("ftruncate: %s", strerror(errno));
     MUST(tarn_thread_attach(l->seg));
     MUST(tarn_object(l->seg, "root", struct root, &l->root));
+    if (d.op->flags & OP_TREES) {
+        MUST(tarn_tree_open(l->seg, "tree", TARN_CREATE, &l->tree));
+        MUST(tarn_tree_open(l->seg, "tree64", TARN_CREATE | TARN_TREE_U64, &l->tree64));
+    }
     if (d.op->flags & OP_MAPS) {
         MUST(tarn_map_open(l->seg, "map", TARN_CREATE, &l->map));
         MUST(tarn_map_open(l->seg, "numbers", TARN_CREATE | TARN_MAP_U64, &l->numbers));

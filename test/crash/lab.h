@@ -36,6 +36,7 @@ struct lab {
     tarn *seg;
     struct root *root;
     tarn_map *map, *numbers; /* of operations that use maps: opened by their set-up */
+    tarn_tree *tree, *tree64; /* ... that use trees */
 };
 
 enum {
@@ -44,6 +45,7 @@ enum {
     OP_LEAVES = 4,     /* the subject may have left by itself: nothing to recover */
     OP_FEW = 8,        /* long: fewer of its images are used for kills in recovery */
     OP_GROWS = 16,     /* half of the data space is not committed yet */
+    OP_TREES = 64,     /* the trees "tree" and "tree64" are there */
     OP_MUST_DIRTY = 32 /* lock 0 is held outside a section all the time: it must come back dirty */
 };
 
@@ -55,7 +57,7 @@ struct operation {
     void (*run)(struct lab *l);   /* stepped. mark() between states that are legal by themselves */
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
-extern const struct operation core_operations[], coll_operations[], heap_operations[];
+extern const struct operation core_operations[], coll_operations[], heap_operations[], tree_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */

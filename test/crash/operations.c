@@ -1008,4 +1008,4 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, coll_operations, heap_operations, NULL};
+const struct operation *const operation_tables[] = {core_operations, coll_operations, heap_operations, tree_operations, NULL};

@@ -55,6 +55,53 @@ static uint64_t map_contents(tarn *seg, const char *name, unsigned flags)
     return sum;
 }
 
+/* Its entries forwards, then backwards: the same ones, in order, and each is found. */
+static uint64_t tree_contents(tarn *seg, const char *name)
+{
+    enum { MOST = 4096 };
+    static uint64_t seen[MOST];
+    struct tarn_tree_entry e;
+    tarn_tree *tree;
+    tarn_tree_cursor *c;
+    uint64_t h = 31, n = 0, value, count = 0;
+    char last[16] = "";
+    bool u64 = !strcmp(name, "tree64");
+    if (tarn_tree_open(seg, name, u64 ? TARN_TREE_U64 : 0, &tree))
+        return 37;
+    if (tarn_tree_cursor_open(tree, &c))
+        return 41;
+    for (; tarn_tree_next(c, &e) == 0 && n < MOST; n++) {
+        uint64_t number = 0;
+        if (u64) {
+            memcpy(&number, e.key, 8);
+            if (tarn_tree_get64(tree, number, &value) || memcmp(&value, e.value, 8) || (n && memcmp(last, &number, 8) == 0))
+                h = 43;
+            memcpy(&value, last, 8);
+            if (n && number <= value)
+                h = 47;
+            memcpy(last, &number, 8);
+        } else {
+            size_t size = strnlen(last, sizeof last), most = size < e.key_size ? size : e.key_size;
+            if (tarn_tree_get(tree, e.key, e.key_size, NULL, 0, NULL) || e.key_size > sizeof last)
+                return 53;
+            if (memcmp(last, e.key, most) > 0 || (memcmp(last, e.key, most) == 0 && size >= e.key_size))
+                h = 59;
+            memset(last, 0, sizeof last);
+            memcpy(last, e.key, e.key_size);
+        }
+        seen[n] = mix_bytes(mix_bytes(2, e.key, e.key_size), e.value, e.size);
+        h = mix(h, seen[n]);
+    }
+    if (tarn_tree_count(tree, &count) || count != n)
+        h = 61;
+    while (tarn_tree_previous(c, &e) == 0)
+        if (!n || mix_bytes(mix_bytes(2, e.key, e.key_size), e.value, e.size) != seen[--n])
+            return 67;
+    tarn_tree_cursor_close(c);
+    tarn_tree_close(tree);
+    return n ? 71 : h;
+}
+
 /* Its members' numbers forwards, then backwards: the same ones. */
 static uint64_t list_contents(tarn *seg, tarn_list *list)
 {
@@ -111,6 +158,8 @@ uint64_t contents_of(tarn *seg, unsigned flags)
         return 6;
     h = mix(h, names);
     h = mix(h, header_of(seg)->growth_limit);
+    if (flags & OP_TREES)
+        h = mix(mix(h, tree_contents(seg, "tree")), tree_contents(seg, "tree64"));
     if (flags & OP_MAPS) {
         h = mix(h, map_contents(seg, "map", 0));
         h = mix(h, map_contents(seg, "numbers", TARN_MAP_U64));
