@@ -161,12 +161,12 @@ static void adopt(int p)
     fence();
     ghost[ADOPTED] |= fate_quick(seg, (uint32_t)ghost[LEAVER]) == GONE;
 }
-/* The last of two to end looks, or the other if 0 died: the driver's own adoption, before it judges, would hide it. Who dies before his record is free is
+/* The last to end looks: the driver's own adoption, before it judges, would hide it. Who dies before his record is free is
  * recovered yet. */
 static void told(int p)
 {
     struct tarn *seg = seg_of(p);
-    if (++ghost[ENDED] + (p && died(0)) >= 2 && record_at(seg, ID_INDEX((uint32_t)ghost[LEAVER]))->state == RECORD_FREE)
+    if (++ghost[ENDED] + (p && died(0)) == (uint64_t)world.people && record_at(seg, ID_INDEX((uint32_t)ghost[LEAVER]))->state == RECORD_FREE)
         must_be(ghost[ADOPTED] || participants_of(seg)->orphans, "spans of the departed are nobody's");
 }
 static void leave_and_adopt(int p)
