@@ -166,7 +166,8 @@ static void adopt(int p)
 static void told(int p)
 {
     struct tarn *seg = seg_of(p);
-    if (++ghost[ENDED] + (p && died(0)) == (uint64_t)world.people && record_at(seg, ID_INDEX((uint32_t)ghost[LEAVER]))->state == RECORD_FREE)
+    if (++ghost[ENDED] + (p && died(0)) == (uint64_t)world.people &&
+        record_at(seg, ID_INDEX((uint32_t)ghost[LEAVER]))->state == RECORD_FREE)
         must_be(ghost[ADOPTED] || participants_of(seg)->orphans, "spans of the departed are nobody's");
 }
 static void leave_and_adopt(int p)
@@ -188,7 +189,8 @@ static void recover_and_adopt(int p)
 
 const struct test_case record_cases[] = {
     {"record, one leaves spans", 2, 3, 4, 0, NULL, who_leaves, leave_and_adopt, NULL},
-    {"recovery, of one with spans", 3, 3, 4, CASE_DEAD_FIRST | CASE_NO_DEATH, NULL, who_leaves, recover_and_adopt, NULL},
+    {"recovery, of one with spans", 3, 3, 4, CASE_DEAD_FIRST | CASE_NO_DEATH, NULL, who_leaves,
+     recover_and_adopt, NULL},
     {"record, two come and go", 2, 3, 4, CASE_UNJOINED | CASE_SLOW_FILES, NULL, NULL, come_go_and_come, all_left},
     {"record, three come", 3, 2, 3, CASE_UNJOINED | CASE_SLOW_FILES | CASE_ALIKE, NULL, NULL, come_and_go, all_left},
     {"recovery, two want its lock", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, add_one, undone},

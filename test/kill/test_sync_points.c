@@ -174,8 +174,10 @@ static long others_alone(void *unused)
     (void)unused;
     wakes = barriers = 0;
     check(tarn_semaphore_post(seg, &r->semaphore[0]) == 0 && tarn_semaphore_wait(seg, &r->semaphore[0]) == 0);
-    check(tarn_semaphore_post_many(seg, &r->semaphore[0], 2) == 0 && tarn_semaphore_try(seg, &r->semaphore[0]) == 0);
-    check(tarn_condition_signal(seg, &r->condition[0]) == 0 && tarn_condition_broadcast(seg, &r->condition[0]) == 0);
+    check(tarn_semaphore_post_many(seg, &r->semaphore[0], 2) == 0 &&
+          tarn_semaphore_try(seg, &r->semaphore[0]) == 0);
+    check(tarn_condition_signal(seg, &r->condition[0]) == 0 &&
+          tarn_condition_broadcast(seg, &r->condition[0]) == 0);
     check(tarn_event_set(seg, &r->event[1]) == 0 && tarn_event_wait(seg, &r->event[1]) == 0);
     check(tarn_event_reset(seg, &r->event[1]) == 0);
     check(tarn_held_set(seg, &r->held[0], 2) == 0 && tarn_held_take(seg, &r->held[0], 1) == 0);
