@@ -21,8 +21,7 @@ static void retire_read_advance(int p)
         uint64_t seen;
         bool over = false;
         shared_write(&root()->word[REF], 0);
-        fence(); /* all see that it is retired, before the epoch is looked at */
-        seen = shared_read(&participants_of(s->seg)->epoch);
+        seen = epoch_seen(s->seg);
         for (int i = 0; i < 2 && !over; i++)
             over = epoch_advance(s) > seen;
         if (over)
