@@ -361,7 +361,13 @@ class Run:
         status, _ = worker.ninja(k.target)
         if status:
             return 'invalid'
-        status, _ = worker.run(k, self.limit(k))
+        status, out = worker.run(k, self.limit(k))
+        if status and not k.target.endswith(('explorer', 'crashlab')):  # where threads run as they like, on a busy machine: best of three
+            again = [worker.run(k, self.limit(k))[0]]
+            again += [] if again[0] != 0 else [worker.run(k, self.limit(k))[0]]
+            status = status if any(a != 0 for a in again) else 0
+            if status == 0:
+                self.say(f'{m.name}: {k.name} failed once in three times, which does not count:\n{out[-600:]}')
         if status != 0 and not self.is_sound(worker, k):
             return 'unsound'
         how = 'passes' if status == 0 else 'hangs' if status is None else 'fails'
