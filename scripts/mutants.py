@@ -348,7 +348,9 @@ class Run:
         return True
 
     def limit(self, k):
-        return max(20, 8 * self.cost(k))
+        if k.target.endswith(('explorer', 'crashlab')):  # they use a processor, of which they may get little; a wait without end they see themselves
+            return max(120, 30 * self.cost(k))
+        return max(30, 8 * self.cost(k))
 
     def cost(self, k):
         return max(k.seconds, self.seconds.get(k.name, 0))
