@@ -348,7 +348,9 @@ class Run:
         return True
 
     def limit(self, k):
-        return max(20, 8 * self.cost(k))
+        if k.target.endswith(('explorer', 'crashlab')):  # they use a processor, of which they may get little; a wait without end they see themselves
+            return max(120, 30 * self.cost(k))
+        return max(30, 8 * self.cost(k))
 
     def cost(self, k):
         return max(k.seconds, self.seconds.get(k.name, 0))
@@ -361,7 +363,13 @@ class Run:
         status, _ = worker.ninja(k.target)
         if status:
             return 'invalid'
-        status, _ = worker.run(k, self.limit(k))
+        status, out = worker.run(k, self.limit(k))
+        if status and not k.target.endswith(('explorer', 'crashlab')):  # where threads run as they like, on a busy machine: best of three
+            again = [worker.run(k, self.limit(k))[0]]
+            again += [] if again[0] != 0 else [worker.run(k, self.limit(k))[0]]
+            status = status if any(a != 0 for a in again) else 0
+            if status == 0:
+                self.say(f'{m.name}: {k.name} failed once in three times, which does not count:\n{out[-600:]}')
         if status != 0 and not self.is_sound(worker, k):
             return 'unsound'
         how = 'passes' if status == 0 else 'hangs' if status is None else 'fails'

@@ -17,6 +17,13 @@ void all_threads_barrier(struct tarn *seg)
         os_membarrier();
 }
 
+/* Else, while a store of ours is not seen yet, another may start the next epoch, and a reader who pins that one still find what we have taken away. */
+uint64_t epoch_seen(const struct tarn *seg)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return epoch_now(seg);
+}
+
 uint64_t epoch_advance(struct self *s)
 {
     struct tarn *seg = s->seg;

@@ -235,9 +235,11 @@ bool slot_points_into(struct tarn *seg, uint64_t from, uint64_t size);
 
 /* ---- readers ---- */
 
-/* Start a new epoch. Returns the newest epoch e such that all who read now began after it: a block seen freed when the epoch was
+/* Start a new epoch. Returns the newest epoch e such that all who read now began after it: a block that all saw freed when the epoch was
  * f may be handed out again if f < e (see docs/crash-core.md, 'Grace'). */
 uint64_t epoch_advance(struct self *s);
+/* That f, for what the calling thread has freed itself, or seen freed: its own stores are seen by all before it looks. */
+uint64_t epoch_seen(const struct tarn *seg);
 static inline uint64_t epoch_now(const struct tarn *seg)
 {
     return __atomic_load_n(&participants_of(seg)->epoch, __ATOMIC_ACQUIRE);

@@ -2,7 +2,10 @@
 #include "explore.h"
 #include "participant/participant.h"
 
-enum { REF, BLOCK }; /* root's words: what leads to the block, 0 once it is retired; and the block: 1, 0 once it is used for something else */
+enum {
+    REF,
+    BLOCK
+}; /* root's words: what leads to the block, 0 once it is retired; and the block: 1, 0 once it is used for something else */
 
 static void linked(void)
 {
@@ -18,8 +21,7 @@ static void retire_read_advance(int p)
         uint64_t seen;
         bool over = false;
         shared_write(&root()->word[REF], 0);
-        fence(); /* all see that it is retired, before the epoch is looked at */
-        seen = shared_read(&participants_of(s->seg)->epoch);
+        seen = epoch_seen(s->seg);
         for (int i = 0; i < 2 && !over; i++)
             over = epoch_advance(s) > seen;
         if (over)
@@ -35,6 +37,7 @@ static void retire_read_advance(int p)
 
 const struct test_case epoch_cases[] = {
     {"grace, two reclaim", 3, 4, 5, CASE_NO_DEATH, linked, NULL, retire_read_advance, NULL},
-    {"grace, two reclaim, exchanged", 3, 3, 4, CASE_NO_DEATH | CASE_EXCHANGE, linked, NULL, retire_read_advance, NULL},
+    {"grace, two reclaim, exchanged", 3, 3, 4, CASE_NO_DEATH | CASE_EXCHANGE, linked, NULL,
+     retire_read_advance, NULL},
     {0},
 };

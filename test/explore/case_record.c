@@ -142,7 +142,55 @@ static const char *full_table(void)
     return bad;
 }
 
+/* The hint that spans may be had: who is gone has set it after he was, so who took it back before found nothing, and the next one looks again. 0 leaves (or is
+ * dead, and 1 recovers him); 2 does what one does who wants spans. */
+enum { LEAVER = 8, ADOPTED, ENDED }; /* ghost */
+static void who_leaves(int p)
+{
+    if (p == 0)
+        ghost[LEAVER] = self_if(seg_of(p))->id;
+}
+static void adopt(int p)
+{
+    struct tarn *seg = seg_of(p);
+    uint32_t *orphans = &participants_of(seg)->orphans; /* and what is reserved behind it */
+    uint64_t *word = (uint64_t *)(void *)orphans;
+    if (!(uint32_t)shared_read(word))
+        return;
+    shared_write(word, 0);
+    fence();
+    ghost[ADOPTED] |= fate_quick(seg, (uint32_t)ghost[LEAVER]) == GONE;
+}
+/* The last to end looks: the driver's own adoption, before it judges, would hide it. Who dies before his record is free is
+ * recovered yet. */
+static void told(int p)
+{
+    struct tarn *seg = seg_of(p);
+    if (++ghost[ENDED] + (p && died(0)) == (uint64_t)world.people &&
+        record_at(seg, ID_INDEX((uint32_t)ghost[LEAVER]))->state == RECORD_FREE)
+        must_be(ghost[ADOPTED] || participants_of(seg)->orphans, "spans of the departed are nobody's");
+}
+static void leave_and_adopt(int p)
+{
+    if (p == 0)
+        MUST(tarn_thread_detach(seg_of(p)));
+    else
+        adopt(p);
+    told(p);
+}
+static void recover_and_adopt(int p)
+{
+    if (p == 1)
+        MUST(tarn_recover(seg_of(p)));
+    else
+        adopt(p);
+    told(p);
+}
+
 const struct test_case record_cases[] = {
+    {"record, one leaves spans", 2, 3, 4, 0, NULL, who_leaves, leave_and_adopt, NULL},
+    {"recovery, of one with spans", 3, 3, 4, CASE_DEAD_FIRST | CASE_NO_DEATH, NULL, who_leaves,
+     recover_and_adopt, NULL},
     {"record, two come and go", 2, 3, 4, CASE_UNJOINED | CASE_SLOW_FILES, NULL, NULL, come_go_and_come, all_left},
     {"record, three come", 3, 2, 3, CASE_UNJOINED | CASE_SLOW_FILES | CASE_ALIKE, NULL, NULL, come_and_go, all_left},
     {"recovery, two want its lock", 3, 3, 4, CASE_DEAD_FIRST, NULL, dies_busy, add_one, undone},

@@ -548,7 +548,8 @@ static const char *two_are_there(void)
 static void destroyed_semaphore(int p)
 {
     if (p)
-        must_be(tarn_semaphore_wait(seg_of(p), &root()->semaphore) == -EIDRM, "a wait was not told of the end");
+        must_be(tarn_semaphore_wait(seg_of(p), &root()->semaphore) == -EIDRM,
+                "a wait was not told of the end");
     else
         MUST(tarn_semaphore_fini(seg_of(p), &root()->semaphore));
 }

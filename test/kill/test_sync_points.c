@@ -174,12 +174,27 @@ static long others_alone(void *unused)
     (void)unused;
     wakes = barriers = 0;
     check(tarn_semaphore_post(seg, &r->semaphore[0]) == 0 && tarn_semaphore_wait(seg, &r->semaphore[0]) == 0);
-    check(tarn_semaphore_post_many(seg, &r->semaphore[0], 2) == 0 && tarn_semaphore_try(seg, &r->semaphore[0]) == 0);
-    check(tarn_condition_signal(seg, &r->condition[0]) == 0 && tarn_condition_broadcast(seg, &r->condition[0]) == 0);
+    check(tarn_semaphore_post_many(seg, &r->semaphore[0], 2) == 0 &&
+          tarn_semaphore_try(seg, &r->semaphore[0]) == 0);
+    check(tarn_condition_signal(seg, &r->condition[0]) == 0 &&
+          tarn_condition_broadcast(seg, &r->condition[0]) == 0);
     check(tarn_event_set(seg, &r->event[1]) == 0 && tarn_event_wait(seg, &r->event[1]) == 0);
     check(tarn_event_reset(seg, &r->event[1]) == 0);
     check(tarn_held_set(seg, &r->held[0], 2) == 0 && tarn_held_take(seg, &r->held[0], 1) == 0);
     check(tarn_held_give(seg, &r->held[0], 1) == 0);
+    return wakes + barriers;
+}
+static long wait_for_it(void *m)
+{
+    check(tarn_mutex_lock(seg, m) == 0);
+    long e = tarn_condition_wait(seg, &r->condition[1], m);
+    check(tarn_mutex_unlock(seg, m) == 0);
+    return e;
+}
+static long signal_it(void *c)
+{
+    wakes = barriers = 0;
+    check(tarn_condition_signal(seg, c) == 0);
     return wakes + barriers;
 }
 static void who_meets_nobody_calls_nobody(void **state)
@@ -207,6 +222,13 @@ static void who_meets_nobody_calls_nobody(void **state)
         assert_int_equal(tell(&reader, unread_it, w), 0);
         assert_int_equal(answer(&second), 0);
         (void)tell(&first, write_alone, w);
+
+        ask(&second, wait_for_it, m);
+        await_waiting(seg, &r->condition[1], 1);
+        assert_true(tell(&first, signal_it, &r->condition[1]) >= 1);
+        assert_int_equal(answer(&second), 0);
+        (void)tell(&first, signal_it, &r->condition[1]); /* it learns that nobody sleeps any more */
+        assert_int_equal(tell(&first, signal_it, &r->condition[1]), 0);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,12 +101,47 @@ static void no_record_is_left(void **state)
     assert_int_equal(tarn_close(small), 0);
 }
 
+/* Where it is descriptor 0; and exec closes all that is made for it. */
+static int left_by_exec(void)
+{
+    int n = 0;
+    for (int i = 0; i < 1024; i++) {
+        int flags = fcntl(i, F_GETFD);
+        n += flags >= 0 && !(flags & FD_CLOEXEC);
+    }
+    return n;
+}
+static void descriptor_0_is_one(void **state)
+{
+    int kept = fcntl(0, F_DUPFD_CLOEXEC, 3), fd = -1, e, f, before, open;
+    uint64_t n = 0;
+    (void)state;
+    close(0);
+    before = left_by_exec();
+    e = tarn_event_descriptor(seg, event, &fd);
+    open = left_by_exec() - before;
+    if (e == 0 && tarn_event_set(seg, event) == 0)
+        n = come(fd, 20000);
+    e |= tarn_event_descriptor_close(seg, fd);
+    f = fcntl(0, F_GETFD);
+    if (kept >= 0) {
+        dup2(kept, 0);
+        close(kept);
+    }
+    assert_int_equal(e, 0);
+    assert_int_equal(fd, 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(f, -1);
+    assert_int_equal(open, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(automatic_is_counted, begin, end),
         cmocka_unit_test_setup_teardown(manual_comes_once_a_set, begin, end),
         cmocka_unit_test_setup_teardown(destroyed_is_readable, begin, end),
+        cmocka_unit_test_setup_teardown(descriptor_0_is_one, begin, end),
         cmocka_unit_test(no_record_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,7 +187,8 @@ static void nothing_is_left_in_private(void **state)
 static void as_many_records_as_there_are(void **state)
 {
     (void)state;
-    const char *end = (char *)record_at(seg, seg->geometry.records), *zone = seg->base + seg->geometry.zone[ZONE_NAME];
+    const char *end = (char *)record_at(seg, seg->geometry.records),
+               *zone = seg->base + seg->geometry.zone[ZONE_NAME];
     assert_int_equal(seg->geometry.records, 8);
     assert_true(end < zone);
     for (; end < zone; end++)

@@ -14,7 +14,8 @@ static struct actor other;
 static int set_up(void **state)
 {
     (void)state;
-    struct tarn_options options = tiny(7); /* and the spare one: eight records, behind which the zone's last page has room for a ninth */
+    struct tarn_options options =
+        tiny(7); /* and the spare one: eight records, behind which the zone's last page has room for a ninth */
     alarm(60);
     mutex_cap_off = true;
     r = room_open("anon:", &options, &seg);
@@ -119,8 +120,9 @@ static int holders_of(const struct tarn_waiting *w, void *n)
 static void nor_waited_for(void **state)
 {
     (void)state;
-    uint64_t kinds[] = {WAITS_OWNER | tarn_ref_of(seg, &r->mutex[0]), WAITS_READERS | tarn_ref_of(seg, &r->rwlock[0]),
-                        WAITS_UNITS | tarn_ref_of(seg, &r->held[0]), WAITS_MEMBERS | tarn_ref_of(seg, &r->barrier[0])};
+    uint64_t kinds[] = {
+        WAITS_OWNER | tarn_ref_of(seg, &r->mutex[0]), WAITS_READERS | tarn_ref_of(seg, &r->rwlock[0]),
+        WAITS_UNITS | tarn_ref_of(seg, &r->held[0]), WAITS_MEMBERS | tarn_ref_of(seg, &r->barrier[0])};
     assert_int_equal(tarn_thread_attach(seg), 0);
     ninth(false);
     r->mutex[0].owner = ID_MAKE(1, 8);
