@@ -11,7 +11,8 @@
  * new owner; who gives up (time-out, deadlock) wakes one; recovery wakes one for every slot.
  *
  * The cap, a time-out of the sleep that doubles from 1 to 50 ms, is the net under this: for readers who swallow wake-ups, and for deaths
- * that no liveness word shows. */
+ * that no liveness word shows. For that one sleeper with it is enough, the first: who set waiters where it was clear, or was woken. The others' cap goes on doubling,
+ * or else a thousand sleepers would take a whole cpu by looking. */
 #include <errno.h>
 
 #include "os/futex.h"
@@ -20,7 +21,8 @@
 enum {
     LOOKS = SYNC_LOOKS, /* at the owner word before sleeping: about 2 us */
     HINT = 2,           /* after so many, ask the holder for a gap: its unlock will make a system call */
-    QUIET = 16          /* pauses before each look until then; one pause after */
+    QUIET = 16,         /* pauses before each look until then; one pause after */
+    CAP_OTHERS = 1600   /* ms: the longest cap of who is not the first */
 };
 
 /* By the holder: somebody asleep, if any, shall look again; he sets waiters anew. */
@@ -52,7 +54,7 @@ struct waiting {
     tarn_mutex *m;
     uint64_t *slot, flags;
     const struct timespec *until; /* MUTEX_TIMED */
-    bool slept;
+    bool slept, first;
     unsigned cap; /* ms */
 };
 
@@ -111,10 +113,18 @@ static void sleep_on(struct self *s, struct waiting *w, uint32_t x, uint32_t who
     int k;
     if (fate_quick(s->seg, who) != ALIVE) /* a doubtful one is waited for, whatever its word */
         return;
+    if (!w->first && w->cap < CAP_MOST)
+        w->cap = CAP_MOST;
     k = sleep_on_words(s, wait, 3, w->until, &w->cap);
     if (k == 2 || k == -EOWNERDEAD || k == -ETIMEDOUT) /* at a time-out, with the second witness */
         (void)recover(s, who); /* also where this mutex is no longer his; nothing if he lives */
-    w->slept |= k >= 0 || k == -EOWNERDEAD;
+    if (k >= 0)
+        wake_next(&wait[2], 1);
+    if (k >= 0 || k == -EOWNERDEAD) {
+        w->slept = w->first = true;
+        w->cap = w->cap < CAP_MOST ? w->cap : CAP_MOST;
+    } else if (k == -ETIMEDOUT && !w->first && w->cap < CAP_OTHERS)
+        w->cap *= 2;
 }
 
 /* Before a sleep: -EDEADLK, -ETIMEDOUT, -EBUSY, or 0. */
@@ -132,7 +142,7 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
                     const struct timespec *until)
 {
     struct tarn *seg = s->seg;
-    struct waiting w = {m, slot, flags, how == MUTEX_TIMED ? until : NULL, false, CAP_FIRST};
+    struct waiting w = {m, slot, flags, how == MUTEX_TIMED ? until : NULL, false, false, CAP_FIRST};
     int look = how == MUTEX_TRY ? LOOKS : 0, e;
     bell_arm(s);
     for (;;) {
@@ -147,8 +157,10 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         if (look < LOOKS) { /* stay off the line for a while, then look once */
             for (int i = look < HINT ? QUIET : 1; i; i--)
                 os_pause();
-            if (++look == HINT)
+            if (++look == HINT) {
+                w.first |= !load32(&m->waiters);
                 store32(&m->waiters, MUTEX_SLEEPERS);
+            }
             continue;
         }
         if (fate_quick(seg, who) != ALIVE && load32(&m->owner) == x) {
@@ -166,7 +178,7 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         e = may_wait(s, &w, how);
         if (e)
             return given_up(s, &w, e);
-        exchange32(&m->waiters, MUTEX_SLEEPERS);
+        w.first |= !exchange32(&m->waiters, MUTEX_SLEEPERS);
         all_threads_barrier(seg); /* pairs with the plain store of owner in unlock */
         if (load32(&m->owner) != x)
             continue;

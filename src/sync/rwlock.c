@@ -316,6 +316,8 @@ static void sleep_for_readers(struct self *s, tarn_rwlock *l, uint32_t reader, c
     k = sleep_on_words(s, wait, 4, until, cap);
     if (k < 0 || k == 1)
         (void)recover(s, id);
+    if (k >= 0)
+        wake_next(&wait[1], 1);
 }
 
 static int write_given_up(struct self *s, tarn_rwlock *l, uint64_t *slot, bool owner, uint32_t reader, int error)
