@@ -116,6 +116,11 @@ int save(W *p)
     W entry[2] = {own(p), (W)(OFF(p) | 1u << 12)};
     return log_append(entry, 2);
 }
+int log_count(W *p)
+{
+    W entry = (W)(OFF(p) | LOG_COUNT << 12);
+    return log_append(&entry, 1);
+}
 int write_word(W *p, W v)
 {
     if (save(p))
@@ -163,6 +168,8 @@ static void undo(struct record *d)
             store(CELL(entry & 0xfffu), own(log_cell(d, n - 2)));
         else if (kind == LOG_ALLOC)
             undo_alloc(d, entry & 0xfffu);
+        else if (kind == LOG_COUNT && !BUG(COUNT_NOT_UNDONE))
+            store(CELL(entry & 0xfffu), (W)(own(CELL(entry & 0xfffu)) + 1));
         n -= kind == 1 ? 2 : 1;
         keep(&d->journal, JOURNAL(OPEN, n));
     }
@@ -184,7 +191,7 @@ static void apply_frees(struct record *d, W id)
     while (n) {
         W entry = own(log_cell(d, n - 1)), b = entry & 0xfffu;
         unsigned kind = entry >> 12;
-        if (kind < LOG_FREE) {
+        if (kind < LOG_FREE || kind == LOG_COUNT) {
             n -= kind == 1 ? 2 : 1;
             continue;
         }

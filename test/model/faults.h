@@ -87,7 +87,10 @@
     X(SLOTS_IGNORED, 14, "owner reaps what a slot points into")                                              \
     X(SLOTS_FIRST, 14, "slots looked at before the pins")                                                    \
     X(INNER_DIRTY, 15, "inner lock comes back dirty")                                                        \
-    X(INNER_PUT_OFF, 15, "inner unlock put off")
+    X(INNER_PUT_OFF, 15, "inner unlock put off")                                                             \
+    X(COUNT_NOT_UNDONE, 19, "undo of a removal does not count a move")                                       \
+    X(COUNT_BEFORE_LINK, 19, "count logged before the link: its undo comes after the link's")                \
+    X(MOVES_LATE, 19, "insertion counts a move after next(l)")
 
 #define X(name, scenario, text) FAULT_##name,
 enum fault { FAULTS FAULT_COUNT };
