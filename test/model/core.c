@@ -944,6 +944,39 @@ int claim_record(int r)
     GHOST(ghost_claim(r, generation));
     return 1;
 }
+/* Also where its last user died: he held nothing. Liveness first, then the recoverer's word: who recovers it has stored that word, and looks at
+ * liveness again. One of the two sees. */
+int claim_spare(int r)
+{
+    struct record *d = &G->record[r];
+    if (!swap(&d->byte, 0, (W)(me + 1)))
+        return 0;
+    W at_it = BUG(SPARE_LOOK_FIRST) ? load(&d->recoverer) : 0;
+    if (load(&d->live)) {
+        store(&d->byte, 0);
+        return 0;
+    }
+    store(&d->live, (W)(me + 1));
+    bool from_dead = load(&d->state);
+    if (!BUG(SPARE_LOOK_FIRST) && from_dead)
+        at_it = load(&d->recoverer);
+    if (from_dead && at_it && !BUG(SPARE_NO_LOOK) && fate_of(at_it) == ALIVE) {
+        store(&d->live, 0);
+        store(&d->byte, 0);
+        return 0;
+    }
+    W generation = load(&d->generation);
+    if (from_dead && !BUG(SPARE_SAME_GENERATION))
+        store(&d->generation, ++generation);
+    V.id = MAKE_ID(r, generation);
+    V.record = (W)r;
+    store(&d->journal, JOURNAL(IDLE, 0));
+    GHOST(GH->holder[r] = (W)(me + 1));
+    store(&d->recoverer, 0);
+    store(&d->state, 1);
+    GHOST(ghost_claim(r, generation));
+    return 1;
+}
 void leave(void)
 {
     if (BUG(LEAVE_LIVENESS_FIRST))
