@@ -79,6 +79,8 @@ static int given_up(struct self *s, struct waiting *w, int error)
         os_futex_wake(&w->m->waiters, 1);
     bell_disarm(s);
     store64(w->slot, 0);
+    if (error == -EIDRM)
+        return sync_gone(s, w->m, "waiting for it", "rwlock");
     if (error == -EDEADLK)
         return fail(error, "waiting for the mutex at %#llx would close a circle of waiting sections: abort, and try again",
                     (unsigned long long)offset_of(s->seg, w->m));
@@ -138,6 +140,12 @@ static int may_wait(struct self *s, struct waiting *w, enum mutex_wait how)
     return 0;
 }
 
+/* A rwlock's two words, and it was destroyed? */
+static bool rwlock_is_gone(const tarn_mutex *m, uint64_t flags)
+{
+    return SLOT_KIND(flags) && load32(&((const tarn_rwlock *)(const void *)m)->flags) & SYNC_GONE;
+}
+
 int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flags, enum mutex_wait how,
                     const struct timespec *until)
 {
@@ -182,6 +190,8 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         all_threads_barrier(seg); /* pairs with the plain store of owner in unlock */
         if (load32(&m->owner) != x)
             continue;
+        if (rwlock_is_gone(m, flags)) /* after waiters was set: tarn_rwlock_fini clears it when it has said so */
+            return given_up(s, &w, -EIDRM);
         if ((flags & SLOT_SECTION || s->depth || seg->finds_deadlocks) && /* an inner lock's wait can close a section's circle, too */
             waits_in_a_circle(s, WAITS_OWNER | offset_of(seg, m)))
             return given_up(s, &w, -EDEADLK);

@@ -620,6 +620,8 @@ int tarn_rwlock_fini(tarn *seg, tarn_rwlock *l)
     store64(&l->fast, 0);
     exchange32(&l->drain, 0); /* who waits for readers sets it, and then looks at the flags */
     os_futex_wake(&l->drain, INT32_MAX);
+    exchange32(&l->waiters, 0); /* so does who waits for its owner */
+    os_futex_wake(&l->waiters, INT32_MAX);
     bell_disarm(s);
     return 0;
 }
