@@ -11,8 +11,8 @@
  * new owner; who gives up (time-out, deadlock) wakes one; recovery wakes one for every slot.
  *
  * The cap, a time-out of the sleep that doubles from 1 to 50 ms, is the net under this: for readers who swallow wake-ups, and for deaths
- * that no liveness word shows. For that one sleeper with it is enough, the first: who set waiters where it was clear, or was woken. The others' cap goes on doubling,
- * or else a thousand sleepers would take a whole cpu by looking. */
+ * that no liveness word shows. For that one sleeper with it is enough, the first: who set waiters where it was clear, or was woken. The others' cap is a second, or
+ * else a thousand sleepers would take a whole cpu by looking. */
 #include <errno.h>
 
 #include "os/futex.h"
@@ -22,7 +22,7 @@ enum {
     LOOKS = SYNC_LOOKS, /* at the owner word before sleeping: about 2 us */
     HINT = 2,           /* after so many, ask the holder for a gap: its unlock will make a system call */
     QUIET = 16,         /* pauses before each look until then; one pause after */
-    CAP_OTHERS = 1600   /* ms: the longest cap of who is not the first */
+    CAP_OTHERS = 1000   /* ms: the cap of who is not the first */
 };
 
 /* By the holder: somebody asleep, if any, shall look again; he sets waiters anew. */
@@ -112,21 +112,17 @@ static void sleep_on(struct self *s, struct waiting *w, uint32_t x, uint32_t who
 {
     uint32_t *live = liveness_of(s->seg, ID_INDEX(who)), l = load32(live);
     struct os_wait wait[3 + 2] = {{&w->m->waiters, MUTEX_SLEEPERS}, {&w->m->owner, x}, {live, l}};
+    unsigned others = CAP_OTHERS;
     int k;
     if (fate_quick(s->seg, who) != ALIVE) /* a doubtful one is waited for, whatever its word */
         return;
-    if (!w->first && w->cap < CAP_MOST)
-        w->cap = CAP_MOST;
-    k = sleep_on_words(s, wait, 3, w->until, &w->cap);
+    k = sleep_on_words(s, wait, 3, w->until, w->first ? &w->cap : &others);
     if (k == 2 || k == -EOWNERDEAD || k == -ETIMEDOUT) /* at a time-out, with the second witness */
         (void)recover(s, who); /* also where this mutex is no longer his; nothing if he lives */
     if (k >= 0)
         wake_next(&wait[2], 1);
-    if (k >= 0 || k == -EOWNERDEAD) {
+    if (k >= 0 || k == -EOWNERDEAD)
         w->slept = w->first = true;
-        w->cap = w->cap < CAP_MOST ? w->cap : CAP_MOST;
-    } else if (k == -ETIMEDOUT && !w->first && w->cap < CAP_OTHERS)
-        w->cap *= 2;
 }
 
 /* Before a sleep: -EDEADLK, -ETIMEDOUT, -EBUSY, or 0. */
