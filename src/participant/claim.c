@@ -291,8 +291,9 @@ void record_unlock_dead(struct record *r)
     uint32_t word = load32(liveness_word(r));
     if (liveness_locked(word))
         (void)swap32(liveness_word(r), &word, FUTEX_OWNER_DIED | FUTEX_WAITERS);
-    /* The kernel woke one who slept on it, and there may be several, not all of them on something that a slot told of. */
-    os_futex_wake(liveness_word(r), INT32_MAX);
+    /* The kernel woke one who slept on it, and there may be several, not all of them on something that a slot told of. Each who is
+     * woken wakes the next (wake_next): where a thousand sleep, the first need not wait until all are woken. */
+    os_futex_wake(liveness_word(r), 1);
 }
 
 /* ---- leaving ---- */

@@ -79,11 +79,12 @@ static inline bool swap64(uint64_t *p, uint64_t *expected, uint64_t v)
     kill_point();
     return ok;
 }
-static inline void exchange32(uint32_t *p, uint32_t v)
+static inline uint32_t exchange32(uint32_t *p, uint32_t v)
 {
-    __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
+    uint32_t was = __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
     compiler_barrier();
     kill_point();
+    return was;
 }
 
 /* The calling thread's self in the segment, taking part if it does not yet. NULL, with *ret_error (-EUSERS, -EROFS, -ENOMEM). */

@@ -19,7 +19,8 @@
 #include "os/futex.h"
 #include "os/os.h"
 
-#define PATIENCE 2000u /* ms for a name under which segments end and begin */
+#define PATIENCE 2000u      /* ms for a name under which segments end and begin: with one of them, */
+#define PATIENCE_ALL 20000u /* and with all of them */
 
 /* ---- what is there ---- */
 
@@ -124,16 +125,21 @@ struct asked {
     struct attaching how;
 };
 
-/* -ENOENT: there is none. -EAGAIN: it changes under our hands. */
-static int open_once(const struct asked *a, struct tarn **ret_seg)
+/* -ENOENT: there is none. -EAGAIN: it changes under our hands; *ret_which tells what was found from what was found before. */
+static int open_once(const struct asked *a, uint64_t *ret_which, struct tarn **ret_seg)
 {
     const struct backing *b = a->url.backing;
     struct object o = {-1, -1};
+    struct facts f;
     bool readonly = a->how.readonly || a->how.private;
     int error = a->how.raw && b->open_plain ? b->open_plain(a->url.name, readonly, &o)
                                             : b->open(a->url.name, readonly, &o);
     if (error < 0)
         return error;
+    if (o.shm >= 0)
+        *ret_which = (uint64_t)o.shm;
+    else if (b->keeping->facts(&o, &f) == 0)
+        *ret_which = f.inode;
     if (a->how.raw)
         error = raw_attach(a->what, &o, &a->how, b, ret_seg);
     else
@@ -156,10 +162,17 @@ static int open_once(const struct asked *a, struct tarn **ret_seg)
 
 static int open_existing(const struct asked *a, struct tarn **ret_seg)
 {
-    struct timespec end = os_deadline(PATIENCE);
+    struct timespec end = os_deadline(PATIENCE), last = os_deadline(PATIENCE_ALL);
+    uint64_t was = UINT64_MAX, which = UINT64_MAX;
     int error;
-    while ((error = open_once(a, ret_seg)) == -EAGAIN && !os_passed(&end))
+    while ((error = open_once(a, &which, ret_seg)) == -EAGAIN && !os_passed(&last)) {
+        if (which != was) /* others come on: on a busy machine each of our looks may take as long as one of theirs lives */
+            end = os_deadline(PATIENCE);
+        else if (os_passed(&end))
+            break;
+        was = which;
         usleep(500);
+    }
     return error == -EAGAIN ? fail(-EBUSY, "%s: it comes and goes", a->what) : error;
 }
 

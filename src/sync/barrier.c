@@ -196,6 +196,8 @@ static int wait_for_turn(struct self *s, tarn_barrier *b, uint64_t *slot, const 
         waits_for(s, 0);
         if (k >= 2 || k == -EOWNERDEAD || k == -ETIMEDOUT)
             recover_all(s);
+        if (k >= 0)
+            wake_next(&wait[2], r.words - 2);
         if ((e = mutex_lock_inner(s, &b->lock)) < 0) {
             bell_disarm(s);
             return e;

@@ -129,6 +129,8 @@ static int sleep_for_units(struct self *s, tarn_held *h, enum mutex_wait how, co
     k = sleep_on_words(s, wait, n, how == MUTEX_TIMED ? until : NULL, cap);
     if (k >= 2 || k == -EOWNERDEAD || k == -ETIMEDOUT)
         recover_all(s);
+    if (k >= 0)
+        wake_next(&wait[2], n - 2);
     return k;
 }
 

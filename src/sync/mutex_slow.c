@@ -11,7 +11,8 @@
  * new owner; who gives up (time-out, deadlock) wakes one; recovery wakes one for every slot.
  *
  * The cap, a time-out of the sleep that doubles from 1 to 50 ms, is the net under this: for readers who swallow wake-ups, and for deaths
- * that no liveness word shows. */
+ * that no liveness word shows. For that one sleeper with it is enough, the first: who set waiters where it was clear, or was woken. The others'
+ * is 50 ms as well where few take part, and longer where many may: or else a thousand sleepers would take a whole cpu by looking. */
 #include <errno.h>
 
 #include "os/futex.h"
@@ -22,6 +23,13 @@ enum {
     HINT = 2,           /* after so many, ask the holder for a gap: its unlock will make a system call */
     QUIET = 16          /* pauses before each look until then; one pause after */
 };
+
+/* ms: the cap of who is not the first. For each participant that there may be 3/4, but from 50 (up to 66 participants) to 1000 */
+static unsigned cap_of_others(const struct tarn *seg)
+{
+    unsigned ms = seg->geometry.records * 3 / 4;
+    return ms < CAP_MOST ? CAP_MOST : ms < 1000 ? ms : 1000;
+}
 
 /* By the holder: somebody asleep, if any, shall look again; he sets waiters anew. */
 static void pass(tarn_mutex *m)
@@ -52,7 +60,7 @@ struct waiting {
     tarn_mutex *m;
     uint64_t *slot, flags;
     const struct timespec *until; /* MUTEX_TIMED */
-    bool slept;
+    bool slept, first;
     unsigned cap; /* ms */
 };
 
@@ -77,6 +85,8 @@ static int given_up(struct self *s, struct waiting *w, int error)
         os_futex_wake(&w->m->waiters, 1);
     bell_disarm(s);
     store64(w->slot, 0);
+    if (error == -EIDRM)
+        return sync_gone(s, w->m, "waiting for it", "rwlock");
     if (error == -EDEADLK)
         return fail(error, "waiting for the mutex at %#llx would close a circle of waiting sections: abort, and try again",
                     (unsigned long long)offset_of(s->seg, w->m));
@@ -108,13 +118,17 @@ static void sleep_on(struct self *s, struct waiting *w, uint32_t x, uint32_t who
 {
     uint32_t *live = liveness_of(s->seg, ID_INDEX(who)), l = load32(live);
     struct os_wait wait[3 + 2] = {{&w->m->waiters, MUTEX_SLEEPERS}, {&w->m->owner, x}, {live, l}};
+    unsigned others = cap_of_others(s->seg);
     int k;
     if (fate_quick(s->seg, who) != ALIVE) /* a doubtful one is waited for, whatever its word */
         return;
-    k = sleep_on_words(s, wait, 3, w->until, &w->cap);
+    k = sleep_on_words(s, wait, 3, w->until, w->first ? &w->cap : &others);
     if (k == 2 || k == -EOWNERDEAD || k == -ETIMEDOUT) /* at a time-out, with the second witness */
         (void)recover(s, who); /* also where this mutex is no longer his; nothing if he lives */
-    w->slept |= k >= 0 || k == -EOWNERDEAD;
+    if (k >= 0)
+        wake_next(&wait[2], 1);
+    if (k >= 0 || k == -EOWNERDEAD)
+        w->slept = w->first = true;
 }
 
 /* Before a sleep: -EDEADLK, -ETIMEDOUT, -EBUSY, or 0. */
@@ -128,11 +142,17 @@ static int may_wait(struct self *s, struct waiting *w, enum mutex_wait how)
     return 0;
 }
 
+/* A rwlock's two words, and it was destroyed? */
+static bool rwlock_is_gone(const tarn_mutex *m, uint64_t flags)
+{
+    return SLOT_KIND(flags) && load32(&((const tarn_rwlock *)(const void *)m)->flags) & SYNC_GONE;
+}
+
 int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flags, enum mutex_wait how,
                     const struct timespec *until)
 {
     struct tarn *seg = s->seg;
-    struct waiting w = {m, slot, flags, how == MUTEX_TIMED ? until : NULL, false, CAP_FIRST};
+    struct waiting w = {m, slot, flags, how == MUTEX_TIMED ? until : NULL, false, false, CAP_FIRST};
     int look = how == MUTEX_TRY ? LOOKS : 0, e;
     bell_arm(s);
     for (;;) {
@@ -147,8 +167,10 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         if (look < LOOKS) { /* stay off the line for a while, then look once */
             for (int i = look < HINT ? QUIET : 1; i; i--)
                 os_pause();
-            if (++look == HINT)
+            if (++look == HINT) {
+                w.first |= !load32(&m->waiters);
                 store32(&m->waiters, MUTEX_SLEEPERS);
+            }
             continue;
         }
         if (fate_quick(seg, who) != ALIVE) {
@@ -165,10 +187,12 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
         e = may_wait(s, &w, how);
         if (e)
             return given_up(s, &w, e);
-        store32(&m->waiters, MUTEX_SLEEPERS);
-        all_threads_barrier(seg); /* of our own store, too: pairs with the plain store of owner in unlock */
+        w.first |= !exchange32(&m->waiters, MUTEX_SLEEPERS);
+        all_threads_barrier(seg); /* pairs with the plain store of owner in unlock */
         if (load32(&m->owner) != x)
             continue;
+        if (rwlock_is_gone(m, flags)) /* after waiters was set: tarn_rwlock_fini clears it when it has said so */
+            return given_up(s, &w, -EIDRM);
         if ((flags & SLOT_SECTION || s->depth || seg->finds_deadlocks) && /* an inner lock's wait can close a section's circle, too */
             waits_in_a_circle(s, WAITS_OWNER | offset_of(seg, m)))
             return given_up(s, &w, -EDEADLK);

@@ -319,6 +319,8 @@ static void sleep_for_readers(struct self *s, tarn_rwlock *l, uint32_t reader, c
     k = sleep_on_words(s, wait, 4, until, cap);
     if (k < 0 || k == 1)
         (void)recover(s, id);
+    if (k >= 0)
+        wake_next(&wait[1], 1);
 }
 
 static int write_given_up(struct self *s, tarn_rwlock *l, uint64_t *slot, bool owner, uint32_t reader, int error)
@@ -619,6 +621,8 @@ int tarn_rwlock_fini(tarn *seg, tarn_rwlock *l)
     store64(&l->fast, 0);
     store32(&l->drain, 0); /* who waits for readers sets it, and then looks at the flags */
     os_futex_wake(&l->drain, INT32_MAX);
+    exchange32(&l->waiters, 0); /* so does who waits for its owner */
+    os_futex_wake(&l->waiters, INT32_MAX);
     bell_disarm(s);
     return 0;
 }

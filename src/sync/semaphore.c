@@ -2,7 +2,8 @@
  *
  *   word   {sleepers: 1, gone: 1, units: 30}
  * wait:  units > 0: units - 1 by compare-and-swap. Else sleepers is set, and it sleeps while word == {sleepers, 0 units}
- * post:  bell armed; units + n by an addition; sleepers was set: it is cleared, and one is woken; bell off
+ * post:  sleepers is not set: units + 1 by compare-and-swap, and nobody need be woken: a death behind it costs nobody, and no bell is armed.
+ *        Else bell armed; units + n, and sleepers cleared, by compare-and-swap; one for each unit is woken; bell off
  * Who was asleep and takes a unit sets sleepers again, for others may sleep, and if units are left wakes one. */
 #include <errno.h>
 
@@ -157,21 +158,13 @@ static __attribute__((noinline)) int post_slow(tarn *seg, tarn_semaphore *m, uin
 int tarn_semaphore_post(tarn *seg, tarn_semaphore *m)
 {
     struct self *s = self_last;
-    uint32_t was;
-    if (TARN_RARE(!is_here(s, seg, m) || s->depth || s->bell || !s->pending ||
-                  __atomic_load_n(&m->word, __ATOMIC_RELAXED) >= TARN_SEMAPHORE_MOST / 2))
-        return post_slow(seg, m, 1);
-    os_bell_store(s->pending, s->bell_entry); /* before the addition: should it die behind it, somebody must look */
-    was = __atomic_fetch_add(&m->word, 1, __ATOMIC_SEQ_CST);
-    kill_point();
-    if (TARN_RARE(was & SLEEPERS)) {
-        __atomic_fetch_and(&m->word, ~SLEEPERS, __ATOMIC_SEQ_CST);
-        kill_point();
-        os_futex_wake(&m->word, 1);
+    if (!TARN_RARE(!is_here(s, seg, m) || s->depth)) {
+        uint32_t w = __atomic_load_n(&m->word, __ATOMIC_RELAXED);
+        while (w < TARN_SEMAPHORE_MOST) /* no flag, and room */
+            if (swap32(&m->word, &w, w + 1))
+                return 0;
     }
-    compiler_barrier();
-    os_bell_store(s->pending, NULL);
-    return 0;
+    return post_slow(seg, m, 1);
 }
 
 int tarn_semaphore_post_many(tarn *seg, tarn_semaphore *m, uint32_t n)

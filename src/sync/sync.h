@@ -76,6 +76,9 @@ enum { SLEEP_MOST = 120 }; /* words that one may sleep on */
  * the index of the word woken; -EAGAIN: look again; -EOWNERDEAD: somebody died in a slow path; -ETIMEDOUT: the cap (*cap is doubled), or `until`. */
 int sleep_on_words(struct self *s, struct os_wait *wait, int n, const struct timespec *until, unsigned *cap);
 
+/* After a sleep on n liveness words, and after recovering: those which have changed since wake their next sleeper. A death, and a recovery, wake one only. */
+void wake_next(const struct os_wait *lives, int n);
+
 /* What the thread waits for, for the circles and for tools; 0: nothing. Stored only if it is another than before. */
 void waits_for(struct self *s, uint64_t what);
 

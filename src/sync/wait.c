@@ -35,6 +35,13 @@ int sleep_on_words(struct self *s, struct os_wait *wait, int n, const struct tim
     return k;
 }
 
+void wake_next(const struct os_wait *lives, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (load32(lives[i].word) != lives[i].value)
+            os_futex_wake(lives[i].word, 1);
+}
+
 void waits_for(struct self *s, uint64_t what)
 {
     struct record *r = s->record;

@@ -479,9 +479,18 @@ static void hold_both(int p)
 {
     hold(p, 2);
 }
+static void has_both(int p)
+{
+    if (p == 0)
+        MUST(tarn_held_take(seg_of(p), &root()->held, 2));
+}
+/* 0 has both from the beginning; each of the others shall get one. */
 static void hold_some(int p)
 {
-    hold(p, p ? 1 : 2);
+    if (p)
+        hold(p, 1);
+    else
+        MUST(tarn_held_give(seg_of(p), &root()->held, 2));
 }
 static void dies_with_both(int p)
 {
@@ -743,7 +752,7 @@ const struct test_case sync_cases[] = {
     {"condition, signals outside the lock", 2, 3, 4, CASE_NO_DEATH, NULL, NULL, signal_outside, NULL},
     {"condition, signal", 2, 3, 4, 0, may_lack_news, NULL, signal_one, NULL},
     {"condition, signal for one of two", 3, 2, 2, 0, may_lack_news, NULL, signal_one, NULL},
-    {"condition, broadcast", 3, 1, 2, 0, may_lack_news_for_all, NULL, broadcast, NULL},
+    {"condition, broadcast", 3, 2, 2, 0, may_lack_news_for_all, NULL, broadcast, NULL},
     {"semaphore, wait and post", 2, 3, 4, 0, may_lack_units, NULL, post_one, units_agree},
     {"semaphore, two wait, two posts", 3, 2, 3, 0, may_lack_units, NULL, post_twice, units_agree},
     {"semaphore, two wait, post of two", 3, 2, 3, 0, may_lack_units, NULL, post_two, units_agree},
@@ -753,7 +762,8 @@ const struct test_case sync_cases[] = {
     {"held, gone when it is given", 2, 2, 3, CASE_NO_DEATH, one_unit, one_is_taken, give_it_away, NULL},
     {"held, gone when it is set", 2, 2, 3, CASE_NO_DEATH, NULL, NULL, set_it_away, NULL},
     {"held, two", 2, 3, 4, CASE_ALIKE, two_units, NULL, hold_both, two_are_there},
-    {"held, three", 3, 1, 1, 0, two_units, NULL, hold_some, two_are_there},
+    {"held, three, nobody dies", 3, 2, 2, CASE_NO_DEATH, two_units, has_both, hold_some, two_are_there},
+    {"held, three", 3, 1, 1, 0, two_units, has_both, hold_some, two_are_there},
     {"held, by the dead", 3, 3, 4, CASE_DEAD_FIRST, two_units, dies_with_both, recover_or_hold, two_are_there},
     {"rwlock, gone when it is left", 2, 3, 4, CASE_NO_DEATH, NULL, reads_first, rwlock_for_something_else, NULL},
     {"rwlock, destroyed under readers", 2, 3, 4, CASE_NO_DEATH, NULL, nearly_often, destroyed_under_readers, NULL},
@@ -765,6 +775,7 @@ const struct test_case sync_cases[] = {
     {"once, two", 2, 3, 4, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"once, three", 3, 2, 3, CASE_ALIKE, NULL, NULL, do_once, NULL},
     {"barrier, two", 2, 3, 4, CASE_ALIKE, parties, join, meet, NULL},
+    {"barrier, three", 3, 2, 2, CASE_ALIKE | CASE_NO_DEATH, parties, join, meet, NULL},
     {"barrier, three, the dead are dropped", 3, 1, 1, CASE_ALIKE, parties_drop, join, meet, NULL},
     {0},
 };

@@ -132,6 +132,7 @@ extern bool exploring;         /* false: accesses are neither switched at nor ta
 
 void machine_begin(const struct test_case *c); /* all are about to begin */
 void machine_run(int p);                       /* until its next access, or until it sleeps or ends */
+void machine_wipe(int p);
 void machine_leave(int p, uint32_t keep); /* p, that runs, is switched away from, with its `keep` last stores delayed */
 void machine_drain(int p, uint32_t count);        /* its oldest stores are seen by all; not while it runs */
 void machine_alone(void (*f)(void *), void *arg); /* by the driver, and taken back */

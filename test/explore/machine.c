@@ -16,7 +16,7 @@
 #include "segment/segment.h"
 #include "sync/sync.h"
 
-enum { STACK = 64 << 10, PRIVATE = 256 << 10, TLS_MOST = 4096 };
+enum { DIRTY = 3 << 10 /* what calls leave below */, STACK = 64 << 10, PRIVATE = 256 << 10, TLS_MOST = 4096 };
 
 struct world world;
 uint64_t *ghost = world.ghost;
@@ -457,6 +457,12 @@ void machine_leave(int who, uint32_t keep)
     p->private_hash = hash_private(who);
 }
 
+/* The dead one's stack: as if it had never been used. */
+void machine_wipe(int who)
+{
+    memset(low_of(who), 0, (size_t)(stack_top(who) - (char *)low_of(who)));
+}
+
 void machine_run(int who)
 {
     struct person *p = &world.person[who];
@@ -467,6 +473,7 @@ void machine_run(int who)
     }
     world.running = who;
     coroutine_switch(&main_sp, p->sp);
+    memset((char *)p->sp - DIRTY, 0, DIRTY); /* it would come back in the holes of frames to be, and be hashed with them */
     settle();
     if (p->state != READY)
         machine_leave(who, 0);
@@ -543,10 +550,16 @@ void snapshot_take(char *to)
         }
 }
 
-/* The memory has been taken back already. */
+/* The memory has been taken back already. Below everybody's sp his stack is zero, before and after. */
 void snapshot_restore(const char *from)
 {
+    char *was[PEOPLE];
+    for (int p = 0; p < world.people; p++)
+        was[p] = low_of(p);
     memcpy(&world, from, sizeof world);
+    for (int p = 0; p < world.people; p++)
+        if (was[p] && was[p] < (char *)low_of(p)) /* of the dead it is zero all over */
+            memset(was[p], 0, (size_t)((char *)low_of(p) - was[p]));
     from += sizeof world;
     for (int p = 0; p < world.people; p++)
         if (has_stack(p)) {
@@ -611,8 +624,19 @@ static void remember_all(void)
         memcpy(to, private_of(p), PRIVATE);
 }
 
+static bool stacks_are_clean(void)
+{
+    for (int p = 0; p < world.people; p++)
+        for (const char *at = stack_top(p) - STACK; has_stack(p) && at < (char *)low_of(p); at++)
+            if (*at)
+                return false;
+    return true;
+}
+
 void machine_agrees(void)
 {
+    if (!stacks_are_clean())
+        violation("explorer: a call left something deeper in its stack than is wiped: make DIRTY larger");
     if (sum == sum_all())
         return;
     name_what_differs();

@@ -267,6 +267,7 @@ void kernel_kill(int who, bool slow_files)
     world.died = 1 + who;
     p->words = p->woken = p->asleep_since = p->timed = p->late = 0;
     memset(p->word, 0, sizeof p->word);
+    machine_wipe(who);
     p->sp = NULL;
     p->at = NULL;
     p->access = 0;

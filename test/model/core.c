@@ -116,6 +116,11 @@ int save(W *p)
     W entry[2] = {own(p), (W)(OFF(p) | 1u << 12)};
     return log_append(entry, 2);
 }
+int log_count(W *p)
+{
+    W entry = (W)(OFF(p) | LOG_COUNT << 12);
+    return log_append(&entry, 1);
+}
 int write_word(W *p, W v)
 {
     if (save(p))
@@ -163,6 +168,8 @@ static void undo(struct record *d)
             store(CELL(entry & 0xfffu), own(log_cell(d, n - 2)));
         else if (kind == LOG_ALLOC)
             undo_alloc(d, entry & 0xfffu);
+        else if (kind == LOG_COUNT && !BUG(COUNT_NOT_UNDONE))
+            store(CELL(entry & 0xfffu), (W)(own(CELL(entry & 0xfffu)) + 1));
         n -= kind == 1 ? 2 : 1;
         keep(&d->journal, JOURNAL(OPEN, n));
     }
@@ -184,7 +191,7 @@ static void apply_frees(struct record *d, W id)
     while (n) {
         W entry = own(log_cell(d, n - 1)), b = entry & 0xfffu;
         unsigned kind = entry >> 12;
-        if (kind < LOG_FREE) {
+        if (kind < LOG_FREE || kind == LOG_COUNT) {
             n -= kind == 1 ? 2 : 1;
             continue;
         }
@@ -934,6 +941,39 @@ int claim_record(int r)
         store(&d->live, (W)(me + 1));
     else
         store(&d->state, 1);
+    GHOST(ghost_claim(r, generation));
+    return 1;
+}
+/* Also where its last user died: he held nothing. Liveness first, then the recoverer's word: who recovers it has stored that word, and looks at
+ * liveness again. One of the two sees. */
+int claim_spare(int r)
+{
+    struct record *d = &G->record[r];
+    if (!swap(&d->byte, 0, (W)(me + 1)))
+        return 0;
+    W at_it = BUG(SPARE_LOOK_FIRST) ? load(&d->recoverer) : 0;
+    if (load(&d->live)) {
+        store(&d->byte, 0);
+        return 0;
+    }
+    store(&d->live, (W)(me + 1));
+    bool from_dead = load(&d->state);
+    if (!BUG(SPARE_LOOK_FIRST) && from_dead)
+        at_it = load(&d->recoverer);
+    if (from_dead && at_it && !BUG(SPARE_NO_LOOK) && fate_of(at_it) == ALIVE) {
+        store(&d->live, 0);
+        store(&d->byte, 0);
+        return 0;
+    }
+    W generation = load(&d->generation);
+    if (from_dead && !BUG(SPARE_SAME_GENERATION))
+        store(&d->generation, ++generation);
+    V.id = MAKE_ID(r, generation);
+    V.record = (W)r;
+    store(&d->journal, JOURNAL(IDLE, 0));
+    GHOST(GH->holder[r] = (W)(me + 1));
+    store(&d->recoverer, 0);
+    store(&d->state, 1);
     GHOST(ghost_claim(r, generation));
     return 1;
 }

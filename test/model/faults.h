@@ -87,7 +87,13 @@
     X(SLOTS_IGNORED, 14, "owner reaps what a slot points into")                                              \
     X(SLOTS_FIRST, 14, "slots looked at before the pins")                                                    \
     X(INNER_DIRTY, 15, "inner lock comes back dirty")                                                        \
-    X(INNER_PUT_OFF, 15, "inner unlock put off")
+    X(INNER_PUT_OFF, 15, "inner unlock put off")                                                             \
+    X(COUNT_NOT_UNDONE, 19, "undo of a removal does not count a move")                                       \
+    X(COUNT_BEFORE_LINK, 19, "count logged before the link: its undo comes after the link's")                \
+    X(MOVES_LATE, 19, "insertion counts a move after next(l)")                                               \
+    X(SPARE_NO_LOOK, 20, "dead spare claimed though somebody is recovering it")                              \
+    X(SPARE_LOOK_FIRST, 20, "dead spare: recoverer's word looked at before liveness")                        \
+    X(SPARE_SAME_GENERATION, 20, "dead spare claimed without a new generation")
 
 #define X(name, scenario, text) FAULT_##name,
 enum fault { FAULTS FAULT_COUNT };

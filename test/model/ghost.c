@@ -300,6 +300,9 @@ void judge(struct state *s)
     for (int i = 0; i < CELLS; i++)
         if (G->cell[i] != GH->want[i])
             bad("C1: data");
+    if (scenario_no == 19 && (G->next[0] == 2 ? G->next[2] != 1 || G->next[1] != 3
+                                              : G->next[0] != 1 || G->next[1] != 2 || G->next[2] != 3))
+        bad("C1: a list that is neither as it was nor as it was to be");
     if (sc->options & MAP) {
         lock(&G->lock[0], 0);
         map_settle();

@@ -66,8 +66,9 @@ struct segment {
     W null, epoch;
     W committed, side, backed; /* spans published; spans whose side table, whose data the backing has committed */
     W lock[LOCKS];
-    W cell[CELLS];   /* cell[i] is guarded by lock[i] unless a scenario says otherwise: a value, or a ref */
-    W link, pair[2]; /* a map's bucket (lock[0]): its sibling and CLEANING; the values of keys 0 and 1 */
+    W cell[CELLS];    /* cell[i] is guarded by lock[i] unless a scenario says otherwise: a value, or a ref */
+    W link, pair[2];  /* a map's bucket (lock[0]): its sibling and CLEANING; the values of keys 0 and 1 */
+    W next[3], moves; /* a list (lock[0]): who comes after its head, and after members 1 and 2 (3: its end); how often one that was in it came in */
     struct span span[SPANS];
     W block[BLOCKS + 1][BLOCK_WORDS];
     struct record record[RECORDS];
@@ -207,7 +208,8 @@ enum { IDLE, OPEN, COMMITTED };
 enum {
     LOG_ALLOC = 8,
     LOG_FREE,
-    LOG_RETIRE
+    LOG_RETIRE,
+    LOG_COUNT
 }; /* entry: offset or block | kind << 12; a kind below 8: words saved */
 enum { INTENT_ALLOC = 1, INTENT_FREE, INTENT_RETIRE, INTENT_SWAP, INTENT_HAND };
 enum { SPAN_INIT = 1, SPAN_SMALL, SPAN_RUN, SPAN_REST };
@@ -235,6 +237,7 @@ static inline W *r_of(W b)
 }
 void begin(void);
 int save(W *p);
+int log_count(W *p); /* its undo adds 1 to the word */
 int write_word(W *p, W v);
 int commit(void);
 void abort_section(void);
@@ -261,6 +264,7 @@ void read_begin(void);
 void read_end(void);
 void recover(W id);
 int claim_record(int r);
+int claim_spare(int r); /* also where its last user died */
 void leave(void);
 
 /* ---- map.c: a bucket that splits; also under test ---- */

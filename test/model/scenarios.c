@@ -517,6 +517,44 @@ static void none2(void)
     OP(2, begin(); lock(&G->lock[2], SECTION); int e = lock(&G->lock[0], SECTION);
        if (e >= 0) unlock(&G->lock[0]); unlock(&G->lock[2]); if (e < 0) abort_section(); else commit());
 }
+/* ---- 19: a list of two: in one section 1 is taken out and put at the other end, beside a reader without a lock, who must not miss 2 unless moves tells.
+ *          variant: 1 commit; 2 1 is first at the beginning ---- */
+static void list_mover(void)
+{
+    bool first = variant & 2;
+    W *out = &G->next[first ? 0 : 2], *in = &G->next[first ? 2 : 0], *next = &G->next[1];
+    OP(0, begin(); lock(&G->lock[0], SECTION); if (BUG(COUNT_BEFORE_LINK)) log_count(&G->moves); save(out);
+       save(next); if (!BUG(COUNT_BEFORE_LINK)) log_count(&G->moves); store(out, first ? 2 : 3));
+    OP(1, save(in); if (!BUG(MOVES_LATE)) store(&G->moves, (W)(own(&G->moves) + 1)); store(next, first ? 3 : 2);
+       if (BUG(MOVES_LATE)) store(&G->moves, (W)(own(&G->moves) + 1)); store(in, 1));
+    OP(2, unlock(&G->lock[0]); if (variant & 1) commit(); else abort_section());
+}
+static void list_reader(void)
+{
+    OP(
+        0, W moves = load(&G->moves), at = load(&G->next[0]); bool second = false, moved = false;
+        for (int steps = 0; at != 3 && !moved && steps < 6; steps++) {
+            second |= at == 2;
+            at = load(&G->next[at]);
+            moved = load(&G->moves) != moves; /* behind each next */
+        } if (!moved && at != 3) bad("L4: a reader goes in a circle, and is not told");
+        if (!moved && !second)
+            bad("L4: a reader missed a member that was there all the time, and is not told"));
+}
+/* ---- 20: a full table of dead: two newcomers come by the spare record (1) to recover 0, and die in it; the third, with a record of his own, recovers
+ *          who died in the spare ---- */
+static void spare_user(void)
+{
+    OP(0, AWAIT(!G->record[1].live); if (!claim_spare(1)) V.pc = 9);
+    OP(1, recover(MAKE_ID(0, 0)));
+    OP(2, leave());
+}
+static void spare_recoverer(void)
+{
+    for (int n = 0; n < 2; n++)
+        OP(n, AWAIT(G->record[1].state && !G->record[1].live);
+           recover(MAKE_ID(1, load(&G->record[1].generation))));
+}
 /* ---- the table ---- */
 const struct scenario scenarios[] = {
     {"", 0, 0, {0, 0}, {0, 0}, {0}, 0, 0, {0}},
@@ -546,6 +584,8 @@ const struct scenario scenarios[] = {
     {"two adopters", 3, 2, {2, 2}, {0, 0}, {2, 0, 0}, 0, 0, {adopted_owner, adopter, adopter}},
     {"a circle that was none", 3, 0, {1, 1}, {4, 6}, {0, 0, 0}, WALKS | PRELUDE, 0, {none0, none1, none2}},
     {"two recover one", 3, 2, {1, 1}, {3, 0}, {0, 0, 0}, 0, 0, {recover_first, recover_next, recover_next}},
+    {"a list's member moved", 3, 2, {4, 4}, {0, 0}, {1, 0, 0}, 0, 4, {list_mover, list_reader, janitor}},
+    {"a dead spare", 3, 2, {1, 1}, {0, 0}, {0, 0, 0}, FINE_FATE, 4, {spare_user, spare_user, spare_recoverer}},
 };
 const int nscenarios = sizeof scenarios / sizeof *scenarios;
 
@@ -595,6 +635,16 @@ void scenario_start(int v)
         break;
     case 12: G->committed = G->side = G->backed = GH->most_committed = 0; break;
     case 14: fill_cell(0, 0); break;
+    case 20:
+        G->record[0].live = G->record[0].byte = GH->holder[0] = 0;
+        G->record[1].state = G->record[1].live = G->record[1].byte = 0;
+        GH->holder[1] = GH->claimed[1] = 0;
+        break;
+    case 19:
+        G->next[0] = v & 2 ? 1 : 2;
+        G->next[1] = v & 2 ? 2 : 3;
+        G->next[2] = v & 2 ? 3 : 1;
+        break;
     case 16:
         G->record[0].live = G->record[0].byte = 0;
         if (v & 1)

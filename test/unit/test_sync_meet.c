@@ -90,11 +90,10 @@ static long wait_for_stage(void *arg) /* arg: 1 + the stage */
     check(tarn_mutex_unlock(seg, &r->mutex[0]) == 0); /* held again, whatever it said */
     return result;
 }
-static long wait_until(void *unused)
+static long wait_until(void *long_)
 {
-    struct timespec t = from_now(30);
+    struct timespec t = from_now(long_ ? 1000 : 30);
     int e;
-    (void)unused;
     check(tarn_mutex_lock(seg, &r->mutex[0]) == 0);
     while ((e = tarn_condition_timed(seg, &r->condition[0], &r->mutex[0], &t)) == 0)
         ;
@@ -197,10 +196,10 @@ static void the_mutex_of_the_dead(void **state)
     assert_int_equal(tarn_mutex_consistent(seg, m), 0);
     assert_int_equal(tarn_mutex_unlock(seg, m), 0);
     /* the time over, too */
-    ask(&actor[0], wait_until, NULL);
+    ask(&actor[0], wait_until, &actor[0]); /* long enough for the other to lock it meanwhile, on a busy machine, too */
     await_waiting(seg, c, 1);
     assert_int_equal(tell(&actor[1], lock_it, m), 0);
-    usleep(50000);
+    usleep(1200000);
     dies(&actor[1]);
     assert_int_equal(answer(&actor[0]), TARN_RECOVERED);
     assert_int_equal(tarn_mutex_lock(seg, m), TARN_RECOVERED);
