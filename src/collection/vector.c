@@ -73,6 +73,32 @@ static void store_word(void *to, const void *from, uint64_t element)
     kill_point();
 }
 
+/* Of other sizes, by as many accesses: what is copied may be written over meanwhile, which is found out afterwards. */
+static void load_element(void *to, const char *from, uint64_t element)
+{
+    uint64_t i = 0, v;
+    for (; element % 8 == 0 && i < element; i += 8) {
+        v = __atomic_load_n((const uint64_t *)(const void *)(from + i), __ATOMIC_RELAXED);
+        memcpy((char *)to + i, &v, 8);
+    }
+    for (; i < element; i++)
+        ((char *)to)[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+}
+
+/* from NULL: zeros */
+static void store_element(char *to, const char *from, uint64_t element)
+{
+    uint64_t i = 0, v = 0;
+    for (; element % 8 == 0 && i < element; i += 8) {
+        if (from)
+            memcpy(&v, from + i, 8);
+        __atomic_store_n((uint64_t *)(void *)(to + i), v, __ATOMIC_RELAXED);
+    }
+    for (; i < element; i++)
+        __atomic_store_n(to + i, from ? from[i] : 0, __ATOMIC_RELAXED);
+    compiler_barrier();
+}
+
 /* ---- refusals ---- */
 
 static int check_vector(tarn *seg, const tarn_vector *v, uint64_t element, const char *call)
@@ -177,8 +203,7 @@ static void write_element(tarn_vector *v, char *to, const void *from, uint64_t e
     }
     if (over)
         begin_changing(s, v);
-    memmove(to, from, element);
-    compiler_barrier();
+    store_element(to, from, element);
 }
 
 static int push(struct self *s, tarn_vector *v, const void *from, uint64_t element, uint64_t *ret_index)
@@ -308,8 +333,7 @@ static int clear(struct self *s, tarn_vector *v, uint64_t n, uint64_t size, uint
             continue;
         if (!is_word(element)) {
             begin_changing(s, v);
-            memset(p.at, 0, p.count * element);
-            compiler_barrier();
+            store_element(p.at, NULL, p.count * element);
         }
         for (uint64_t i = 0; is_word(element) && i < p.count; i++)
             store_word(p.at + i * element, &zero, element);
@@ -436,7 +460,7 @@ static int copy_once(const struct tarn *seg, const tarn_vector *v, uint64_t i, v
     if (is_word(element))
         load_word(to, at, element);
     else
-        memcpy(to, at, element);
+        load_element(to, at, element);
     __atomic_thread_fence(__ATOMIC_ACQUIRE); /* what was copied was read before turns is */
     return load64(&v->turns) != turns ? MOVED : 0;
 }
