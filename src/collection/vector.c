@@ -51,23 +51,27 @@ static bool is_word(uint64_t element)
 
 static void load_word(void *to, const void *from, uint64_t element)
 {
+    uint64_t v; /* the caller's memory may be aligned to nothing */
+    uint32_t v4;
+    uint16_t v2;
     switch (element) {
-    case 8: *(uint64_t *)to = __atomic_load_n((const uint64_t *)from, __ATOMIC_ACQUIRE); break;
-    case 4: *(uint32_t *)to = __atomic_load_n((const uint32_t *)from, __ATOMIC_ACQUIRE); break;
-    case 2: *(uint16_t *)to = __atomic_load_n((const uint16_t *)from, __ATOMIC_ACQUIRE); break;
+    case 8: v = __atomic_load_n((const uint64_t *)from, __ATOMIC_ACQUIRE), memcpy(to, &v, 8); break;
+    case 4: v4 = __atomic_load_n((const uint32_t *)from, __ATOMIC_ACQUIRE), memcpy(to, &v4, 4); break;
+    case 2: v2 = __atomic_load_n((const uint16_t *)from, __ATOMIC_ACQUIRE), memcpy(to, &v2, 2); break;
     default: *(uint8_t *)to = __atomic_load_n((const uint8_t *)from, __ATOMIC_ACQUIRE); break;
     }
 }
 
 static void store_word(void *to, const void *from, uint64_t element)
 {
-    uint64_t v = 0;
-    memcpy(&v, from, element);
+    uint64_t v;
+    uint32_t v4;
+    uint16_t v2;
     switch (element) {
-    case 8: __atomic_store_n((uint64_t *)to, v, __ATOMIC_RELEASE); break;
-    case 4: __atomic_store_n((uint32_t *)to, (uint32_t)v, __ATOMIC_RELEASE); break;
-    case 2: __atomic_store_n((uint16_t *)to, (uint16_t)v, __ATOMIC_RELEASE); break;
-    default: __atomic_store_n((uint8_t *)to, (uint8_t)v, __ATOMIC_RELEASE); break;
+    case 8: memcpy(&v, from, 8), __atomic_store_n((uint64_t *)to, v, __ATOMIC_RELEASE); break;
+    case 4: memcpy(&v4, from, 4), __atomic_store_n((uint32_t *)to, v4, __ATOMIC_RELEASE); break;
+    case 2: memcpy(&v2, from, 2), __atomic_store_n((uint16_t *)to, v2, __ATOMIC_RELEASE); break;
+    default: __atomic_store_n((uint8_t *)to, *(const uint8_t *)from, __ATOMIC_RELEASE); break;
     }
     compiler_barrier();
     kill_point();
