@@ -5,6 +5,7 @@
  *     TARN_LIST_OF(jobs, struct job, link);                 jobs_insert_last(seg, list, job), jobs_first(seg, list), ...
  *     TARN_QUEUE_OF(orders, struct order, node);            orders_push(seg, queue, order), orders_pop(seg, queue, &order), ...
  *     TARN_STACK_OF(free_orders, struct order, node);       the same, last in, first out
+ *     TARN_TREE_OF(log, int64_t, struct entry);             log_put(tree, when, e), log_range(tree, from, to, each, arg), ...
  *
  * Each stands once, outside functions, and makes `struct NAME`, which is the collection itself (of a map: a handle on it), so that one is not taken for
  * another. NAME_object finds the one of that name in the segment, or makes it; a `struct NAME` may also be a member of a struct of your own.
@@ -271,6 +272,126 @@ TARN_TYPED int tarn_typed_object_(tarn *seg, const char *object, const char *typ
     TARN_TYPED uint64_t NAME##_count(tarn *seg, const struct NAME *WHAT)                                     \
     {                                                                                                        \
         return tarn_##WHAT##_count(seg, &WHAT->WHAT);                                                        \
+    }                                                                                                        \
+    struct NAME
+
+/* ---- tree: as of maps, in the order of its keys, which are integers. NAME_range shows those from `from` to `to`, both included. ---- */
+
+/* An integer's bits as bytes whose order is the integers'. */
+TARN_TYPED void tarn_typed_bytes_(unsigned char *to, uint64_t bits, size_t size, int is_signed)
+{
+    bits ^= is_signed ? UINT64_C(1) << (8 * size - 1) : 0;
+    for (size_t i = 0; i < size; i++)
+        to[i] = (unsigned char)(bits >> 8 * (size - 1 - i));
+}
+TARN_TYPED uint64_t tarn_typed_bits_(const unsigned char *from, size_t size, int is_signed)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < size; i++)
+        bits = bits << 8 | from[i];
+    return bits ^ (is_signed ? UINT64_C(1) << (8 * size - 1) : 0);
+}
+
+#define TARN_TREE_OF(NAME, KEY, VALUE)                                                                       \
+    TARN_TYPED_ASSERT((KEY)0.5 == 0 && sizeof(KEY) <= 8, "a tree's keys are integers of 64 bits at most");   \
+    TARN_TYPED_PLAIN(VALUE);                                                                                 \
+    struct NAME {                                                                                            \
+        tarn_tree *tree;                                                                                     \
+    };                                                                                                       \
+    struct NAME##_key_ {                                                                                     \
+        unsigned char byte[sizeof(KEY)];                                                                     \
+    };                                                                                                       \
+    struct NAME##_each_ {                                                                                    \
+        int (*each)(KEY key, VALUE value, void *arg);                                                        \
+        void *arg;                                                                                           \
+    };                                                                                                       \
+    TARN_TYPED struct NAME##_key_ NAME##_bytes_(KEY key)                                                     \
+    {                                                                                                        \
+        struct NAME##_key_ k_;                                                                               \
+        tarn_typed_bytes_(k_.byte, (uint64_t)key, sizeof(KEY), (KEY)-1 < (KEY)1);                            \
+        return k_;                                                                                           \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_open(tarn *seg, const char *object, unsigned flags, struct NAME *ret_tree)         \
+    {                                                                                                        \
+        return tarn_tree_open(seg, object, flags, &ret_tree->tree);                                          \
+    }                                                                                                        \
+    TARN_TYPED void NAME##_close(struct NAME tree)                                                           \
+    {                                                                                                        \
+        tarn_tree_close(tree.tree);                                                                          \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_get(struct NAME tree, KEY key, VALUE *ret_value)                                   \
+    {                                                                                                        \
+        const struct NAME##_key_ k_ = NAME##_bytes_(key);                                                    \
+        VALUE value_;                                                                                        \
+        size_t size_ = 0;                                                                                    \
+        int e_ = tarn_tree_get(tree.tree, k_.byte, sizeof(KEY), &value_, sizeof(VALUE), &size_);             \
+        if (e_ >= 0 && size_ != sizeof(VALUE))                                                               \
+            return -EPROTO;                                                                                  \
+        if (e_ >= 0)                                                                                         \
+            *ret_value = value_;                                                                             \
+        return e_;                                                                                           \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_put(struct NAME tree, KEY key, VALUE value)                                        \
+    {                                                                                                        \
+        const struct NAME##_key_ k_ = NAME##_bytes_(key);                                                    \
+        return tarn_tree_put(tree.tree, k_.byte, sizeof(KEY), &value, sizeof(VALUE));                        \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_insert(struct NAME tree, KEY key, VALUE value)                                     \
+    {                                                                                                        \
+        const struct NAME##_key_ k_ = NAME##_bytes_(key);                                                    \
+        return tarn_tree_insert(tree.tree, k_.byte, sizeof(KEY), &value, sizeof(VALUE));                     \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_replace(struct NAME tree, KEY key, VALUE value)                                    \
+    {                                                                                                        \
+        const struct NAME##_key_ k_ = NAME##_bytes_(key);                                                    \
+        return tarn_tree_replace(tree.tree, k_.byte, sizeof(KEY), &value, sizeof(VALUE));                    \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_remove(struct NAME tree, KEY key)                                                  \
+    {                                                                                                        \
+        const struct NAME##_key_ k_ = NAME##_bytes_(key);                                                    \
+        return tarn_tree_remove(tree.tree, k_.byte, sizeof(KEY));                                            \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_count(struct NAME tree, uint64_t *ret_count)                                       \
+    {                                                                                                        \
+        return tarn_tree_count(tree.tree, ret_count);                                                        \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_show_(const void *key, size_t key_size, const void *value, size_t size, void *arg) \
+    {                                                                                                        \
+        struct NAME##_each_ *each_ = (struct NAME##_each_ *)arg;                                             \
+        VALUE value_;                                                                                        \
+        if (key_size != sizeof(KEY) || size != sizeof(VALUE))                                                \
+            return -EPROTO;                                                                                  \
+        memcpy(&value_, value, sizeof(VALUE));                                                               \
+        return each_->each((KEY)tarn_typed_bits_((const unsigned char *)key, sizeof(KEY), (KEY)-1 < (KEY)1), \
+                           value_, each_->arg);                                                              \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_each(struct NAME tree, int (*each)(KEY key, VALUE value, void *arg), void *arg)    \
+    {                                                                                                        \
+        struct NAME##_each_ each_ = {each, arg};                                                             \
+        return tarn_tree_each(tree.tree, NAME##_show_, &each_);                                              \
+    }                                                                                                        \
+    TARN_TYPED int NAME##_range(struct NAME tree, KEY from, KEY to,                                          \
+                                int (*each)(KEY key, VALUE value, void *arg), void *arg)                     \
+    {                                                                                                        \
+        const struct NAME##_key_ from_ = NAME##_bytes_(from), to_ = NAME##_bytes_(to);                       \
+        struct NAME##_each_ each_ = {each, arg};                                                             \
+        struct tarn_tree_entry entry_;                                                                       \
+        tarn_tree_cursor *cursor_ = NULL;                                                                    \
+        int e_ = tarn_tree_cursor_open(tree.tree, &cursor_);                                                 \
+        if (e_ < 0)                                                                                          \
+            return e_;                                                                                       \
+        e_ = tarn_tree_seek(cursor_, from_.byte, sizeof(KEY), TARN_TREE_LOWER);                              \
+        while (e_ == 0) {                                                                                    \
+            if ((e_ = tarn_tree_next(cursor_, &entry_)) < 0) {                                               \
+                e_ = e_ == -ENOENT ? 0 : e_;                                                                 \
+                break;                                                                                       \
+            }                                                                                                \
+            if (entry_.key_size == sizeof(KEY) && memcmp(entry_.key, to_.byte, sizeof(KEY)) > 0)             \
+                break;                                                                                       \
+            e_ = NAME##_show_(entry_.key, entry_.key_size, entry_.value, entry_.size, &each_);               \
+        }                                                                                                    \
+        tarn_tree_cursor_close(cursor_);                                                                     \
+        return e_;                                                                                           \
     }                                                                                                        \
     struct NAME
 

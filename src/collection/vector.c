@@ -51,26 +51,56 @@ static bool is_word(uint64_t element)
 
 static void load_word(void *to, const void *from, uint64_t element)
 {
+    uint64_t v; /* the caller's memory may be aligned to nothing */
+    uint32_t v4;
+    uint16_t v2;
     switch (element) {
-    case 8: *(uint64_t *)to = __atomic_load_n((const uint64_t *)from, __ATOMIC_ACQUIRE); break;
-    case 4: *(uint32_t *)to = __atomic_load_n((const uint32_t *)from, __ATOMIC_ACQUIRE); break;
-    case 2: *(uint16_t *)to = __atomic_load_n((const uint16_t *)from, __ATOMIC_ACQUIRE); break;
+    case 8: v = __atomic_load_n((const uint64_t *)from, __ATOMIC_ACQUIRE), memcpy(to, &v, 8); break;
+    case 4: v4 = __atomic_load_n((const uint32_t *)from, __ATOMIC_ACQUIRE), memcpy(to, &v4, 4); break;
+    case 2: v2 = __atomic_load_n((const uint16_t *)from, __ATOMIC_ACQUIRE), memcpy(to, &v2, 2); break;
     default: *(uint8_t *)to = __atomic_load_n((const uint8_t *)from, __ATOMIC_ACQUIRE); break;
     }
 }
 
 static void store_word(void *to, const void *from, uint64_t element)
 {
-    uint64_t v = 0;
-    memcpy(&v, from, element);
+    uint64_t v;
+    uint32_t v4;
+    uint16_t v2;
     switch (element) {
-    case 8: __atomic_store_n((uint64_t *)to, v, __ATOMIC_RELEASE); break;
-    case 4: __atomic_store_n((uint32_t *)to, (uint32_t)v, __ATOMIC_RELEASE); break;
-    case 2: __atomic_store_n((uint16_t *)to, (uint16_t)v, __ATOMIC_RELEASE); break;
-    default: __atomic_store_n((uint8_t *)to, (uint8_t)v, __ATOMIC_RELEASE); break;
+    case 8: memcpy(&v, from, 8), __atomic_store_n((uint64_t *)to, v, __ATOMIC_RELEASE); break;
+    case 4: memcpy(&v4, from, 4), __atomic_store_n((uint32_t *)to, v4, __ATOMIC_RELEASE); break;
+    case 2: memcpy(&v2, from, 2), __atomic_store_n((uint16_t *)to, v2, __ATOMIC_RELEASE); break;
+    default: __atomic_store_n((uint8_t *)to, *(const uint8_t *)from, __ATOMIC_RELEASE); break;
     }
     compiler_barrier();
     kill_point();
+}
+
+/* Of other sizes, by as many accesses: what is copied may be written over meanwhile, which is found out afterwards. */
+static void load_element(void *to, const char *from, uint64_t element)
+{
+    uint64_t i = 0, v;
+    for (; element % 8 == 0 && i < element; i += 8) {
+        v = __atomic_load_n((const uint64_t *)(const void *)(from + i), __ATOMIC_RELAXED);
+        memcpy((char *)to + i, &v, 8);
+    }
+    for (; i < element; i++)
+        ((char *)to)[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+}
+
+/* from NULL: zeros */
+static void store_element(char *to, const char *from, uint64_t element)
+{
+    uint64_t i = 0, v = 0;
+    for (; element % 8 == 0 && i < element; i += 8) {
+        if (from)
+            memcpy(&v, from + i, 8);
+        __atomic_store_n((uint64_t *)(void *)(to + i), v, __ATOMIC_RELAXED);
+    }
+    for (; i < element; i++)
+        __atomic_store_n(to + i, from ? from[i] : 0, __ATOMIC_RELAXED);
+    compiler_barrier();
 }
 
 /* ---- refusals ---- */
@@ -177,8 +207,7 @@ static void write_element(tarn_vector *v, char *to, const void *from, uint64_t e
     }
     if (over)
         begin_changing(s, v);
-    memmove(to, from, element);
-    compiler_barrier();
+    store_element(to, from, element);
 }
 
 static int push(struct self *s, tarn_vector *v, const void *from, uint64_t element, uint64_t *ret_index)
@@ -308,8 +337,7 @@ static int clear(struct self *s, tarn_vector *v, uint64_t n, uint64_t size, uint
             continue;
         if (!is_word(element)) {
             begin_changing(s, v);
-            memset(p.at, 0, p.count * element);
-            compiler_barrier();
+            store_element(p.at, NULL, p.count * element);
         }
         for (uint64_t i = 0; is_word(element) && i < p.count; i++)
             store_word(p.at + i * element, &zero, element);
@@ -436,7 +464,7 @@ static int copy_once(const struct tarn *seg, const tarn_vector *v, uint64_t i, v
     if (is_word(element))
         load_word(to, at, element);
     else
-        memcpy(to, at, element);
+        load_element(to, at, element);
     __atomic_thread_fence(__ATOMIC_ACQUIRE); /* what was copied was read before turns is */
     return load64(&v->turns) != turns ? MOVED : 0;
 }

@@ -340,6 +340,83 @@ static void maps(void **state)
     tarn_map_close(bytes);
 }
 
+static tarn_vector *wide;
+static tarn_bytes *letters;
+static tarn_queue *queue;
+static tarn_stack *stack;
+struct wide {
+    uint64_t word[3]; /* all the same */
+};
+static void *use_collections(void *arg)
+{
+    struct worker *w = arg;
+    begin();
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        uint64_t r = dice(w), x = dice(w);
+        struct wide e = {{x, x, x}};
+        char text[64];
+        size_t size = 0;
+        tarn_ref ref;
+        int got;
+        switch (r % 8) {
+        case 0:
+            check(tarn_vector_push(seg, wide, &e, sizeof e, NULL) == 0);
+            w->done++;
+            break;
+        case 1:
+            got = tarn_vector_pop(seg, wide, &e, sizeof e);
+            check(got == 0 || got == -ENOENT);
+            w->done -= got == 0;
+            break;
+        case 2:
+            got = tarn_vector_set(seg, wide, x % 8, &e, sizeof e);
+            check(got == 0 || got == -ENOENT);
+            break;
+        case 3:
+        case 4:
+            got = tarn_vector_get(seg, wide, x % 8, &e, sizeof e);
+            check(got == -ENOENT || (got == 0 && e.word[0] == e.word[1] && e.word[1] == e.word[2]));
+            break;
+        case 5:
+            size = 1 + x % 60;
+            memset(text, (int)size, size);
+            check(tarn_bytes_set(seg, letters, text, size) == 0);
+            break;
+        case 6:
+            check(tarn_bytes_get(seg, letters, text, sizeof text, &size) == 0);
+            for (size_t i = 0; i < size; i++)
+                check(text[i] == (char)size);
+            break;
+        default:
+            check(tarn_begin(seg) == 0);
+            got = x % 2 ? tarn_queue_pop(seg, queue, &ref) : tarn_stack_pop(seg, stack, &ref);
+            if (got == 0)
+                got = x / 2 % 2 ? tarn_queue_push(seg, queue, ref) : tarn_stack_push(seg, stack, ref);
+            check(got == 0 || got == -ENOENT || got == -EDEADLK);
+            check((got == 0 && x / 4 % 4 ? tarn_commit : tarn_abort)(seg) == 0);
+        }
+    }
+    return NULL;
+}
+static void collections(void **state)
+{
+    (void)state;
+    tarn_ref ref;
+    assert_int_equal(tarn_object(seg, "wide", tarn_vector, &wide), 0);
+    assert_int_equal(tarn_object(seg, "letters", tarn_bytes, &letters), 0);
+    assert_int_equal(tarn_object(seg, "queue", tarn_queue, &queue), 0);
+    assert_int_equal(tarn_object(seg, "stack", tarn_stack, &stack), 0);
+    for (unsigned i = 0; i < NODES; i++) {
+        assert_int_equal(tarn_begin(seg), 0);
+        assert_int_equal(tarn_alloc(seg, 40, &ref), 0);
+        assert_int_equal(i % 2 ? tarn_queue_push(seg, queue, ref) : tarn_stack_push(seg, stack, ref), 0);
+        assert_int_equal(tarn_commit(seg), 0);
+    }
+    uint64_t done = all(use_collections);
+    assert_int_equal(tarn_vector_size(seg, wide), done);
+    assert_int_equal(tarn_queue_count(seg, queue) + tarn_stack_count(seg, stack), NODES);
+}
+
 static void *use_names(void *arg)
 {
     struct worker *w = arg;
@@ -424,6 +501,7 @@ int main(void)
         with_segment(memory_goes_around),
         with_segment(readers_see_whole_blocks),
         with_segment(maps),
+        with_segment(collections),
         with_segment(names),
         with_segment(deaths_between),
     };

@@ -28,6 +28,7 @@ struct root {
     tarn_barrier barrier;
     tarn_once once;
     tarn_event event, automatic;
+    tarn_ref collection[4]; /* the named objects of operations_coll.c; 0: not there, or about to go */
 };
 enum { LAB_LINK = 16 };
 
@@ -139,7 +140,7 @@ const char *judge_readers(tarn *seg, const struct readers *then);
 const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_count);
 
 /* ---- oracle_coll.c ---- */
-uint64_t coll_contents(tarn *seg); /* part of contents_of */
-const char *judge_coll(tarn *seg); /* part of judge_lists */
+uint64_t coll_contents(tarn *seg);                          /* part of contents_of */
+const char *judge_coll(tarn *seg, const struct root *root); /* part of judge_lists */
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lab.h"
+#include "segment/segment.h"
 
 #define R (l->root)
 #define REF(i) (&l->root->ref[i])
@@ -19,6 +20,10 @@ static void make(struct lab *l)
     MUST(tarn_object(SEG, "bytes", tarn_bytes, &bytes));
     MUST(tarn_object(SEG, "queue", tarn_queue, &queue));
     MUST(tarn_object(SEG, "stack", tarn_stack, &stack));
+    R->collection[0] = offset_of(SEG, vector);
+    R->collection[1] = offset_of(SEG, bytes);
+    R->collection[2] = offset_of(SEG, queue);
+    R->collection[3] = offset_of(SEG, stack);
 }
 
 static void set(struct lab *l, int word, uint64_t value)
@@ -132,6 +137,11 @@ static void vector_abort(struct lab *l)
     vector_section(l);
     MUST(tarn_abort(SEG));
 }
+static void vector_that_goes(struct lab *l)
+{
+    wide_ones(l);
+    R->collection[0] = 0;
+}
 static void vector_unbind(struct lab *l)
 {
     MUST(tarn_unbind(SEG, "vector", 1));
@@ -178,6 +188,11 @@ static void bytes_abort(struct lab *l)
 {
     bytes_section(l);
     MUST(tarn_abort(SEG));
+}
+static void bytes_that_go(struct lab *l)
+{
+    some_bytes(l);
+    R->collection[1] = 0;
 }
 static void bytes_unbind(struct lab *l)
 {
@@ -251,11 +266,11 @@ const struct operation coll_operations[] = {
     {"vector written over, resized", OP_FEW, wide_ones, NULL, vector_over},
     {"vector section commit", OP_FEW, wide_ones, NULL, vector_commit},
     {"vector section abort", OP_FEW, wide_ones, NULL, vector_abort},
-    {"vector unbind", OP_FEW, wide_ones, NULL, vector_unbind},
+    {"vector unbind", OP_FEW, vector_that_goes, NULL, vector_unbind},
     {"bytes", OP_FEW, make, NULL, bytes_change},
     {"bytes section commit", OP_FEW, some_bytes, NULL, bytes_commit},
     {"bytes section abort", OP_FEW, some_bytes, NULL, bytes_abort},
-    {"bytes unbind", OP_FEW, some_bytes, NULL, bytes_unbind},
+    {"bytes unbind", OP_FEW, bytes_that_go, NULL, bytes_unbind},
     {"queue and stack, from and into", OP_FEW, blocks, NULL, from_and_into},
     {"queue and stack, section commit", OP_FEW, some_in_them, NULL, chain_commit},
     {"queue and stack, section abort", OP_FEW, some_in_them, NULL, chain_abort},

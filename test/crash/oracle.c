@@ -187,7 +187,7 @@ const char *judge_lists(tarn *seg, const struct root *root)
     const struct list_checker k = {.damage = note_damage, .owner = note_owner, .arg = &bad};
     list_check(seg, tarn_ref_of(seg, &root->list), &k);
     list_check(seg, tarn_ref_of(seg, &root->other), &k);
-    return bad ? bad : judge_coll(seg);
+    return bad ? bad : judge_coll(seg, root);
 }
 
 void note_readers(tarn *seg, struct readers *r)

@@ -75,18 +75,16 @@ static void no_owner(const tarn_mutex *m, void *arg)
     (void)m, (void)arg;
 }
 
-const char *judge_coll(tarn *seg)
+/* By refs, not by names: whoever stands still in the midst may have the names' lock. */
+const char *judge_coll(tarn *seg, const struct root *root)
 {
-    static const struct {
-        const char *name;
-        void (*check)(tarn *seg, uint64_t ref, const struct collection_checker *k);
-    } of[] = {{"vector", vector_check}, {"bytes", bytes_check}, {"queue", queue_check}, {"stack", stack_check}};
+    void (*const check[])(tarn *, uint64_t, const struct collection_checker *) = {vector_check, bytes_check,
+                                                                                  queue_check, stack_check};
     const char *bad = NULL;
     const struct collection_checker k = {
         .damage = note_damage, .block = no_block, .member = no_member, .owner = no_owner, .arg = &bad};
-    tarn_ref ref;
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-        if (tarn_find(seg, of[i].name, NULL, &ref) == 0)
-            of[i].check(seg, ref, &k);
+    for (size_t i = 0; i < sizeof check / sizeof *check; i++)
+        if (root->collection[i])
+            check[i](seg, root->collection[i], &k);
     return bad;
 }

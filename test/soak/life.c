@@ -125,6 +125,7 @@ void open_maps(void)
         sprintf(name, "list %u", l);
         WANT(tarn_object(segment, name, tarn_list, &lists[l]));
     }
+    open_collections();
     my_round = shared->round;
 }
 

@@ -158,17 +158,12 @@ void object_name(char *to, unsigned slot, unsigned index)
 static const struct {
     unsigned first;
     const char *name;
-} kinds[] = {{PART, "share of counter"},
-             {PUTS, "puts of box"},
-             {TAKES, "takes of box"},
-             {WRITTEN, "share of rwlock"},
-             {CELL, "cell"},
-             {MEMBER, "list member"},
-             {KEY, "key of numbers"},
-             {STRING, "key of strings"},
-             {NAME, "name"},
-             {HOT, "share of the hot key"},
-             {ITEMS, ""}};
+} kinds[] = {{PART, "share of counter"},       {PUTS, "puts of box"},
+             {TAKES, "takes of box"},          {WRITTEN, "share of rwlock"},
+             {SHARED, "share of collections"}, {CELL, "cell"},
+             {MEMBER, "list member"},          {KEY, "key of numbers"},
+             {STRING, "key of strings"},       {NAME, "name"},
+             {HOT, "share of the hot key"},    {ITEMS, ""}};
 
 const char *item_name(unsigned item)
 {
@@ -252,8 +247,10 @@ bool item_holds(unsigned slot, unsigned item, uint64_t number)
         return root->counter[item - PUTS].puts[slot] == number;
     if (item < WRITTEN)
         return root->counter[item - TAKES].takes[slot] == number;
-    if (item < CELL)
+    if (item < SHARED)
         return root->guarded[item - WRITTEN].written[slot] == number;
+    if (item < CELL)
+        return root->share[item - SHARED][slot] == number;
     if (item < MEMBER)
         return cell_holds(slot, item - CELL, number);
     if (item < KEY)
@@ -448,6 +445,7 @@ void compare_all(void)
     compare_counters();
     compare_items();
     compare_lists();
+    compare_collections();
     compare_maps();
     compare_names();
     compare_memory();

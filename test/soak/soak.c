@@ -443,6 +443,7 @@ static void take_down(void)
         tear_down();
     }
     empty_boxes();
+    take_down_collections();
     for (unsigned n = 0; n < 4; n++) {
         sprintf(name, "shared %u", n);
         e = tarn_unbind(segment, name, 1);

@@ -3,6 +3,7 @@
  * soak.c   the controller: makes segments, forks workers, kills, stops and continues them, has rounds come to a standstill
  * work.c   what a worker does: one table of operations {name, weight, function}, and one of the steps of a section
  * sync.c   what it does with the objects of synchronisation other than the mutex, and what they must be at a standstill
+ * coll.c   what it does with the vector, the byte string, the queue and the stack
  * death.c  how it dies; life.c: how it comes, stands still and leaves
  * log.c    what was done: the log, and the comparison of a segment with it
  *
@@ -51,6 +52,7 @@ enum {
     HELD_UNITS = 6,
     BARRIERS = 2, /* the second drops its dead */
     ONCES = 8,
+    SHARES = 2,   /* of coll.c */
     CHANGES = 24, /* of one operation, most */
 };
 
@@ -60,7 +62,8 @@ enum {
     PUTS = PART + COUNTERS,
     TAKES = PUTS + COUNTERS,
     WRITTEN = TAKES + COUNTERS,
-    CELL = WRITTEN + RWLOCKS,
+    SHARED = WRITTEN + RWLOCKS,
+    CELL = SHARED + SHARES,
     MEMBER = CELL + CELLS,
     KEY = MEMBER + MEMBERS,
     STRING = KEY + KEYS,
@@ -98,6 +101,7 @@ struct root {
         uint64_t made;
     } once[ONCES]; /* fresh each round */
     tarn_event manual, automatic;
+    uint64_t share[SHARES][SLOTS]; /* what each slot put into the collections of coll.c, less what it took */
     struct {
         tarn_ref cell[CELLS], member[MEMBERS];
     } area[SLOTS];
@@ -231,8 +235,9 @@ void open_maps(void);
 void tear_down(void); /* everything of my slot */
 void empty_boxes(void);
 int open_segment(unsigned flags, tarn **ret);
-void make_objects(void); /* of sync.c, in a new segment */
-extern char *program;    /* to exec */
+void make_objects(void);                                     /* of sync.c, in a new segment */
+void compare_collections(void), take_down_collections(void); /* coll.c */
+extern char *program;                                        /* to exec */
 extern int shared_fd;
 
 #endif

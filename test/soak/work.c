@@ -612,6 +612,9 @@ static const struct step {
     {"map of strings", 10, step_string},
     {"the hot key", 8, step_hot},
     {"lists", 14, step_list},
+    {"the vector", 10, step_vector},
+    {"the queue and the stack", 10, step_chain},
+    {"the note", 6, step_note},
     {"grow", 1, step_grow},
     {"a rwlock", 16, step_rwlock},
     {"what sections must not do", 2, step_refused},
@@ -944,6 +947,7 @@ static void op_read_only(void)
             violation("tarn_object, read-only: %d %s", e, tarn_error());
         tarn_map_close(map);
     }
+    look_at_collections(s);
     WANT(tarn_close(s));
     me.log->read_only++;
 }
@@ -1082,6 +1086,8 @@ static const struct operation {
     {"compare", 20, op_verify},
     {"walks", 6, op_look},
     {"members under a pin", 20, op_pinned},
+    {"elements", 20, op_elements},
+    {"the note, by itself", 20, op_note},
     {"read-only attachment", 1, op_read_only},
     {"stat, participants, check", 1, op_ask},
     {"recover", 4, op_recover},

@@ -70,6 +70,12 @@ int step_rwlock(void), step_refused(void);
 void op_read(void), op_write(void), op_condition(void), op_nested(void), op_semaphore(void), op_held(void),
     op_barrier(void), op_once(void), op_event(void), op_wait_any(void), op_who_waits(void);
 
+/* ---- coll.c ---- */
+
+void open_collections(void);
+int step_vector(void), step_chain(void), step_note(void);
+void op_note(void), op_elements(void), look_at_collections(tarn *reader);
+
 /* ---- work.c ---- */
 
 void count_soiled(void); /* of the dead one whose slot is now mine */

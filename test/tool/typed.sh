@@ -26,6 +26,72 @@ TARN_LIST_OF(jobs, struct job, link);
 TARN_LIST_OF(second_jobs, struct job, second);
 TARN_QUEUE_OF(orders, struct order, node);
 TARN_STACK_OF(free_orders, struct order, node);
+#ifdef TARN_TREE_U64 /* tarn.h has trees */
+TARN_TREE_OF(events, int32_t, struct point);
+TARN_TREE_OF(large, uint64_t, long);
+
+static int in_order(int32_t key, struct point p, void *arg)
+{
+    int32_t *last = (int32_t *)arg;
+    int right = key > *last && p.x == key;
+    *last = key;
+    return right ? 0 : -EDOM;
+}
+static int use_tree(tarn *seg)
+{
+    struct events events = {NULL};
+    struct large large = {NULL};
+    struct point p = {0, 1};
+    int32_t last = INT32_MIN;
+    uint64_t count = 0;
+    long value = 0;
+    if (events_open(seg, "events", TARN_CREATE, &events) < 0 || large_open(seg, "large", TARN_CREATE, &large) < 0)
+        return 1;
+    for (int32_t i = 40; i >= -40; i--) {
+        p.x = i * 1000;
+        if (events_insert(events, p.x, p) || events_insert(events, p.x, p) != -EEXIST)
+            return 2;
+    }
+    if (events_each(events, in_order, &last) || last != 40000 || events_count(events, &count) || count != 81)
+        return 3;
+    last = -3000;
+    if (events_range(events, -2500, 5000, in_order, &last) || last != 5000)
+        return 4;
+    last = 2999;
+    if (events_range(events, 3000, 2000, in_order, &last) || last != 2999 ||
+        events_range(events, 39500, INT32_MAX, in_order, &last) || last != 40000)
+        return 5;
+    p.y = 9;
+    if (events_replace(events, -7000, p) || events_replace(events, 7, p) != -ENOENT || events_get(events, -7000, &p) || p.y != 9 ||
+        events_remove(events, -7000) || events_get(events, -7000, &p) != -ENOENT || events_put(events, 7, p))
+        return 6;
+    if (large_put(large, UINT64_MAX, 5) || large_get(large, UINT64_MAX, &value) || value != 5)
+        return 7;
+#ifdef BAD_TREE
+    large_put(events, 7, 5);
+#endif
+#ifdef BAD_TREE_VALUE
+    events_put(events, 7, seg);
+#endif
+#ifdef BAD_TREE_CALLBACK
+    large_each(large, in_order, &last);
+#endif
+    events_close(events);
+    large_close(large);
+    return 0;
+}
+#ifdef BAD_TREE_KEY
+TARN_TREE_OF(by_number, double, long);
+#endif
+#ifdef BAD_TREE_KEY_STRUCT
+TARN_TREE_OF(by_point, struct point, long);
+#endif
+#else
+static int use_tree(tarn *seg)
+{
+    return !seg;
+}
+#endif
 #ifdef BAD_MEMBER
 TARN_LIST_OF(bad_jobs, struct job, number);
 #endif
@@ -194,6 +260,8 @@ static int use(tarn *seg)
 #ifdef BAD_OBJECT
     orders_object(seg, "orders", &free_orders);
 #endif
+    if (use_tree(seg))
+        return 15;
     return tarn_check(seg, NULL, NULL);
 }
 
@@ -210,6 +278,7 @@ int main(void)
 C
 cp "$dir/use.c" "$dir/use.cc"
 mapfile -t bad < <(grep -o 'BAD_[A-Z_]*' "$dir/use.c" | sort -u)
+grep -q 'define TARN_TREE_U64' "$include/tarn.h" || mapfile -t bad < <(printf '%s\n' "${bad[@]}" | grep -v TREE)
 [[ ${#bad[@]} -ge 20 ]] || { echo "only ${#bad[@]} wrong types"; exit 1; }
 
 tried=0
