@@ -71,7 +71,7 @@ def explored():
     """The explorer's cases, each a killer: it has store buffers of its own, so it is what tso mutants meet first."""
     sees = {'mutex': 'sync participant/epoch.c', 'section': 'sync participant', 'record': 'participant/claim.c participant/self.c',
             'recovery': 'participant/recover.c participant/claim.c', 'heap': 'heap participant/epoch.c', 'list': 'collection/list.c',
-            'map': 'collection/map', 'name': 'name', 'run': 'heap/realloc.c'}
+            'map': 'collection/map', 'name': 'name', 'resize': 'heap/realloc.c'}
     out = []
     for file in sorted((TOP / 'test/explore').glob('case_*.c')):
         for name, people, flags in re.findall(r'^    \{"([^"]+)", (\d), \d, \d, ([^,]+),', file.read_text(), re.M):
