@@ -47,5 +47,11 @@ helper: to write, it has no right
 parent: afterwards it is gone"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+array)
+    expect 0 "the child was killed while it appended
+the array is whole
+one number more was appended"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 *) fail "no test for this example" ;;
 esac
