@@ -53,5 +53,11 @@ killed in the midst:    4 people; Grace is not there
 the same, and committed: 5 people; Grace is there"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+array)
+    expect 0 "the child was killed while it appended
+the array is whole
+one number more was appended"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 *) fail "no test for this example" ;;
 esac

@@ -628,14 +628,14 @@ TARN_API int tarn_realloc_into(tarn *seg, tarn_ref *place, size_t size, unsigned
 /* tarn_heap_stats - what the heap's memory is used for. A snapshot, taken without locks: what changes meanwhile may be counted in part. Also on TARN_RDONLY;
  * bounded by the size of the segment, whatever its bytes. 0; -EINVAL: TARN_RAW. */
 #define TARN_HEAP_CLASSES 64u
-struct tarn_heap_class { /* small blocks of one size */
-    uint64_t size;       /* bytes of a block */
-    uint64_t spans;      /* of such blocks */
-    uint64_t blocks, allocated, free,
-        limbo; /* blocks in them; and of these. limbo: freed or retired, and not to be handed out yet */
+struct tarn_heap_class {             /* small blocks of one size */
+    uint64_t size;                   /* bytes of a block */
+    uint64_t spans;                  /* of such blocks */
+    uint64_t blocks;                 /* in them; and of these: */
+    uint64_t allocated, free, limbo; /* limbo: freed or retired, and not to be handed out yet */
 };
 struct tarn_heap_stats {
-    uint32_t span_size, classes;                 /* bytes; of class[], that there are */
+    uint32_t span_size, classes;                 /* bytes; of by_size, that there are */
     uint64_t spans, spans_free, spans_other;     /* committed; nobody's; being made or taken apart */
     uint64_t runs, run_spans;                    /* blocks of whole spans; spans in them */
     uint64_t run_allocated, run_free, run_limbo; /* bytes of runs */

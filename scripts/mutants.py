@@ -51,7 +51,7 @@ def killers():
     k = []
     slow = 'sync/mutex sync/wait.c sync/slots.c sync/sync.h participant'  # what a mutex alone meets of those two floors
     for name, seconds, sees in (('section', .1, 'participant sync/mutex'), ('record', .1, 'participant'), ('mutex', .2, slow), ('list', 2, 'collection/list.c'),
-                                ('heap', 5, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'), ('vector', 3, 'collection/vector.c'),
+                                ('heap', 5, 'heap'), ('heap_size', .4, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'), ('vector', 3, 'collection/vector.c'),
                                 ('bytes', 1, 'collection/bytes.c'), ('queue', 2, 'collection/queue.c'), ('tree', 4, 'collection/tree'),
                                 ('sync_lock', 11, 'sync/rwlock.c sync/who.c sync/condition.c sync/wait.c sync/mutex participant/held.c sync'),
                                 ('sync_meet', 6, 'sync/semaphore.c sync/event.c sync/held.c sync/barrier.c sync/once.c sync/wait_any.c sync'),
@@ -59,16 +59,17 @@ def killers():
         k.append(Killer(name, f'test/unit/test_{name}', [], seconds, sees))
     for names, seconds, sees in (('mutex', 2.3, slow), ('section', 4, 'participant sync/mutex'), ('heap', 2.5, 'heap participant/recover.c'),
                                  ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
-                                 ('map', 3, 'collection/map heap'), ('vector', 8, 'collection/vector.c'), ('bytes', 4, 'collection/bytes.c'),
+                                 ('map', 3, 'collection/map heap'), ('realloc', 5, 'heap/realloc.c'), ('vector', 8, 'collection/vector.c'), ('bytes', 4, 'collection/bytes.c'),
                                  ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
                                  ('condition', .3, 'sync/condition.c'), ('semaphore', .3, 'sync/semaphore.c'), ('held', .6, 'sync/held.c sync/slots.c'),
                                  ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'),
                                  ('wait', .2, 'sync/wait_any.c sync/event.c sync/semaphore.c'), ('objects', .2, 'sync')):
         k.append(Killer(f'crashlab {names}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', names], seconds, sees))
     k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 30, 'participant sync heap collection name'))
+    k.append(Killer('failing', 'test/crash/failing', [], 9, 'heap segment/grow.c participant/log.c collection/map name'))
     k.append(Killer('heap_kill', 'test/unit/test_heap_kill', [], 41, 'heap'))
     for name, seconds, sees in (('participant', 2, 'participant'), ('heap_multi', 1, 'heap'), ('map_multi', 7, 'collection/map'),
-                                ('promises', .4, 'participant'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant')):
+                                ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant')):
         k.append(Killer(name, f'test/multi/test_{name}', [], seconds, sees))
     k.append(Killer('threads', 'test/concurrency/test_threads', [], .2, 'sync participant heap collection'))
     for name, seconds, sees in (('review', .4, 'participant sync'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
@@ -86,7 +87,7 @@ def explored():
     sees = {'mutex': mutex, 'section': mutex, 'record': 'participant/claim.c participant/self.c',
             'recovery': 'participant/recover.c participant/claim.c', 'heap': 'heap participant/epoch.c', 'list': 'collection/list.c',
             'map': 'collection/map', 'vector': 'collection/vector.c', 'bytes': 'collection/bytes.c', 'queue': 'collection/queue.c', 'stack': 'collection/queue.c',
-            'tree': 'collection/tree', 'run': 'heap/realloc.c heap/span.c', 'name': 'name', 'grace': 'participant/epoch.c participant/participant.h', 'rwlock': 'sync/rwlock.c sync/mutex sync/wait.c sync/slots.c',
+            'tree': 'collection/tree', 'resize': 'heap/realloc.c', 'run': 'heap/realloc.c heap/span.c', 'name': 'name', 'grace': 'participant/epoch.c participant/participant.h', 'rwlock': 'sync/rwlock.c sync/mutex sync/wait.c sync/slots.c',
             'wait for any': 'sync/wait_any.c sync/semaphore.c sync/event.c'}
     sees['circle'] = 'sync/wait.c'
     sees |= {name: f'sync/{name}.c sync/wait.c' for name in ('condition', 'semaphore', 'event', 'held', 'once', 'barrier')}

@@ -69,7 +69,8 @@
 #define INTENT_FREE 2u  /* block's state; *offset = 0; intent = 0 */
 #define INTENT_RETIRE 3u
 #define INTENT_SWAP 4u /* *offset = new block; its state; state of swap_old (retired); intent = 0 */
-#define INTENT_HAND 5u /* offset: the block that a committed section's log has at its end, to be freed */
+#define INTENT_HAND                                                                                          \
+    5u /* offset: the block that a committed section's log has at its end, to be freed; or a run of its own, whose length it changes */
 #define INTENT_KIND(w) ((unsigned)((w)&7))
 #define INTENT_OFFSET(w) ((w)&0x0000fffffffffff8ull)
 

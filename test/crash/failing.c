@@ -96,8 +96,8 @@ char *failing_strdup(const char *s)
 static struct told {       /* shared with the process that tries */
     long points, failures; /* counted; calls that failed */
     bool fired;
-    uint32_t ends; /* of the excuses: those that were needed */
-    uint64_t contents;     /* in the end */
+    uint32_t ends;     /* of the excuses: those that were needed */
+    uint64_t contents; /* in the end */
     char what[400];
 } * told;
 static const struct operation *op;

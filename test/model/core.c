@@ -701,20 +701,64 @@ W claim_run(void)
 /* A run of the caller's own whose block is free goes back to nobody. */
 void take_apart(int s)
 {
-    W *first = &G->span[s].word, *rest = &G->span[s + 1].word;
+    W *first = &G->span[s].word;
+    int n = (int)SPAN_ARGUMENT(own(first));
     if (!BUG(APART_NO_INIT))
         store(first, SPAN_WORD(V.id, 0, SPAN_INIT));
     if (BUG(APART_FIRST_FIRST))
         store(first, 0);
-    if (BUG(APART_STORE))
-        store(rest, 0);
-    else {
-        W w = load(rest);
-        if (SPAN_STATE(w) == SPAN_REST && SPAN_ARGUMENT(w) == 1)
+    for (int k = 1; k < n; k++) {
+        W *rest = &G->span[s + k].word, w = load(rest);
+        if (BUG(APART_STORE))
+            store(rest, 0);
+        else if (SPAN_STATE(w) == SPAN_REST && SPAN_ARGUMENT(w) == (W)k)
             swap(rest, w, 0); /* lost: it was put right meanwhile, as the rest of no run */
     }
     if (!BUG(APART_FIRST_FIRST))
         store(first, 0);
+}
+/* The run that begins with block b, if it is the caller's: one span more, or less, where it is. 0, -1. */
+int run_longer(W b)
+{
+    W *first = &G->span[span_of(b)].word, w = load(first), n = (W)SPAN_ARGUMENT(w), *rest = first;
+    if (SPAN_STATE(w) != SPAN_RUN || SPAN_OWNER(w) != V.id || span_of(b) + (int)n >= load(&G->committed))
+        return -1;
+    rest = &G->span[span_of(b) + (int)n].word;
+    if (load(rest))
+        return -1;
+    store(&R->intent, (W)(b << 3 | INTENT_HAND));
+    if (BUG(LONGER_STORE))
+        store(rest, SPAN_WORD(V.id, 0, SPAN_INIT));
+    else if (!swap(rest, 0, SPAN_WORD(V.id, 0, SPAN_INIT))) {
+        store(&R->intent, 0);
+        return -1;
+    }
+    if (BUG(LONGER_FIRST))
+        store(first, SPAN_WORD(V.id, n + 1, SPAN_RUN));
+    store(rest, SPAN_WORD(V.id, n, SPAN_REST));
+    if (!BUG(LONGER_FIRST))
+        store(first, SPAN_WORD(V.id, n + 1, SPAN_RUN));
+    store(&R->intent, 0);
+    return 0;
+}
+int run_shorter(W b)
+{
+    W *first = &G->span[span_of(b)].word, w = load(first), n = (W)SPAN_ARGUMENT(w), *rest;
+    if (SPAN_STATE(w) != SPAN_RUN || SPAN_OWNER(w) != V.id || n < 2)
+        return -1;
+    rest = &G->span[span_of(b) + (int)n - 1].word;
+    store(&R->intent, (W)(b << 3 | INTENT_HAND));
+    if (!BUG(SHORTER_FIRST))
+        store(first, SPAN_WORD(V.id, n - 1, SPAN_RUN));
+    w = load(rest);
+    if (BUG(SHORTER_STORE))
+        store(rest, 0);
+    else if (SPAN_STATE(w) == SPAN_REST && SPAN_ARGUMENT(w) == n - 1)
+        swap(rest, w, 0);
+    if (BUG(SHORTER_FIRST))
+        store(first, SPAN_WORD(V.id, n - 1, SPAN_RUN));
+    store(&R->intent, 0);
+    return 0;
 }
 int run_into(W *place)
 {
@@ -865,6 +909,8 @@ static void put_right(W id)
         keep(&d->journal, JOURNAL(IDLE, 0));
     if (!BUG(EARLY_RELEASE))
         free_slots(d, id);
+    if (own(&d->intent) && !BUG(HAND_LEFT))
+        store(&d->intent, 0);
     if (own(&d->journal))
         keep(&d->journal, JOURNAL(IDLE, 0));
     if (own(&d->epoch) && !BUG(DEAD_PIN))

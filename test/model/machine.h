@@ -256,6 +256,8 @@ int claim_span(void);
 W claim_run(void);
 void take_apart(int first);
 int run_into(W *place);
+int run_longer(W b);
+int run_shorter(W b);
 void reap(int s);
 void adopt(int s);
 W epoch_advance(void);

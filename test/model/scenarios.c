@@ -555,6 +555,44 @@ static void spare_recoverer(void)
         OP(n, AWAIT(G->record[1].state && !G->record[1].live);
            recover(MAKE_ID(1, load(&G->record[1].generation))));
 }
+/* ---- 21: runs made longer and shorter, beside who claims. variant: 1 shorter first; 2 (and 3) by heirs of who made it, each adopting ---- */
+static void run_other_length(bool shorter)
+{
+    W b = load(&G->cell[0]);
+    if (b && shorter)
+        run_shorter(b);
+    else if (b)
+        run_longer(b);
+}
+static void length_first(void)
+{
+    OP(0, run_into(&G->cell[0]));
+    OP(1, run_other_length(variant & 1));
+    OP(2, if (!(variant & 2)) run_other_length(!(variant & 1)));
+}
+static void length_heir(int cell)
+{
+    OP(0, AWAIT(fate_now(MAKE_ID(0, 0)) != ALIVE); recover(MAKE_ID(0, 0)));
+    OP(1, for (int s = 0; s < SPANS; s++) adopt(s));
+    OP(2, run_other_length(!(variant & 1)));
+    OP(3, alloc_into(&G->cell[cell], 0x101));
+}
+static void length_rival(void)
+{
+    if (variant & 2) {
+        length_heir(1);
+        return;
+    }
+    OP(0, if (run_into(&G->cell[1])) alloc_into(&G->cell[1], 0x101));
+    OP(1, alloc_into(&G->cell[2], 0x101));
+}
+static void length_third(void)
+{
+    if (variant & 2)
+        length_heir(2);
+    else
+        janitor();
+}
 /* ---- the table ---- */
 const struct scenario scenarios[] = {
     {"", 0, 0, {0, 0}, {0, 0}, {0}, 0, 0, {0}},
@@ -586,6 +624,7 @@ const struct scenario scenarios[] = {
     {"two recover one", 3, 2, {1, 1}, {3, 0}, {0, 0, 0}, 0, 0, {recover_first, recover_next, recover_next}},
     {"a list's member moved", 3, 2, {4, 4}, {0, 0}, {1, 0, 0}, 0, 4, {list_mover, list_reader, janitor}},
     {"a dead spare", 3, 2, {1, 1}, {0, 0}, {0, 0, 0}, FINE_FATE, 4, {spare_user, spare_user, spare_recoverer}},
+    {"runs longer and shorter", 3, 2, {4, 4}, {2, 0}, {-1, -1, -1}, CLAIMS, 6, {length_first, length_rival, length_third}},
 };
 const int nscenarios = sizeof scenarios / sizeof *scenarios;
 

@@ -115,11 +115,11 @@ static void produce_for_ever(const char *what, size_t size, bool retire, uint64_
     close_shelf();
 }
 
-/* docs/heap.md, 'How much memory': of a class in which at most `need` spans are full, alive or in limbo, at one time, half as much again and 64 spans are claimed before its
- * owner looks for what it can give back; then there is what there was at first, and an eighth that growth is generous by. Each class may keep a span. */
+/* docs/heap.md, 'How much memory': of a class in which at most `need` spans are full, alive or in limbo, at one time, as many again, or 64, are claimed before its owner looks for
+ * what it can give back; then there is what there was at first, and an eighth that growth is generous by. Each class may keep a span. */
 static uint64_t bound_of(uint64_t need, uint64_t classes)
 {
-    return 16 + (3 * (need + classes) / 2 + 64) * 9 / 8;
+    return 16 + (2 * (need + classes) + 64) * 9 / 8;
 }
 static uint64_t spans_of(uint64_t blocks, uint64_t size)
 {

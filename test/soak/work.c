@@ -429,7 +429,8 @@ static void verify_resized(unsigned i, uint64_t had, size_t size)
     if (SIZE_OF(had) > 4096)
         kept = kept < 64 ? kept : 64;
     if (MARK_OF(had) != ANY_MARK && !filled(block, kept, cell_key(me.slot, i, MARK_OF(had))))
-        violation("slot %u: a block of %zu bytes was made %zu, and does not hold the same", me.slot, SIZE_OF(had), size);
+        violation("slot %u: a block of %zu bytes was made %zu, and does not hold the same", me.slot,
+                  SIZE_OF(had), size);
 }
 
 static int step_resize(void)

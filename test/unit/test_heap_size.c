@@ -99,6 +99,10 @@ static void same_class_stays(void **state)
     assert_int_equal(heap_realloc_into(s, f->root, 113, LOG_FREE), 0);
     assert_int_not_equal(f->root[0], was);
     assert_int_equal(heap_state(&f->seg, was, NULL), BLOCK_FREE);
+    assert_int_equal(heap_alloc_into(s, &f->root[1], 512), 0); /* the largest that is small */
+    was = f->root[1];
+    assert_int_equal(heap_realloc_into(s, &f->root[1], 512, LOG_FREE), 0);
+    assert_int_equal(f->root[1], was);
     was = f->root[0];
     assert_int_equal(heap_realloc_into(s, f->root, 300, LOG_RETIRE), 0);
     assert_int_equal(heap_state(&f->seg, was, NULL), BLOCK_LIMBO);
@@ -466,6 +470,83 @@ static void check_knows_who_changes_a_length(void **state)
     fake_free(f);
 }
 
+/* ---- as a user calls it ---- */
+
+struct places {
+    tarn_ref at[4];
+};
+
+static void public_calls(void **state)
+{
+    struct tarn_options o = {.size = sizeof o, .initial = 1 << 20, .limit = 1 << 22};
+    struct tarn_heap_stats t, same;
+    struct places *p;
+    tarn *seg, *reader;
+    tarn_ref ref = 9;
+    (void)state;
+    for (uint32_t raw = 0; raw < 2; raw++) {
+        ref = 9;
+        o.uninitialized = raw;
+        assert_int_equal(tarn_open("memfd:sizes", TARN_CREATE, &o, &seg), 0);
+        assert_int_equal(tarn_object(seg, "places", struct places, &p), 0);
+        assert_int_equal(tarn_realloc(seg, 0, 100, 0, &ref), -EPERM); /* no section */
+        assert_int_equal(tarn_alloc_aligned(seg, 100, 64, &ref), -EPERM);
+        assert_int_equal(ref, 9);
+        assert_int_equal(tarn_alloc_aligned_into(seg, &p->at[0], 100, 4096), 0);
+        assert_true(p->at[0] % 4096 == 0 && (uintptr_t)tarn_ptr(seg, p->at[0], 100) % 4096 == 0);
+        assert_int_equal(tarn_alloc_aligned_into(seg, &p->at[0], 100, 4096), -EEXIST);
+        memset(tarn_ptr(seg, p->at[0], 100), 6, 100);
+        assert_int_equal(tarn_realloc_into(seg, &p->at[0], 200000, TARN_REALLOC_RETIRE), 0);
+        assert_true(all_are(tarn_ptr(seg, p->at[0], 100), 100, 6));
+        assert_int_equal(tarn_begin(seg), 0);
+        assert_int_equal(tarn_alloc_aligned(seg, 5000, 2048, &ref), 0);
+        assert_true(ref % 2048 == 0);
+        assert_int_equal(tarn_realloc(seg, ref, 10, 0, &ref), 0);
+        assert_int_equal(tarn_realloc(seg, ref, 10, 2, &ref), -EINVAL);
+        assert_int_equal(tarn_abort(seg), 0);
+        assert_int_equal(tarn_realloc_into(seg, &p->at[0], 1 << 23, 0), -EINVAL);
+        assert_int_equal(tarn_realloc_into(seg, &p->at[0], 1 << 22, 0), -ENOSPC); /* all of it, and it is not alone */
+        assert_true(all_are(tarn_ptr(seg, p->at[0], 100), 100, 6));
+        assert_int_equal(tarn_open_fd(tarn_fd(seg), TARN_RDONLY, &reader), 0);
+        assert_int_equal(tarn_heap_stats(seg, &t), 0);
+        assert_int_equal(tarn_heap_stats(reader, &same), 0);
+        assert_memory_equal(&t, &same, sizeof t);
+        assert_int_equal(tarn_realloc_into(reader, &p->at[1], 100, 0), reader == seg ? 0 : -EROFS);
+        assert_int_equal(tarn_close(reader), 0);
+        assert_int_equal(tarn_close(seg), 0);
+    }
+}
+
+/* The run is at the end of what is committed. Where just enough is free, it moves there; where a span is wanting, the segment grows behind it. */
+static void grows_only_where_it_must(void **state)
+{
+    struct tarn_options o = {.size = sizeof o, .initial = 32 * 4096, .limit = 1 << 22, .span_size = 4096};
+    struct tarn_heap_stats t;
+    uint64_t before;
+    (void)state;
+    for (size_t hole = 4; hole <= 5; hole++) {
+        struct places *p;
+        tarn_ref was;
+        tarn *seg;
+        assert_int_equal(tarn_open("memfd:sizes", TARN_CREATE, &o, &seg), 0);
+        assert_int_equal(tarn_object(seg, "places", struct places, &p), 0);
+        assert_int_equal(tarn_alloc_into(seg, &p->at[0], hole * 4096), 0);
+        assert_int_equal(tarn_alloc_into(seg, &p->at[1], 4096), 0); /* between them */
+        assert_int_equal(tarn_heap_stats(seg, &t), 0);
+        assert_int_equal(tarn_alloc_into(seg, &p->at[2], (t.spans_free - 4) * 4096), 0);
+        assert_int_equal(tarn_alloc_into(seg, &p->at[3], 4 * 4096), 0); /* the last four */
+        assert_int_equal(tarn_heap_stats(seg, &t), 0);
+        assert_int_equal(t.spans_free, 0);
+        before = t.spans;
+        assert_int_equal(tarn_free_from(seg, &p->at[0]), 0);
+        was = p->at[3];
+        assert_int_equal(tarn_realloc_into(seg, &p->at[3], 5 * 4096, 0), 0);
+        assert_int_equal(tarn_heap_stats(seg, &t), 0);
+        assert_true((p->at[3] == was) == (hole == 4) && (t.spans > before) == (hole == 4));
+        assert_int_equal(tarn_close(seg), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +563,8 @@ int main(void)
         cmocka_unit_test(statistics),
         cmocka_unit_test(statistics_of_hostile_bytes),
         cmocka_unit_test(check_knows_who_changes_a_length),
+        cmocka_unit_test(public_calls),
+        cmocka_unit_test(grows_only_where_it_must),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
