@@ -90,6 +90,8 @@ __attribute__((noinline)) int cache_refill(struct self *s, struct heap_cache *h,
     if (take_open(s, h, class))
         return 0;
     h->refills++;
+    if (h->limbo.tail != h->limbo.head && limbo_take(s, h) && (h->class[class].count || take_open(s, h, class)))
+        return 0;
     reap_some(s, h, class);
     if (take_open(s, h, class))
         return 0;
@@ -224,8 +226,11 @@ void heap_replace(struct self *s, const struct fresh *f, uint64_t *place, uint64
     store64(&s->record->intent, offset_of(s->seg, place) | INTENT_SWAP);
     store64(place, word); /* commit */
     now_used(f);
-    if (found)
+    if (found) {
         store8(b.freed_byte, (uint8_t)(s->code | BLOCK_RETIRED));
+        if (SPAN_OWNER(b.word) == s->id && !block_is_run(&b))
+            limbo_put(cache_of(s), s->seg, b.offset, b.index);
+    }
     store64(&s->record->intent, 0);
     forget_pick(cache_of(s), f->block);
 }

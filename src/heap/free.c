@@ -30,6 +30,8 @@ static inline void set_state(struct self *s, struct heap_cache *h, const struct 
     uint32_t class = SPAN_ARGUMENT(b->word);
     if (SPAN_OWNER(b->word) != s->id || kind != LOG_FREE) {
         store8(b->freed_byte, (uint8_t)(s->code | (kind == LOG_FREE ? 0 : BLOCK_RETIRED)));
+        if (h && SPAN_OWNER(b->word) == s->id && !block_is_run(b))
+            limbo_put(h, s->seg, b->offset, b->index);
         return;
     }
     store64(b->free_word, *b->free_word | b->free_bit);
@@ -93,6 +95,8 @@ static __attribute__((noinline)) int free_from_slow(struct self *s, uint64_t *pl
     store64(&s->record->intent, 0);
     if (h->idle_runs)
         run_tidy(s, h);
+    if (h->limbo.tail % LIMBO_BATCH == 0 && h->limbo.tail != h->limbo.head)
+        limbo_take(s, h);
     return 0;
 }
 
@@ -138,9 +142,46 @@ static inline __attribute__((always_inline)) bool free_from_fast(struct self *s,
     return true;
 }
 
+/* The same to retire: only the R byte says so, and what was retired is remembered. */
+static inline __attribute__((always_inline)) bool retire_from_fast(struct self *s, struct heap_cache *h, uint64_t *place,
+                                                                   bool wide)
+{
+    uint64_t from, span, product, index, *intent;
+    struct limbo *l = &h->limbo;
+    struct class_cache *q;
+    uint8_t *freed;
+    char *side;
+    if (TARN_RARE(whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8) || s->journal))
+        return false;
+    from = *place - h->data;
+    if (TARN_RARE(from >= (wide ? h->wide_limit : h->limit_own)))
+        return false;
+    span = fast_span(h, from, wide);
+    q = (struct class_cache *)((char *)h + h->span_class[span]);
+    product = (wide ? (uint16_t)from : from & h->span_mask) * q->reciprocal;
+    index = product >> 32;
+    if (TARN_RARE((uint32_t)product >= (uint32_t)q->reciprocal || (uint32_t)index >= q->blocks))
+        return false;
+    side = fast_side(h, span, wide);
+    freed = fast_freed(h, q, from, side) + index;
+    if (TARN_RARE(((uint64_t *)(side + sizeof(struct span)))[index >> 6] >> (index & 63) & 1 || *freed || l->lost ||
+                  l->tail % LIMBO_BATCH == LIMBO_BATCH - 1 || l->tail - l->head == LIMBO))
+        return false;
+    l->block[l->tail++ % LIMBO] = CACHED_WORD(*place, index);
+    intent = &s->record->intent;
+    store64(intent, (uint64_t)place - h->minus_free + (INTENT_RETIRE - INTENT_FREE));
+    store8(freed, (uint8_t)(s->code | BLOCK_RETIRED)); /* commit: recovery goes on from here */
+    store64(place, 0);
+    store64(intent, 0);
+    return true;
+}
+
 int heap_free_from(struct self *s, uint64_t *place, unsigned kind)
 {
-    return kind == LOG_FREE && free_from_fast(s, s->heap, place, false) ? 0 : free_from_slow(s, place, kind);
+    struct heap_cache *h = s->heap;
+    if (kind == LOG_FREE ? free_from_fast(s, h, place, false) : retire_from_fast(s, h, place, false))
+        return 0;
+    return free_from_slow(s, place, kind);
 }
 
 /* ---- leaving ---- */
@@ -194,5 +235,8 @@ int tarn_free_from(tarn *seg, tarn_ref *place)
 
 int tarn_retire_from(tarn *seg, tarn_ref *place)
 {
-    return free_from_start(seg, place, LOG_RETIRE);
+    struct self *s = self_last;
+    if (TARN_RARE(!s || s->seg != seg))
+        return free_from_start(seg, place, LOG_RETIRE);
+    return retire_from_fast(s, fast_cache(s), place, true) ? 0 : heap_free_from(s, place, LOG_RETIRE);
 }

@@ -167,6 +167,19 @@ _Static_assert(sizeof(struct class_cache) == 512, "a cache is found by a shift")
 #define CACHED_BLOCK(word) ((word)&REF_MASK)
 #define CACHED_INDEX(word) ((uint32_t)((word) >> 48))
 
+/* What this participant retired of its own spans, oldest first: a hint, so that it need not look for it. Each has stayed retired since it
+ * was put here, for nobody but its owner takes it, who leaves it out where he looks for others (collect), or forgets all of these first. Each
+ * LIMBO_BATCH has a stamp: the epoch, after the last one's R byte was set. */
+#define LIMBO 4096u
+#define LIMBO_BATCH 512u
+struct limbo {
+    uint32_t head, tail; /* counts; a block's entry: mod LIMBO */
+    uint32_t advanced;   /* batches there were when the epoch was last advanced for them */
+    bool lost;           /* there are some that are not here: all are looked for by their R bytes, and none is put here */
+    uint64_t stamp[LIMBO / LIMBO_BATCH];
+    uint64_t block[LIMBO]; /* as in a cache */
+};
+
 struct heap_cache {
     /* What the fast paths need of the segment. With all of it 0 they do nothing: not begun, or left. */
     uint64_t nobody[2];      /* 0: read as a class's numbers, it has no blocks */
@@ -196,13 +209,13 @@ struct heap_cache {
     uint32_t count[CLASSES + 1]; /* of them */
     uint32_t hand[CLASSES + 1];  /* where to look next for blocks that others freed */
     struct class_cache class[CLASSES] __attribute__((aligned(64)));
+    struct limbo limbo;
     /* 0: not its own, or no span of small blocks; else how many bytes from here its class's cache begins. Exact, so on the fast path nobody's
      * word is believed of whose a span is. */
     uint32_t span_class[OWN_SPANS];
     bool span_open[OWN_SPANS]; /* it is in `open` */
 } __attribute__((aligned(64)));
-#define OWN_CLASS(class)                                                                                     \
-    ((uint32_t)(offsetof(struct heap_cache, class) + (class) * sizeof(struct class_cache)))
+#define OWN_CLASS(c) ((uint32_t)(offsetof(struct heap_cache, class) + (c) * sizeof(struct class_cache)))
 
 /* A public call's self has its cache right behind it (self.c): no need to load where. */
 static inline struct heap_cache *fast_cache(struct self *s)
@@ -249,12 +262,19 @@ static inline void own_set(struct heap_cache *h, uint32_t index, uint32_t entry,
     if (entry && index >= h->own_used)
         h->own_used = index + 1;
 }
+static inline void limbo_forget(struct heap_cache *h)
+{
+    h->limbo.lost |= h->limbo.head != h->limbo.tail;
+    h->limbo.head = h->limbo.tail = 0;
+}
 /* What the fast paths need goes back to nothing. */
 static inline void cache_end(struct heap_cache *h)
 {
     memset(h->span_class, 0, h->own_used * sizeof h->span_class[0]);
     memset(h->span_open, 0, h->own_used);
     h->own_used = 0;
+    limbo_forget(h);
+    h->limbo.lost = false;
     h->id = 0;
     h->limit = h->limit_own = h->wide_words = h->wide_limit = 0;
     h->small_most = 0;
@@ -337,6 +357,11 @@ void run_tidy(struct self *s, struct heap_cache *h); /* its own runs that were f
 void reap_some(struct self *s, struct heap_cache *h, uint32_t class);
 /* All that can be taken, of all classes; empty spans are given back, but for `keep` of each class. */
 void reap_all(struct self *s, struct heap_cache *h, uint32_t keep);
+
+/* This participant retired a block of its own span: it remembers. */
+void limbo_put(struct heap_cache *h, const struct tarn *seg, uint64_t block, uint32_t index);
+/* ... and takes back what it remembers and whose grace is over. Returns whether any. */
+bool limbo_take(struct self *s, struct heap_cache *h);
 
 /* ---- alloc.c ---- */
 
