@@ -19,7 +19,11 @@
 #define CACHED 61u           /* blocks in a cache: with its head 512 bytes */
 /* Bytes of a side table of the largest spans. */
 #define SIDE_SIZE_MOST 1024u
+#ifdef TARN_EXPLORED /* its participants have little private memory */
+#define OWN_SPANS 1024u
+#else
 #define OWN_SPANS 65536u /* spans of which a participant keeps in private which are its own */
+#endif
 #define PICKED 32u       /* blocks picked and not yet published, at most */
 
 /* ---- class.c ---- */
@@ -170,8 +174,13 @@ _Static_assert(sizeof(struct class_cache) == 512, "a cache is found by a shift")
 /* What this participant retired of its own spans, oldest first: a hint, so that it need not look for it. Each has stayed retired since it
  * was put here, for nobody but its owner takes it, who leaves it out where he looks for others (collect), or forgets all of these first. Each
  * LIMBO_BATCH has a stamp: the epoch, after the last one's R byte was set. */
+#ifdef TARN_EXPLORED
+#define LIMBO 8u
+#define LIMBO_BATCH 1u
+#else
 #define LIMBO 4096u
 #define LIMBO_BATCH 512u
+#endif
 struct limbo {
     uint32_t head, tail; /* counts; a block's entry: mod LIMBO */
     uint32_t advanced;   /* batches there were when the epoch was last advanced for them */
