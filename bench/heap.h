@@ -62,7 +62,7 @@ struct heap_kind {
 };
 extern const struct heap_kind heap_tarn, heap_tarn_retire, heap_tarn_section, heap_mimalloc, heap_jemalloc;
 extern const struct heap_kind heap_limit; /* free lists without lock: of one thread */
-extern const struct heap_kind heap_ring;  /* no heap at all: each place has its block; for what the ring costs */
+extern const struct heap_kind heap_ring; /* no heap at all: each place has its block; for what the ring costs */
 struct limit_heap *heap_limit_open(void);
 void heap_limit_close(struct limit_heap *l);
 

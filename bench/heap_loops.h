@@ -131,6 +131,6 @@ HEAP_LOOP uint64_t consume(struct heap *h, struct pipe *p, uint64_t n, const int
 }
 
 #ifdef HEAP_KIND
-const struct heap_kind HEAP_KIND = {HEAP_NAME,  batch_alloc, batch_free, ring_fill, ring_churn, ring_empty,
+const struct heap_kind HEAP_KIND = {HEAP_NAME, batch_alloc, batch_free, ring_fill, ring_churn, ring_empty,
                                     rand_fill, rand_churn,  rand_empty, produce,   consume};
 #endif

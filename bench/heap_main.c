@@ -21,8 +21,8 @@
 #define DUEL_NS 20000000u
 
 static const char *const figures[] = {
-    "heap.rss",       "heap.batch",    "heap.batch.alloc",  "heap.batch.free",    "heap.churn", "heap.churnrand",
-    "heap.churn2",    "heap.prodcons", "heap.retire.churn", "heap.section.churn", NULL,
+    "heap.rss",    "heap.batch",    "heap.batch.alloc",  "heap.batch.free",    "heap.churn", "heap.churnrand",
+    "heap.churn2", "heap.prodcons", "heap.retire.churn", "heap.section.churn", NULL,
 };
 
 static unsigned batch_blocks(void)
@@ -354,7 +354,8 @@ static void compare_two(const char *figure, const char *unit, const struct heap_
         t[i].pipe->size = sizes;
         for (int side = 0; side < 2; side++) {
             t[i].churn[side].size = sizes;
-            t[i].heap[side] = side && t[i].heap[0].seg ? second_places(&t[i].heap[0]) : heap_open(kind[i], CHURN_RING);
+            t[i].heap[side] =
+                side && t[i].heap[0].seg ? second_places(&t[i].heap[0]) : heap_open(kind[i], CHURN_RING);
         }
         if (t[i].heap[0].seg)
             before[i] = allocated(t[i].heap[0].seg);
@@ -444,7 +445,8 @@ int main(int argc, char **argv)
     static const struct heap_kind *const plain[] = {&heap_tarn, &heap_mimalloc, &heap_jemalloc, &heap_limit};
     static const struct heap_kind *const ring[] = {&heap_tarn, &heap_mimalloc, &heap_jemalloc, &heap_ring};
     static const struct heap_kind *const retire[] = {&heap_tarn_retire, &heap_mimalloc, &heap_jemalloc, &heap_limit};
-    static const struct heap_kind *const section[] = {&heap_tarn_section, &heap_mimalloc, &heap_jemalloc, &heap_limit};
+    static const struct heap_kind *const section[] = {&heap_tarn_section, &heap_mimalloc, &heap_jemalloc,
+                                                      &heap_limit};
     bench_start(argc, argv, "heap", figures);
     compare_rss(); /* first: later this process has memory of the peers' to give to its children */
     heap_mimalloc_keep();

@@ -13,6 +13,7 @@
 void cache_start(struct self *s, struct heap_cache *h)
 {
     const struct geometry *g = &s->seg->geometry;
+    cache_end(h);
     memset(h, 0, offsetof(struct heap_cache, class)); /* the caches' blocks do not count where their count is 0 */
     for (uint32_t c = 0; c < class_count(g); c++) {
         const struct size_class *k = class_at(g, c);
@@ -20,9 +21,20 @@ void cache_start(struct self *s, struct heap_cache *h)
         h->class[c].reciprocal = k->reciprocal;
         h->class[c].blocks = k->blocks;
         h->class[c].size = k->size;
+        h->class[c].freed_at = k->far ? (int32_t)k->freed_at | FAR : (int32_t)(k->freed_at + sizeof(struct span));
     }
+    h->data = g->zone[ZONE_DATA];
+    h->minus_free = (uint64_t)s->seg->base - INTENT_FREE;
+    h->minus_alloc = (uint64_t)s->seg->base - INTENT_ALLOC;
+    h->data_at = at_offset(s->seg, h->data);
+    h->side_at = at_offset(s->seg, g->zone[ZONE_SIDE]);
+    h->span_mask = g->span_size - 1;
+    h->span_shift = (uint8_t)g->span_shift;
+    h->side_size = g->side_size;
+    h->clear = !s->seg->uninitialized;
     h->small_most = g->span_size / 8;
     h->id = s->id;
+    cache_look(s, h);
 }
 
 /* ---- refill ---- */
@@ -33,14 +45,17 @@ static bool take_from(struct self *s, struct heap_cache *h, uint32_t index, uint
     const struct size_class *k = class_at(&s->seg->geometry, class);
     struct class_cache *q = &h->class[class];
     uint64_t *f = free_words(span_at(s->seg, index)), from = span_offset(s->seg, index);
+    uint8_t *freed = freed_bytes(s->seg, index, k);
     for (uint32_t w = 0; w < k->words; w++)
         for (uint64_t x = load64(&f[w]) & word_mask(k, w); x; x &= x - 1) {
-            uint64_t b = from + (w * 64 + (uint32_t)__builtin_ctzll(x)) * k->size;
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(x);
+            uint64_t b = from + i * k->size;
             if (h->picks && is_picked(h, b))
                 continue;
-            if (q->count == CACHED)
+            if (!cache_put(q, b, i))
                 return false;
-            q->block[q->count++] = b;
+            if (TARN_RARE(freed[i])) /* freed by another, and then by its owner, which is an error; F outranks R */
+                store8(&freed[i], 0);
         }
     return true;
 }
@@ -55,11 +70,12 @@ static bool take_open(struct self *s, struct heap_cache *h, uint32_t class)
             break; /* the rest is found when the cache is empty again */
         h->open[class] = span->next_open;
         span->is_open = 0;
+        own_set(h, link - 1, OWN_CLASS(class), false);
     }
     for (uint32_t a = 0, z = q->count; a + 1 < z; a++) { /* lowest address first */
-        uint64_t t = q->block[a];
-        q->block[a] = q->block[--z];
-        q->block[z] = t;
+        uint64_t t = q->cached[a];
+        q->cached[a] = q->cached[--z];
+        q->cached[z] = t;
     }
     return q->count;
 }
@@ -68,19 +84,24 @@ __attribute__((noinline)) int cache_refill(struct self *s, struct heap_cache *h,
 {
     uint32_t index;
     int e;
+    cache_look(s, h);
     if (h->idle_runs)
         run_tidy(s, h);
     if (take_open(s, h, class))
         return 0;
     h->refills++;
+    if (h->limbo.tail != h->limbo.head && limbo_take(s, h) && (h->class[class].count || take_open(s, h, class)))
+        return 0;
     reap_some(s, h, class);
     if (take_open(s, h, class))
         return 0;
     if (load32(&participants_of(s->seg)->orphans) && heap_adopt(s) && take_open(s, h, class))
         return 0;
     e = span_claim(s, h, 1, &index);
-    if (!e)
+    if (!e) {
+        cache_look(s, h);
         span_make_small(s, h, index, class);
+    }
     return take_open(s, h, class) ? 0 : e;
 }
 
@@ -116,8 +137,7 @@ static int pick_run(struct self *s, struct heap_cache *h, uint64_t size, struct 
 
 static int pick(struct self *s, struct heap_cache *h, uint64_t size, struct fresh *ret)
 {
-    const struct geometry *g = &s->seg->geometry;
-    uint32_t class, within;
+    uint32_t class;
     int e;
     if (fail_now())
         return fail(-ENOSPC, "no block is to be had, because a test says so");
@@ -131,11 +151,13 @@ static int pick(struct self *s, struct heap_cache *h, uint64_t size, struct fres
         q = &h->class[class];
         e = TARN_RARE(!q->count) ? cache_refill(s, h, class) : 0;
         if (!e) {
-            uint64_t from = (ret->block = q->block[--q->count]) - g->zone[ZONE_DATA];
-            within = (uint32_t)((from & (g->span_size - 1)) * q->reciprocal >> 32);
+            uint64_t word = q->cached[--q->count];
+            uint32_t index = CACHED_INDEX(word);
+            ret->block = CACHED_BLOCK(word);
             ret->size = q->size;
-            ret->word = free_words(span_at(s->seg, (uint32_t)(from >> g->span_shift))) + (within >> 6);
-            ret->bit = 1ull << (within & 63);
+            ret->word =
+                free_words(span_at(s->seg, (uint32_t)((ret->block - h->data) >> h->span_shift))) + (index >> 6);
+            ret->bit = 1ull << (index & 63);
         }
     }
     if (!e)
@@ -184,10 +206,7 @@ void heap_unpick(struct self *s, const struct fresh *f)
     if (block_is_run(&b)) {
         run_take_apart(s, h, b.span);
     } else {
-        struct class_cache *q = &h->class[SPAN_ARGUMENT(b.word)];
-        if (q->count < CACHED)
-            q->block[q->count++] = f->block;
-        else
+        if (!cache_put(&h->class[SPAN_ARGUMENT(b.word)], f -> block, b.index))
             span_open(s, h, b.span, SPAN_ARGUMENT(b.word));
     }
 }
@@ -288,37 +307,50 @@ static __attribute__((noinline)) int alloc_into_slow(struct self *s, uint64_t *p
     return 0;
 }
 
-/* The fast path: a small block that is in the cache. A cache that is not begun yet has no blocks, and no sizes. Everything rare is a tail
- * call. The place is checked against committed data once, here; names' places are rare. */
-static inline int alloc_into_fast(struct self *s, uint64_t *place, uint64_t size)
+/* The fast path: a small block that is in the cache, outside any section, at a place in what was committed when it last looked. False: nothing was
+ * done. No call, no division, four stores in the segment (and zeros); docs/heap.md counts. `wide`, `clear`: constants, of h. */
+static inline __attribute__((always_inline)) bool alloc_into_fast(struct self *s, struct heap_cache *h,
+                                                                  uint64_t *place, uint64_t size, bool wide,
+                                                                  bool clear)
 {
-    struct heap_cache *h = s->heap;
-    struct tarn *seg = s->seg;
-    const struct geometry *g = &seg->geometry;
-    uint64_t data = g->zone[ZONE_DATA], at = offset_of(seg, place), from, within, *f;
+    uint64_t block, from, word, *f;
     struct class_cache *q;
-    if (TARN_RARE(size - 1 >= h->small_most || at & 7 || at - data >= committed_of(seg)))
-        return alloc_into_slow(s, place, size);
+    uint32_t n, index;
+    if (TARN_RARE(size - 1 >= h->small_most || whole_part((uint64_t)((char *)place - h->data_at), 3) >=
+                                                   (wide ? h->wide_words : h->limit / 8)))
+        return false;
     q = &h->class[class_of_size(size)];
-    if (TARN_RARE(!q->count || *place || s->journal))
-        return alloc_into_slow(s, place, size);
-    from = q->block[q->count - 1] - data;
-    within = (from & (g->span_size - 1)) * q->reciprocal >> 32;
-    f = free_words(span_at(seg, (uint32_t)(from >> g->span_shift))) + (within >> 6);
-    if (!seg->uninitialized)
-        memset(at_offset(seg, data + from), 0, q->size);
+    n = q->count;
+    if (TARN_RARE(!n || *place || s->journal))
+        return false;
+    word = q->cached[n - 1];
+    block = CACHED_BLOCK(word);
+    index = CACHED_INDEX(word);
+    from = block - h->data;
+    f = fast_free_words(h, from, wide) + (index >> 6);
+    if (clear)
+        memset(h->data_at + from, 0, q->size);
+    else
+        __builtin_prefetch(h->data_at + from + 2 * q->size,
+                           1); /* what comes next of this class, if it was never used: its end, and more */
     compiler_barrier();
-    q->count--;
-    store64(&s->record->intent, at | INTENT_ALLOC);
-    store64(place, data + from); /* commit: recovery goes on from here */
-    store64(f, *f & ~(1ull << (within & 63)));
+    q->count = n - 1;
+    store64(&s->record->intent, (uint64_t)place - h->minus_alloc);
+    store64(place, block); /* commit: recovery goes on from here */
+    word = *f;
+    bit_clear(&word, index);
+    store64(f, word);
     store64(&s->record->intent, 0);
-    return 0;
+    return true;
 }
 
 int heap_alloc_into(struct self *s, uint64_t *place, uint64_t size)
 {
-    return alloc_into_fast(s, place, size);
+    struct heap_cache *h = s->heap;
+    if (h->clear ? alloc_into_fast(s, h, place, size, false, true)
+                 : alloc_into_fast(s, h, place, size, false, false))
+        return 0;
+    return alloc_into_slow(s, place, size);
 }
 
 int heap_alloc_extent(struct self *s, uint64_t *place)
@@ -346,9 +378,24 @@ int tarn_alloc(tarn *seg, size_t size, tarn_ref *ret_ref)
     return heap_alloc(s, size, !seg->uninitialized, ret_ref);
 }
 
-int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size)
+/* Off the fast path, so that this needs no stack: what calls functions. */
+static __attribute__((noinline)) int alloc_into_start(tarn *seg, tarn_ref *place, size_t size)
 {
     int e = 0;
     struct self *s = self_of(seg, &e);
-    return TARN_RARE(!s) ? e : alloc_into_fast(s, place, size);
+    return TARN_RARE(!s) ? e : heap_alloc_into(s, place, size);
+}
+static __attribute__((noinline)) int alloc_into_clear(struct self *s, tarn_ref *place, size_t size)
+{
+    return alloc_into_fast(s, fast_cache(s), place, size, true, true) ? 0 : heap_alloc_into(s, place, size);
+}
+
+int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size)
+{
+    struct self *s = self_last;
+    if (TARN_RARE(!s || s->seg != seg))
+        return alloc_into_start(seg, place, size);
+    if (fast_cache(s)->clear)
+        return alloc_into_clear(s, place, size);
+    return alloc_into_fast(s, fast_cache(s), place, size, true, false) ? 0 : heap_alloc_into(s, place, size);
 }

@@ -20,7 +20,7 @@ static uint32_t size_of_class(uint32_t class)
 
 uint32_t heap_side_size(uint32_t span_size)
 {
-    return span_size <= 8192 ? 256 : span_size <= 32768 ? 512 : 1024;
+    return span_size <= 8192 ? 256 : span_size <= 32768 ? 512 : SIDE_SIZE_MOST;
 }
 
 static void make_class(struct size_class *k, uint32_t size, uint32_t span_size)

@@ -28,9 +28,10 @@ static int find_allocated(struct self *s, uint64_t ref, struct block *b)
 static inline void set_state(struct self *s, struct heap_cache *h, const struct block *b, unsigned kind)
 {
     uint32_t class = SPAN_ARGUMENT(b->word);
-    struct class_cache *q;
     if (SPAN_OWNER(b->word) != s->id || kind != LOG_FREE) {
         store8(b->freed_byte, (uint8_t)(s->code | (kind == LOG_FREE ? 0 : BLOCK_RETIRED)));
+        if (h && SPAN_OWNER(b->word) == s->id && !block_is_run(b))
+            limbo_put(h, s->seg, b->offset, b->index);
         return;
     }
     store64(b->free_word, *b->free_word | b->free_bit);
@@ -40,11 +41,8 @@ static inline void set_state(struct self *s, struct heap_cache *h, const struct 
         h->idle_runs++;
         return;
     }
-    q = &h->class[class];
-    if (TARN_RARE(q->count == CACHED))
+    if (!cache_put(&h->class[class], b -> offset, b -> index))
         span_open(s, h, b->span, class);
-    else
-        q->block[q->count++] = b->offset;
 }
 
 void block_set_state(struct self *s, const struct block *b, unsigned kind)
@@ -82,6 +80,7 @@ static __attribute__((noinline)) int free_from_slow(struct self *s, uint64_t *pl
     uint64_t at = offset_of(s->seg, place), block;
     struct block b;
     int e;
+    cache_look(s, h);
     if (at & 7 || !in_writable(s->seg, at, 8))
         return fail(-EINVAL,
                     "the ref at %p is not where this segment keeps data, or not aligned to 8 (segment at %p)",
@@ -101,48 +100,93 @@ static __attribute__((noinline)) int free_from_slow(struct self *s, uint64_t *pl
     store64(&s->record->intent, 0);
     if (h->idle_runs)
         run_tidy(s, h);
+    if (h->limbo.tail % LIMBO_BATCH == 0 && h->limbo.tail != h->limbo.head)
+        limbo_take(s, h);
     return 0;
 }
 
-/* The fast path: a small block of one's own span, outside any section, into a cache with room (one that is not begun has no blocks: index
- * < blocks fails). */
-static inline int free_from_fast(struct self *s, uint64_t *place)
+/* The fast path: a small block of one's own span, outside any section. False: nothing was done. That its offset is a block's is seen by
+ * the product's lower half being less than the reciprocal: class.c. `wide`: constant, of h. */
+static inline __attribute__((always_inline)) bool free_from_fast(struct self *s, struct heap_cache *h,
+                                                                 uint64_t *place, bool wide)
 {
-    struct heap_cache *h = s->heap;
-    struct tarn *seg = s->seg;
-    const struct geometry *g = &seg->geometry;
-    uint64_t data = g->zone[ZONE_DATA], at = offset_of(seg, place), committed = committed_of(seg), from, word,
-             within, index, *f, bit;
+    uint64_t from, span, product, index, now, *f, *intent;
     struct class_cache *q;
-    struct span *span;
-    if (TARN_RARE(at & 7 || at - data >= committed || s->journal))
-        return free_from_slow(s, place, LOG_FREE);
-    from = *place - data;
-    if (TARN_RARE(from >= committed))
-        return free_from_slow(s, place, LOG_FREE);
-    span = span_at(seg, (uint32_t)(from >> g->span_shift));
-    word = load64(&span->word);
-    if (TARN_RARE(SPAN_OWNER(word) != s->id || SPAN_STATE(word) != SPAN_SMALL || SPAN_ARGUMENT(word) >= CLASSES))
-        return free_from_slow(s, place, LOG_FREE);
-    q = &h->class[SPAN_ARGUMENT(word)];
-    within = from & (g->span_size - 1);
-    index = within * q->reciprocal >> 32;
-    f = free_words(span) + (index >> 6);
-    bit = 1ull << (index & 63);
-    if (TARN_RARE(q->count >= CACHED || index >= q->blocks || index * q->size != within || *f & bit ||
-                  freed_bytes(seg, (uint32_t)(from >> g->span_shift), class_at(g, SPAN_ARGUMENT(word)))[index]))
-        return free_from_slow(s, place, LOG_FREE);
-    store64(&s->record->intent, at | INTENT_FREE);
-    store64(f, *f | bit); /* commit: recovery goes on from here */
+    char *side;
+    if (TARN_RARE(whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8) ||
+                  s->journal))
+        return false;
+    from = *place - h->data;
+    if (TARN_RARE(from >= (wide ? h->wide_limit : h->limit_own)))
+        return false;
+    span = fast_span(h, from, wide);
+    q = (struct class_cache *)((char *)h + h->span_class[span]);
+    product = (wide ? (uint16_t)from : from & h->span_mask) * q->reciprocal;
+    index = product >> 32;
+    if (TARN_RARE((uint32_t)product >= (uint32_t)q->reciprocal || (uint32_t)index >= q->blocks))
+        return false;
+    side = fast_side(h, span, wide);
+    f = (uint64_t *)(side + sizeof(struct span)) + (index >> 6);
+    now = *f;
+    if (TARN_RARE(bit_set(&now, index)))
+        return false;
+    if (q->count == CACHED) {
+        if (TARN_RARE(!h->span_open[span]))
+            return false;
+    } else {
+        compiler_barrier(); /* what was computed above is computed again: that is cheaper than to keep it in callee-saved registers */
+        if (TARN_RARE(fast_freed(h, q, *place - h->data, side)[index]))
+            return false;
+        q->cached[q->count++] = CACHED_WORD(*place, index);
+    }
+    intent = &s->record->intent;
+    store64(intent, (uint64_t)place - h->minus_free);
+    store64(f, now); /* commit: recovery goes on from here */
     store64(place, 0);
-    store64(&s->record->intent, 0);
-    q->block[q->count++] = data + from;
-    return 0;
+    store64(intent, 0);
+    return true;
+}
+
+/* The same to retire: only the R byte says so, and what was retired is remembered. */
+static inline __attribute__((always_inline)) bool retire_from_fast(struct self *s, struct heap_cache *h, uint64_t *place,
+                                                                   bool wide)
+{
+    uint64_t from, span, product, index, *intent;
+    struct limbo *l = &h->limbo;
+    struct class_cache *q;
+    uint8_t *freed;
+    char *side;
+    if (TARN_RARE(whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8) || s->journal))
+        return false;
+    from = *place - h->data;
+    if (TARN_RARE(from >= (wide ? h->wide_limit : h->limit_own)))
+        return false;
+    span = fast_span(h, from, wide);
+    q = (struct class_cache *)((char *)h + h->span_class[span]);
+    product = (wide ? (uint16_t)from : from & h->span_mask) * q->reciprocal;
+    index = product >> 32;
+    if (TARN_RARE((uint32_t)product >= (uint32_t)q->reciprocal || (uint32_t)index >= q->blocks))
+        return false;
+    side = fast_side(h, span, wide);
+    freed = fast_freed(h, q, from, side) + index;
+    if (TARN_RARE(((uint64_t *)(side + sizeof(struct span)))[index >> 6] >> (index & 63) & 1 || *freed || l->lost ||
+                  l->tail % LIMBO_BATCH == LIMBO_BATCH - 1 || l->tail - l->head == LIMBO))
+        return false;
+    l->block[l->tail++ % LIMBO] = CACHED_WORD(*place, index);
+    intent = &s->record->intent;
+    store64(intent, (uint64_t)place - h->minus_free + (INTENT_RETIRE - INTENT_FREE));
+    store8(freed, (uint8_t)(s->code | BLOCK_RETIRED)); /* commit: recovery goes on from here */
+    store64(place, 0);
+    store64(intent, 0);
+    return true;
 }
 
 int heap_free_from(struct self *s, uint64_t *place, unsigned kind)
 {
-    return kind == LOG_FREE ? free_from_fast(s, place) : free_from_slow(s, place, kind);
+    struct heap_cache *h = s->heap;
+    if (kind == LOG_FREE ? free_from_fast(s, h, place, false) : retire_from_fast(s, h, place, false))
+        return 0;
+    return free_from_slow(s, place, kind);
 }
 
 /* ---- leaving ---- */
@@ -154,7 +198,7 @@ void heap_leave(struct self *s)
         return;
     h->picks = 0;
     reap_all(s, h, 0);
-    h->id = 0;
+    cache_end(h);
 }
 
 /* ---- public ---- */
@@ -179,16 +223,25 @@ int tarn_retire(tarn *seg, tarn_ref ref)
     return free_in_section(seg, ref, LOG_RETIRE, "tarn_retire");
 }
 
-int tarn_free_from(tarn *seg, tarn_ref *place)
+static __attribute__((noinline)) int free_from_start(tarn *seg, tarn_ref *place, unsigned kind)
 {
     int e = 0;
     struct self *s = self_of(seg, &e);
-    return TARN_RARE(!s) ? e : free_from_fast(s, place);
+    return TARN_RARE(!s) ? e : heap_free_from(s, place, kind);
+}
+
+int tarn_free_from(tarn *seg, tarn_ref *place)
+{
+    struct self *s = self_last;
+    if (TARN_RARE(!s || s->seg != seg))
+        return free_from_start(seg, place, LOG_FREE);
+    return free_from_fast(s, fast_cache(s), place, true) ? 0 : heap_free_from(s, place, LOG_FREE);
 }
 
 int tarn_retire_from(tarn *seg, tarn_ref *place)
 {
-    int e = 0;
-    struct self *s = self_of(seg, &e);
-    return TARN_RARE(!s) ? e : free_from_slow(s, place, LOG_RETIRE);
+    struct self *s = self_last;
+    if (TARN_RARE(!s || s->seg != seg))
+        return free_from_start(seg, place, LOG_RETIRE);
+    return retire_from_fast(s, fast_cache(s), place, true) ? 0 : heap_free_from(s, place, LOG_RETIRE);
 }

@@ -26,16 +26,20 @@ static inline uint64_t top_bits(uint64_t x)
     return ((x & 0x8080808080808080ull) >> 7) * 0x0102040810204080ull >> 56;
 }
 
-/* Of up to 64 R bytes: which are set, and which say retired. Bytes up to the next multiple of 8 may be read, and are left out. */
-static uint64_t freed_mask(const uint8_t *bytes, uint32_t n, uint64_t *ret_retired)
+/* Of up to 64 R bytes: which are set, and not `skip`, and which of these say retired. Bytes up to the next multiple of 8 may be read, and are
+ * left out. */
+static uint64_t freed_mask(const uint8_t *bytes, uint32_t n, uint8_t skip, uint64_t *ret_retired)
 {
+    uint64_t skips = skip * 0x0101010101010101ull;
     uint64_t set = 0, retired = 0;
     for (uint32_t i = 0; i < n; i += 8) {
         uint64_t x = load64((const uint64_t *)(bytes + i));
         if (!x)
             continue;
-        retired |= top_bits(x) << i;
-        set |= top_bits(((x & 0x7f7f7f7f7f7f7f7full) + 0x7f7f7f7f7f7f7f7full) | x) << i;
+        uint64_t other = x ^ skips;
+        other = skip ? ((other & 0x7f7f7f7f7f7f7f7full) + 0x7f7f7f7f7f7f7f7full) | other : ~0ull;
+        set |= top_bits((((x & 0x7f7f7f7f7f7f7f7full) + 0x7f7f7f7f7f7f7f7full) | x) & other) << i;
+        retired |= top_bits(x & other) << i;
     }
     if (n < 64) {
         set &= (1ull << n) - 1;
@@ -132,10 +136,11 @@ static uint32_t collect(struct self *s, struct heap_cache *h, uint32_t index, co
     uint64_t *f = free_words(span), *aged = aged_words(span, k), take[TABLE_WORDS_MOST], retired[TABLE_WORDS_MOST];
     uint8_t *freed = freed_bytes(seg, index, k);
     uint32_t ready = 0, waiting = 0;
+    uint8_t skip = greedy || h->limbo.lost ? 0 : (uint8_t)(s->code | BLOCK_RETIRED); /* they are in h->limbo */
     bool old = span->aged_at && grace_over(s, h, span->aged_at - 1), aging = span->aged_at && !old;
     for (uint32_t w = 0; w < k->words; w++) {
         uint32_t n = k->blocks - w * 64;
-        take[w] = freed_mask(freed + w * 64, n < 64 ? n : 64, &retired[w]) & ~f[w];
+        take[w] = freed_mask(freed + w * 64, n < 64 ? n : 64, skip, &retired[w]) & ~f[w];
         retired[w] &= take[w];
         take[w] &= ~retired[w];
         if (old) {
@@ -161,6 +166,77 @@ static uint32_t collect(struct self *s, struct heap_cache *h, uint32_t index, co
     return take_blocks(seg, index, k, take);
 }
 
+/* ---- what it retired itself ---- */
+
+void limbo_put(struct heap_cache *h, const struct tarn *seg, uint64_t block, uint32_t index)
+{
+    struct limbo *l = &h->limbo;
+    if (l->lost)
+        return;
+    if (l->tail - l->head == LIMBO) { /* it does not come back for long: a reader is stopped. The spans' bytes say it all */
+        limbo_forget(h);
+        return;
+    }
+    l->block[l->tail++ % LIMBO] = CACHED_WORD(block, index);
+    if (l->tail % LIMBO_BATCH == 0)
+        l->stamp[(l->tail / LIMBO_BATCH - 1) % (LIMBO / LIMBO_BATCH)] = epoch_now(seg); /* after the R bytes were set */
+}
+
+/* One that it retired: limbo -> free, unless a lock stands in it, or its code is another's too, who has it in hand. */
+static void limbo_take_one(struct self *s, struct heap_cache *h, uint64_t word, bool slots)
+{
+    struct tarn *seg = s->seg;
+    uint64_t block = CACHED_BLOCK(word), from = block - h->data, span = from >> h->span_shift, *f;
+    uint32_t index = CACHED_INDEX(word), own = span < OWN_SPANS ? h->span_class[span] : 0;
+    struct class_cache *q = (struct class_cache *)((char *)h + own);
+    char *side = fast_side(h, span, false);
+    uint8_t *freed;
+    if (!own) /* found by its R byte */
+        return;
+    f = fast_free_words(h, from, false) + (index >> 6);
+    freed = fast_freed(h, q, from, side) + index;
+    if (*f >> (index & 63) & 1 || __atomic_load_n(freed, __ATOMIC_ACQUIRE) != (s->code | BLOCK_RETIRED))
+        return;
+    for (uint32_t p = s->code - 1; p < seg->geometry.records; p += 127)
+        if (p != ID_INDEX(s->id) && in_hand(seg, record_at(seg, p)) == block) {
+            limbo_put(h, seg, block, index);
+            return;
+        }
+    if (slots && slot_points_into(seg, block, q->size)) {
+        limbo_put(h, seg, block, index); /* later */
+        return;
+    }
+    store64(f, *f | 1ull << (index & 63));
+    store8(freed, 0);
+    if (!cache_put(q, block, index))
+        span_open(s, h, (uint32_t)span, (uint32_t)(own - OWN_CLASS(0)) / (uint32_t)sizeof *q);
+}
+
+bool limbo_take(struct self *s, struct heap_cache *h)
+{
+    struct limbo *l = &h->limbo;
+    const struct geometry *g = &s->seg->geometry;
+    bool any = false, slots = false;
+    while (l->tail / LIMBO_BATCH != l->head / LIMBO_BATCH) {
+        uint64_t stamp = l->stamp[l->head / LIMBO_BATCH % (LIMBO / LIMBO_BATCH)];
+        if (h->safe <= stamp && l->advanced != l->tail / LIMBO_BATCH) { /* once for each batch */
+            l->advanced = l->tail / LIMBO_BATCH;
+            h->safe = epoch_advance(s);
+            h->advanced = h->refills;
+        }
+        if (h->safe <= stamp)
+            break;
+        if (!any)
+            slots = slot_points_into(s->seg, g->zone[ZONE_DATA], h->limit); /* after the grace; nearly always none */
+        any = true;
+        for (uint32_t i = 0; i < LIMBO_BATCH; i++)
+            limbo_take_one(s, h, l->block[l->head++ % LIMBO], slots);
+    }
+    return any;
+}
+
+/* ---- looking for it ---- */
+
 static void look_at_runs(struct self *s, struct heap_cache *h)
 {
     uint32_t waiting = 0;
@@ -177,24 +253,43 @@ static void look_at_runs(struct self *s, struct heap_cache *h)
     }
 }
 
+/* The next few spans of a class. Returns blocks that became free. */
+static uint32_t look_at_some(struct self *s, struct heap_cache *h, uint32_t class, const struct size_class *k,
+                             uint32_t *ret_waiting)
+{
+    uint32_t taken = 0;
+    *ret_waiting = 0;
+    for (uint32_t n = 0; n < LOOK && n < h->count[class]; n++) {
+        uint32_t link = span_mine(s, h->hand[class], class), got;
+        if (!link)
+            link = span_mine(s, h->own[class], class);
+        if (!link)
+            break;
+        h->hand[class] = span_at(s->seg, link - 1)->next;
+        if ((got = collect(s, h, link - 1, k, false, ret_waiting)))
+            span_open(s, h, link - 1, class);
+        taken += got;
+    }
+    return taken;
+}
+
 void reap_some(struct self *s, struct heap_cache *h, uint32_t class)
 {
     const struct size_class *k = class_at(&s->seg->geometry, class);
-    uint32_t waiting = 0;
+    uint32_t waiting = 0, from;
     if (class == RUN) {
         look_at_runs(s, h);
         return;
     }
-    for (uint32_t n = 0; n < LOOK && n < h->count[class]; n++) {
-        uint32_t link = span_mine(s, h->hand[class], class);
-        if (!link)
-            link = span_mine(s, h->own[class], class);
-        if (!link)
-            return;
-        h->hand[class] = span_at(s->seg, link - 1)->next;
-        if (collect(s, h, link - 1, k, false, &waiting))
-            span_open(s, h, link - 1, class);
-    }
+    from = h->hand[class];
+    if (look_at_some(s, h, class, k, &waiting) || waiting < CACHED)
+        return;
+    /* What is there is in limbo, and more than a refill. It does not pay to claim a span instead, again and again: end their grace. */
+    epoch_advance(s);
+    h->safe = epoch_advance(s);
+    h->advanced = h->refills;
+    h->hand[class] = from;
+    look_at_some(s, h, class, k, &waiting);
 }
 
 static uint32_t collect_all(struct self *s, struct heap_cache *h)
@@ -227,11 +322,15 @@ static bool span_is_idle(struct self *s, const struct heap_cache *h, uint32_t in
 
 void reap_all(struct self *s, struct heap_cache *h, uint32_t keep)
 {
-    if (collect_all(s, h)) {
+    bool waits;
+    limbo_forget(h);
+    waits = collect_all(s, h);
+    if (waits) {
         epoch_advance(s);
         h->safe = epoch_advance(s);
-        collect_all(s, h);
+        waits = collect_all(s, h);
     }
+    h->limbo.lost = waits;
     for (uint32_t class = 0; class < class_count(&s->seg->geometry); class ++) {
         uint32_t link = span_mine(s, h->own[class], class), kept = 0;
         h->class[class].count = 0; /* from here on, all with F = 1 are found through the list */
@@ -240,6 +339,7 @@ void reap_all(struct self *s, struct heap_cache *h, uint32_t keep)
             struct span *span = span_at(s->seg, link - 1);
             uint32_t next = span_mine(s, span->next, class);
             span->is_open = 0;
+            own_set(h, link - 1, OWN_CLASS(class), false);
             if (span_is_idle(s, h, link - 1, class_at(&s->seg->geometry, class)) && kept++ >= keep)
                 span_give_back(s, h, link - 1, class);
             else

@@ -66,6 +66,7 @@ void span_open(struct self *s, struct heap_cache *h, uint32_t index, uint32_t cl
     struct span *span = span_at(s->seg, index);
     if (span->is_open)
         return;
+    own_set(h, index, OWN_CLASS(class), true);
     span->is_open = 1;
     span->next_open = h->open[class];
     h->open[class] = index + 1;
@@ -88,6 +89,7 @@ void span_make_small(struct self *s, struct heap_cache *h, uint32_t index, uint3
     }
     compiler_barrier();
     store64(&span->word, SPAN_WORD(s->id, class, SPAN_SMALL));
+    own_set(h, index, OWN_CLASS(class), false);
     list_add(s, h, index, class);
     span_open(s, h, index, class);
 }
@@ -112,6 +114,7 @@ void span_make_run(struct self *s, struct heap_cache *h, uint32_t first, uint32_
 
 void span_give_back(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class)
 {
+    own_set(h, index, 0, false);
     span_forget(s, h, index, class);
     store64(&span_at(s->seg, index)->word, 0);
 }
@@ -291,6 +294,7 @@ static void adopt_small(struct self *s, struct heap_cache *h, uint32_t index, ui
     uint64_t *f = free_words(span);
     uint8_t *freed = freed_bytes(s->seg, index, k);
     notes_clear(span);
+    own_set(h, index, OWN_CLASS(class), false);
     for (uint32_t i = 0; i < k->blocks; i++)
         if (f[i >> 6] >> (i & 63) & 1 && freed[i])
             store8(&freed[i], 0);

@@ -5,6 +5,9 @@
 #ifndef TARN_HEAP_TABLE_H
 #define TARN_HEAP_TABLE_H
 
+#include <stddef.h>
+#include <string.h>
+
 #include "heap/heap.h"
 
 #define SPAN_SHIFT_LEAST 12u
@@ -13,8 +16,15 @@
 #define RUN CLASSES          /* the class of runs: one block, from the first byte on */
 #define SMALL_MOST 8192u     /* bytes: span_size / 8 of the largest spans */
 #define TABLE_WORDS_MOST 60u /* F words of any class of any span size */
-#define CACHED 62u           /* blocks in a cache: with its head 512 bytes */
-#define PICKED 32u           /* blocks picked and not yet published, at most */
+#define CACHED 61u           /* blocks in a cache: with its head 512 bytes */
+/* Bytes of a side table of the largest spans. */
+#define SIDE_SIZE_MOST 1024u
+#ifdef TARN_EXPLORED /* its participants have little private memory */
+#define OWN_SPANS 1024u
+#else
+#define OWN_SPANS 65536u /* spans of which a participant keeps in private which are its own */
+#endif
+#define PICKED 32u       /* blocks picked and not yet published, at most */
 
 /* ---- class.c ---- */
 
@@ -149,13 +159,54 @@ static inline bool place_is_valid(const struct tarn *seg, uint64_t offset)
 /* ---- private caches ---- */
 
 struct class_cache { /* 512 bytes. Its blocks are free (F = 1) and of the participant's own spans */
-    uint32_t count, reciprocal, blocks, size;
-    uint64_t block[CACHED];
+    uint32_t count, blocks;
+    uint64_t reciprocal;
+    uint32_t size;
+    int32_t freed_at; /* where a span's R bytes stand, from its side table on, or, with FAR, from its first byte on */
+    uint64_t cached[CACHED]; /* of each its offset and, above, its index in its span: CACHED_WORD */
+};
+_Static_assert(sizeof(struct class_cache) == 512, "a cache is found by a shift");
+#define FAR INT32_MIN
+#define CACHED_WORD(block, index) ((uint64_t)(block) | (uint64_t)(index) << 48)
+#define CACHED_BLOCK(word) ((word)&REF_MASK)
+#define CACHED_INDEX(word) ((uint32_t)((word) >> 48))
+
+/* What this participant retired of its own spans, oldest first: a hint, so that it need not look for it. Each has stayed retired since it
+ * was put here, for nobody but its owner takes it, who leaves it out where he looks for others (collect), or forgets all of these first. Each
+ * LIMBO_BATCH has a stamp: the epoch, after the last one's R byte was set. */
+#ifdef TARN_EXPLORED
+#define LIMBO 8u
+#define LIMBO_BATCH 1u
+#else
+#define LIMBO 4096u
+#define LIMBO_BATCH 512u
+#endif
+struct limbo {
+    uint32_t head, tail; /* counts; a block's entry: mod LIMBO */
+    uint32_t advanced;   /* batches there were when the epoch was last advanced for them */
+    bool lost;           /* there are some that are not here: all are looked for by their R bytes, and none is put here */
+    uint64_t stamp[LIMBO / LIMBO_BATCH];
+    uint64_t block[LIMBO]; /* as in a cache */
 };
 
 struct heap_cache {
+    /* What the fast paths need of the segment. With all of it 0 they do nothing: not begun, or left. */
+    uint64_t nobody[2];      /* 0: read as a class's numbers, it has no blocks */
+    uint64_t wide_words;     /* limit / 8, where spans are the largest; else 0 */
+    uint64_t wide_limit;     /* limit_own, the same */
+    char *data_at, *side_at; /* where this process has the zones of data, of side tables */
+    uint64_t data;           /* offset of that of data */
+    uint64_t minus_free;     /* a place's address less this is its intent, to be freed; */
+    uint64_t minus_alloc;    /* ... to be allocated */
+    uint64_t limit;      /* bytes of data space that were committed when it last looked; that only rises */
+    uint64_t limit_own;  /* ... or of the spans in `span_class`, if that is less */
+    uint32_t small_most; /* bytes: above, runs */
+    uint64_t span_mask;  /* span_size - 1 */
+    uint32_t side_size;
+    uint8_t span_shift;
+    bool clear;                 /* blocks are zeroed */
+    uint32_t own_used;          /* entries of `span_class` that are not 0 end here */
     uint32_t id;                /* whose these are; another than self's: to be started anew */
-    uint32_t small_most;        /* bytes: above, runs */
     uint32_t refills, advanced; /* refills; their count when the epoch was last advanced */
     uint64_t safe;              /* what epoch_advance last returned */
     uint32_t cursor;            /* span from which to look for a free one */
@@ -168,9 +219,110 @@ struct heap_cache {
     uint32_t count[CLASSES + 1]; /* of them */
     uint32_t hand[CLASSES + 1];  /* where to look next for blocks that others freed */
     struct class_cache class[CLASSES] __attribute__((aligned(64)));
-};
+    struct limbo limbo;
+    /* 0: not its own, or no span of small blocks; else how many bytes from here its class's cache begins. Exact, so on the fast path nobody's
+     * word is believed of whose a span is. */
+    uint32_t span_class[OWN_SPANS];
+    bool span_open[OWN_SPANS]; /* it is in `open` */
+} __attribute__((aligned(64)));
+#define OWN_CLASS(c) ((uint32_t)(offsetof(struct heap_cache, class) + (c) * sizeof(struct class_cache)))
 
+/* A public call's self has its cache right behind it (self.c): no need to load where. */
+static inline struct heap_cache *fast_cache(struct self *s)
+{
+    return (struct heap_cache *)((char *)s + (sizeof *s + 63) / 64 * 64);
+}
+/* The side table of a span; wide: spans are the largest. */
+static inline char *fast_side(const struct heap_cache *h, uint64_t span, bool wide)
+{
+    return h->side_at + span * (wide ? SIDE_SIZE_MOST : h->side_size);
+}
+static inline uint64_t fast_span(const struct heap_cache *h, uint64_t from, bool wide)
+{
+    return from >> (wide ? SPAN_SHIFT_MOST : h->span_shift);
+}
+/* R bytes of the span. Without a branch: it would often be guessed wrong. */
+static inline uint8_t *fast_freed(const struct heap_cache *h, const struct class_cache *q, uint64_t from, char *side)
+{
+    char *data = h->data_at + (from & ~h->span_mask);
+    return (uint8_t *)side + ((data - side) & (q->freed_at >> 31)) + (q->freed_at & ~FAR);
+}
+static inline uint64_t *fast_free_words(const struct heap_cache *h, uint64_t from, bool wide)
+{
+    return (uint64_t *)(fast_side(h, fast_span(h, from, wide), wide) + sizeof(struct span));
+}
 void cache_start(struct self *s, struct heap_cache *h);
+/* It may have grown since. */
+static inline void cache_look(struct self *s, struct heap_cache *h)
+{
+    uint64_t most = (uint64_t)OWN_SPANS << h->span_shift;
+    h->limit = committed_of(s->seg);
+    h->limit_own = h->limit < most ? h->limit : most;
+    if (h->span_shift == SPAN_SHIFT_MOST) {
+        h->wide_words = h->limit / 8;
+        h->wide_limit = h->limit_own;
+    }
+}
+static inline void own_set(struct heap_cache *h, uint32_t index, uint32_t entry, bool open)
+{
+    if (index >= OWN_SPANS)
+        return;
+    h->span_class[index] = entry;
+    h->span_open[index] = open;
+    if (entry && index >= h->own_used)
+        h->own_used = index + 1;
+}
+static inline void limbo_forget(struct heap_cache *h)
+{
+    h->limbo.lost |= h->limbo.head != h->limbo.tail;
+    h->limbo.head = h->limbo.tail = 0;
+}
+/* What the fast paths need goes back to nothing. */
+static inline void cache_end(struct heap_cache *h)
+{
+    memset(h->span_class, 0, h->own_used * sizeof h->span_class[0]);
+    memset(h->span_open, 0, h->own_used);
+    h->own_used = 0;
+    limbo_forget(h);
+    h->limbo.lost = false;
+    h->id = 0;
+    h->limit = h->limit_own = h->wide_words = h->wide_limit = 0;
+    h->small_most = 0;
+}
+/* A free block into the cache, if there is room. */
+static inline bool cache_put(struct class_cache *q, uint64_t block, uint32_t index)
+{
+    if (TARN_RARE(q->count == CACHED))
+        return false;
+    q->cached[q->count++] = CACHED_WORD(block, index);
+    return true;
+}
+/* Bit n mod 64 of *x is set, or cleared. Returns what it was. */
+static inline bool bit_set(uint64_t *x, uint64_t n)
+{
+#ifdef __x86_64__
+    bool was;
+    __asm__("btsq %2, %0" : "+r"(*x), "=@ccc"(was) : "r"(n));
+    return was;
+#else
+    bool was = *x >> (n & 63) & 1;
+    *x |= 1ull << (n & 63);
+    return was;
+#endif
+}
+static inline void bit_clear(uint64_t *x, uint32_t n)
+{
+#ifdef __x86_64__
+    __asm__("btrq %1, %0" : "+r"(*x) : "r"((uint64_t)n) : "cc");
+#else
+    *x &= ~(1ull << (n & 63));
+#endif
+}
+/* x / 2^n if that is whole, else more than any bound: one comparison for both. */
+static inline uint64_t whole_part(uint64_t x, unsigned n)
+{
+    return x >> n | x << (64 - n);
+}
 static inline struct heap_cache *cache_of(struct self *s)
 {
     struct heap_cache *h = s->heap;
@@ -215,6 +367,11 @@ void run_tidy(struct self *s, struct heap_cache *h); /* its own runs that were f
 void reap_some(struct self *s, struct heap_cache *h, uint32_t class);
 /* All that can be taken, of all classes; empty spans are given back, but for `keep` of each class. */
 void reap_all(struct self *s, struct heap_cache *h, uint32_t keep);
+
+/* This participant retired a block of its own span: it remembers. */
+void limbo_put(struct heap_cache *h, const struct tarn *seg, uint64_t block, uint32_t index);
+/* ... and takes back what it remembers and whose grace is over. Returns whether any. */
+bool limbo_take(struct self *s, struct heap_cache *h);
 
 /* ---- free.c ---- */
 

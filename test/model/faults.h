@@ -75,11 +75,11 @@
     X(APART_FIRST_FIRST, 10, "taken apart: first word before the rest")                                      \
     X(APART_STORE, 10, "taken apart by plain stores")                                                        \
     X(RUN_STORE, 11, "run's rest claimed by a store")                                                        \
-    X(LONGER_STORE, 19, "a longer run's rest claimed by a store")                                            \
-    X(LONGER_FIRST, 19, "a longer run's first word before its rest")                                         \
-    X(SHORTER_STORE, 19, "a shorter run's end given back by a store")                                        \
-    X(SHORTER_FIRST, 19, "a shorter run's end given back before its first word")                             \
-    X(HAND_LEFT, 19, "recovery leaves HAND as it was")                                                       \
+    X(LONGER_STORE, 21, "a longer run's rest claimed by a store")                                            \
+    X(LONGER_FIRST, 21, "a longer run's first word before its rest")                                         \
+    X(SHORTER_STORE, 21, "a shorter run's end given back by a store")                                        \
+    X(SHORTER_FIRST, 21, "a shorter run's end given back before its first word")                             \
+    X(HAND_LEFT, 21, "recovery leaves HAND as it was")                                                       \
     X(GROW_EARLY, 12, "committed published before the backing's commit")                                     \
     X(GROW_STORE, 12, "committed by a store")                                                                \
     X(GROW_NO_SIDE, 12, "side tables not committed")                                                         \

@@ -359,6 +359,54 @@ static void limbo_comes_back(void **state)
 
 /* ---- spans and runs ---- */
 
+/* Two hundred live blocks, replaced one by one for long: what is in limbo meanwhile stays a small multiple of what is remembered, or looked at
+ * in a refill, whoever retires. The segment is so large that there is never a shortage. */
+static void limbo_stays_bounded(void **state)
+{
+    (void)state;
+    for (int who = 0; who < 2; who++) {
+        struct fake *f = fake_make(4096, 64 << 20);
+        struct self *a = fake_join(f, 1), *b = fake_join(f, 2);
+        uint32_t spans = 0;
+        for (uint32_t i = 0; i < 100000; i++) {
+            uint64_t *place = &f->root[i % 200];
+            if (*place)
+                assert_int_equal(heap_free_from(who ? b : a, place, LOG_RETIRE), 0);
+            assert_int_equal(heap_alloc_into(a, place, 100 + i % 7 * 50), 0);
+        }
+        for (uint32_t i = 0; i < f->seg.geometry.spans; i++)
+            spans += span_at(&f->seg, i)->word != 0;
+        assert_in_range(spans, 1, 1000); /* of 16,384; live are about 15, and 4 * LIMBO_BATCH are 170 */
+        assert_sound(f, NULL);
+        fake_free(f);
+    }
+}
+
+/* An error: a block that another freed, and then its owner. It is told, or the block is free; it is never handed out twice. */
+static void freed_twice(void **state)
+{
+    (void)state;
+    struct fake *f = fake_make(4096, 1 << 20);
+    struct self *a = fake_join(f, 1), *b = fake_join(f, 2);
+    uint64_t again;
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(heap_alloc_into(a, &f->root[i], 16), 0);
+    again = f->root[99];
+    assert_int_equal(heap_free_from(b, &f->root[99], LOG_FREE), 0);
+    f->root[99] = again;
+    for (uint32_t i = 0; i < 99; i++) /* its cache is full now */
+        assert_int_equal(heap_free_from(a, &f->root[i], LOG_FREE), 0);
+    if (heap_free_from(a, &f->root[99], LOG_FREE))
+        f->root[99] = 0;
+    assert_sound(f, NULL);
+    for (uint32_t i = 0; i < 200; i++)
+        assert_int_equal(heap_alloc_into(a, &f->root[i], 16), 0);
+    assert_sound(f, NULL);
+    reap_all(a, a->heap, 0);
+    assert_sound(f, NULL);
+    fake_free(f);
+}
+
 static void picks_stay_theirs(void **state)
 {
     struct fake *f = fake_make(4096, 1 << 16);
@@ -579,6 +627,8 @@ int main(void)
         cmocka_unit_test(nobody_takes_what_a_lock_stands_in),
         cmocka_unit_test(limbo_waits_for_readers),
         cmocka_unit_test(limbo_comes_back),
+        cmocka_unit_test(limbo_stays_bounded),
+        cmocka_unit_test(freed_twice),
         cmocka_unit_test(picks_stay_theirs),
         cmocka_unit_test(replace_retires),
         cmocka_unit_test(runs_come_and_go),
