@@ -158,7 +158,7 @@ static uint32_t collect(struct self *s, struct heap_cache *h, uint32_t index, co
                      freed); /* what is in hand may be found by new readers yet: its grace has not begun */
         for (uint32_t w = 0; w < k->words; w++)
             any |= aged[w] = retired[w];
-        span->aged_at = any ? epoch_now(seg) + 1 : 0; /* after the R bytes were seen */
+        span->aged_at = any ? epoch_seen(seg) + 1 : 0; /* after the R bytes were seen */
     }
     *ret_waiting += waiting;
     if (!ready || !(greedy || old || ready * PART_FREED >= k->blocks))

@@ -74,10 +74,20 @@ static void retire_and_read(int p)
     MUST(tarn_read_end(seg));
 }
 
+/* 2 starts an epoch of its own meanwhile. */
+static void retire_read_advance(int p)
+{
+    if (p == 2)
+        (void)epoch_advance(self_if(seg_of(p)));
+    else
+        retire_and_read(p);
+}
+
 const struct test_case heap_cases[] = {
     {"remote free", 2, 3, 4, 0, NULL, fill, remote, four_gone},
     {"remote free, three", 3, 2, 3, 0, NULL, fill, remote_three, NULL},
     {"retire under a reader", 2, 3, 4, 0, NULL, fill_all, retire_and_read, NULL},
     {"retire under a reader, exchanged", 2, 3, 4, CASE_EXCHANGE, NULL, fill_all, retire_and_read, NULL},
+    {"retire under a reader, two reclaim", 3, 4, 5, CASE_NO_DEATH, NULL, fill_all, retire_read_advance, NULL},
     {0},
 };
