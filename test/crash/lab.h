@@ -56,6 +56,7 @@ struct operation {
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
 extern const struct operation core_operations[];
+extern const struct operation map_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
