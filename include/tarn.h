@@ -687,12 +687,12 @@ TARN_API int tarn_map_remove(tarn_map *map, const void *key, size_t key_size);
 TARN_API int tarn_map_insert(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size);
 TARN_API int tarn_map_replace(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size);
 /* tarn_map_replace_if - only if the key is there with the value `old`: else -ENOENT, or -EAGAIN: its value is another one; read it, and try again. */
-TARN_API int tarn_map_replace_if(tarn_map *map, const void *key, size_t key_size, const void *old, size_t old_size,
-                                 const void *value, size_t size);
+TARN_API int tarn_map_replace_if(tarn_map *map, const void *key, size_t key_size, const void *old,
+                                 size_t old_size, const void *value, size_t size);
 /* tarn_map_find_or_make - copy the value of a key, as tarn_map_get; if it is not there it is put, with a value of `size` zeroed bytes. Of many who do so at
  * once, one makes it: his *ret_made (may be NULL) is 1, the others' 0. */
-TARN_API int tarn_map_find_or_make(tarn_map *map, const void *key, size_t key_size, size_t size, void *value, size_t room,
-                                   size_t *ret_size, int *ret_made);
+TARN_API int tarn_map_find_or_make(tarn_map *map, const void *key, size_t key_size, size_t size, void *value,
+                                   size_t room, size_t *ret_size, int *ret_made);
 /* tarn_map_put_many - put `count` pairs, in their order, and make room for them beforehand. Outside a section each is a section of its own (a death in
  * the midst leaves the first ones put, each whole); in an open one they are all part of it. After a failure *ret_done (may be NULL) have been put. */
 struct tarn_map_pair {

@@ -329,7 +329,8 @@ static bool has_value(const tarn_map *m, const struct place *at, const struct ol
     return e->value_size == old->size && (!old->size || !memcmp(e + 1, old->value, old->size));
 }
 
-static inline int put(tarn_map *m, const struct key *k, const void *value, uint64_t size, enum how how, const struct old *old)
+static inline int put(tarn_map *m, const struct key *k, const void *value, uint64_t size, enum how how,
+                      const struct old *old)
 {
     struct where w;
     struct place at;
@@ -342,9 +343,9 @@ static inline int put(tarn_map *m, const struct key *k, const void *value, uint6
     section_begin(s);
     e = take_and_find(s, m, k, &w, &fresh, &at);
     if (e == 1)
-        e = how == INSERT                                     ? key_is_there()
+        e = how == INSERT                                  ? key_is_there()
             : how == REPLACE_IF && !has_value(m, &at, old) ? value_differs()
-                                                              : replace(s, m, k, &at, value, size);
+                                                           : replace(s, m, k, &at, value, size);
     else if (e == 0)
         e = how >= REPLACE ? no_key() : insert(s, m, k, &w, fresh, value, size);
     if (TARN_RARE(e >= 0 && own && w.bucket->overflow))
@@ -380,7 +381,8 @@ static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *
 }
 
 /* The value of a key, which is made if it is not there. */
-static int find_or_make(tarn_map *m, const struct key *k, uint64_t size, void *value, uint64_t room, uint64_t *ret_size, int *ret_made)
+static int find_or_make(tarn_map *m, const struct key *k, uint64_t size, void *value, uint64_t room,
+                        uint64_t *ret_size, int *ret_made)
 {
     struct where w;
     struct place at;
@@ -520,7 +522,9 @@ static inline int brief_put(tarn_map *m, uint64_t key, uint64_t value, enum how 
     if (TARN_RARE(e < 0))
         return 1;
     if (e) {
-        e = how == INSERT ? key_is_there() : how == REPLACE_IF && place_slot(&b.at)->word != old ? value_differs() : 0;
+        e = how == INSERT                                         ? key_is_there()
+            : how == REPLACE_IF && place_slot(&b.at)->word != old ? value_differs()
+                                                                  : 0;
         if (e == 0)
             store64(&place_slot(&b.at)->word, value); /* commit */
     } else
@@ -581,7 +585,8 @@ static inline struct key key_of_number(const tarn_map *m, uint64_t key)
     return (struct key){.hash = hash_number(m->seed, m->multiplier, key)};
 }
 
-static int put_bytes(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size, enum how how, const struct old *old)
+static int put_bytes(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size,
+                     enum how how, const struct old *old)
 {
     struct key k;
     int e = key_of_bytes(map, key, key_size, &k);
@@ -614,8 +619,8 @@ int tarn_map_replace_if(tarn_map *map, const void *key, size_t key_size, const v
     return put_bytes(map, key, key_size, value, size, REPLACE_IF, &was);
 }
 
-int tarn_map_find_or_make(tarn_map *map, const void *key, size_t key_size, size_t size, void *value, size_t room,
-                          size_t *ret_size, int *ret_made)
+int tarn_map_find_or_make(tarn_map *map, const void *key, size_t key_size, size_t size, void *value,
+                          size_t room, size_t *ret_size, int *ret_made)
 {
     struct key k;
     uint64_t is;
@@ -704,7 +709,10 @@ int tarn_map_remove64(tarn_map *map, uint64_t key)
 
 /* ---- many ---- */
 
-enum { AHEAD = 16, FEW = 4096 }; /* pairs whose lines are fetched together; as many need no room made beforehand */
+enum {
+    AHEAD = 16,
+    FEW = 4096
+}; /* pairs whose lines are fetched together; as many need no room made beforehand */
 
 static void fetch(const tarn_map *m, uint64_t hash)
 {

@@ -255,7 +255,8 @@ static int copy_pinned(const tarn_map *m, uint64_t hash, struct snapshot *p, str
 /* ---- walks ---- */
 
 /* Visit every bucket from *at on, or one: c gets its entries' copies, p its keys; then `visit`. */
-static int walk_from(const tarn_map *m, uint64_t *at, bool all, struct snapshot *p, struct copies *c, int (*visit)(void *arg), void *arg)
+static int walk_from(const tarn_map *m, uint64_t *at, bool all, struct snapshot *p, struct copies *c,
+                     int (*visit)(void *arg), void *arg)
 {
     uint64_t next;
     int e;

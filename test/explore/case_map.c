@@ -180,7 +180,9 @@ static const char *reused(void)
     two = tarn_map_get64(numbers[DRIVER], other, &v);
     if (two == 0 && (v != 20 || one == 0))
         return "two numbers are in one slot";
-    return tarn_map_count(numbers[DRIVER], &n) || n != (uint64_t)(one == 0) + (two == 0) ? "a slot is counted that is free" : NULL;
+    return tarn_map_count(numbers[DRIVER], &n) || n != (uint64_t)(one == 0) + (two == 0)
+               ? "a slot is counted that is free"
+               : NULL;
 }
 /* In a section, which is undone: what is in the slot is put back. */
 static void undo_and_get(int p)
@@ -233,6 +235,30 @@ static void split_and_change(int p)
     must_be(tarn_map_get64(numbers[p], one, &v) == 0, "a key was not found that was there all the time");
     must_be(v == 777 || (!done && v == one - 2), "an old value was found after the new one was put");
 }
+/* Both change one that moves; who has changed it sees that. */
+static void split_and_see(int p)
+{
+    uint64_t one = moved_one(numbers[p]), v = 0;
+    if (p == 0) {
+        MUST(tarn_map_put64(numbers[p], full + 2, full));
+        return;
+    }
+    MUST(tarn_map_put64(numbers[p], one, 777));
+    ghost[0] = 1;
+    must_be(tarn_map_get64(numbers[p], one, &v) == 0 && v == 777, "one's own change is not seen");
+    MUST(tarn_map_remove64(numbers[p], one));
+    must_be(tarn_map_get64(numbers[p], one, &v) == -ENOENT, "one's own removal is not seen");
+    MUST(tarn_map_put64(numbers[p], one, 777));
+    must_be(tarn_map_get64(numbers[p], one, &v) == 0 && v == 777, "one's own change is not seen");
+}
+static const char *is_seen(void)
+{
+    uint64_t v = 0, one = moved_one(numbers[DRIVER]);
+    int e = tarn_map_get64(numbers[DRIVER], one, &v);
+    if ((!died(1) && (e || v != 777)) || (e == 0 && v != 777 && v != one - 2))
+        return "a change after a split was lost";
+    return NULL;
+}
 static const char *is_changed(void)
 {
     uint64_t v = 0, one = moved_one(numbers[DRIVER]);
@@ -247,8 +273,9 @@ const struct test_case map_cases[] = {
     {"map, remove and put", 2, 3, 4, 0, make, open_it, remove_and_put, removed_and_put},
     {"map, split and get", 2, 3, 3, 0, make_full_whole, open_it, split_and_get, all_there},
     {"map, split and get, halves", 2, 3, 3, 0, make_full_halves, open_it, split_and_get, all_there},
-    {"map, split and put", 2, 3, 3, 0, make_full_whole, open_it, split_and_put, all_there},
+    {"map, split and put", 2, 2, 3, 0, make_full_whole, open_it, split_and_put, all_there},
     {"map, split, change and get", 2, 3, 3, 0, make_full_whole, open_it, split_and_change, is_changed},
+    {"map, split and see", 2, 2, 3, 0, make_full_whole, open_it, split_and_see, is_seen},
     {"map, reuse and get", 2, 3, 3, 0, make_whole, open_it, reuse_and_get, reused},
     {"map, reuse and get, halves", 2, 3, 3, 0, make_halves, open_it, reuse_and_get, reused},
     {"map, undo and get", 2, 3, 3, 0, make_whole, open_it, undo_and_get, undone},
