@@ -723,8 +723,8 @@ TARN_API int tarn_map_count(tarn_map *map, uint64_t *ret_count);
 TARN_API int tarn_map_each(tarn_map *map,
                            int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
                            void *arg);
-/* tarn_map_next - the same in pieces: show some more entries, and move *cursor, which is 0 at first, and 0 again when all were shown. The map, and the
- * process, may do anything in between; a cursor is good in any process, as long as the map is. */
+/* tarn_map_next - the same in pieces: show some more entries, and move *cursor, which is 0 at first, and 0 again when all were shown; if
+ * `each` ended it, it is where it was. The map may change in between; a cursor is good in any process, as long as the map is. */
 TARN_API int tarn_map_next(tarn_map *map, uint64_t *cursor,
                            int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
                            void *arg);
