@@ -520,7 +520,7 @@ int map_split(struct self *s, tarn_map *m, struct where *w)
         return e;
     sibling = at_offset(s->seg, f.block);
     sibling->prefix = b->prefix | 1ull << depth;
-    sibling->link = LINK_WORD(depth + 1, 0, 0); /* no flags, no sibling of its own */
+    sibling->link = (uint64_t)(depth + 1) << 56; /* no flags, no sibling of its own */
     sibling->slots = b->new_slots;
     if (b->overflow || b->spare)
         move_chain(m, b, sibling, depth);
