@@ -124,6 +124,24 @@ static const char *all_there(void)
     return died(0) || numbers[DRIVER]->map->depth == 1 ? NULL : "no split was made";
 }
 
+/* Both make it, unless it is there. */
+static void both_make(int p)
+{
+    uint64_t v = 9;
+    int made = 7;
+    MUST(tarn_map_find_or_make64(numbers[p], 5, &v, &made));
+    must_be(v == 0 && (made == 0 || made == 1), "what was made is not zero");
+    ghost[p] = 1 + (uint64_t)made;
+}
+static const char *made_once(void)
+{
+    uint64_t v = 9, made = (ghost[0] == 2) + (ghost[1] == 2);
+    int e = tarn_map_get64(numbers[DRIVER], 5, &v);
+    if ((ghost[0] || ghost[1]) && (e || v))
+        return "what was made is not there";
+    return made > 1 || (!made && !anyone_died()) ? "it was made twice, or by nobody" : NULL;
+}
+
 /* ---- a slot is stored over while somebody reads it ---- */
 
 /* Two numbers of one part and one tag, and with the map's first bucket empty but for them: they follow each other in one slot. */
@@ -269,6 +287,7 @@ static const char *is_changed(void)
 
 const struct test_case map_cases[] = {
     {"map, two add", 2, 3, 4, 0, make, open_it, add_and_put, sum_is_right},
+    {"map, both make", 2, 3, 4, 0, make, open_it, both_make, made_once},
     {"map, put and get", 2, 3, 4, 0, make, open_it, put_and_get, value_is_whole},
     {"map, remove and put", 2, 3, 4, 0, make, open_it, remove_and_put, removed_and_put},
     {"map, split and get", 2, 3, 3, 0, make_full_whole, open_it, split_and_get, all_there},
