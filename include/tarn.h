@@ -723,11 +723,37 @@ TARN_API int tarn_map_add(tarn_map *map, const void *key, size_t key_size, uint6
 /* tarn_map_remove - 0, -ENOENT, -ENOSPC, -EDEADLK, -EROFS. */
 TARN_API int tarn_map_remove(tarn_map *map, const void *key, size_t key_size);
 
+/* tarn_map_insert - only if the key is not there: else -EEXIST. tarn_map_replace - only if it is there: else -ENOENT. Others as tarn_map_put. */
+TARN_API int tarn_map_insert(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size);
+TARN_API int tarn_map_replace(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size);
+/* tarn_map_replace_if - only if the key is there with the value `old`: else -ENOENT, or -EAGAIN: its value is another one; read it, and try again. */
+TARN_API int tarn_map_replace_if(tarn_map *map, const void *key, size_t key_size, const void *old,
+                                 size_t old_size, const void *value, size_t size);
+/* tarn_map_find_or_make - copy the value of a key, as tarn_map_get; if it is not there it is put, with a value of `size` zeroed bytes. Of many who do so at
+ * once, one makes it: his *ret_made (may be NULL) is 1, the others' 0. */
+TARN_API int tarn_map_find_or_make(tarn_map *map, const void *key, size_t key_size, size_t size, void *value,
+                                   size_t room, size_t *ret_size, int *ret_made);
+/* tarn_map_put_many - put `count` pairs, in their order, and make room for them beforehand. Outside a section each is a section of its own (a death in
+ * the midst leaves the first ones put, each whole); in an open one they are all part of it. After a failure *ret_done (may be NULL) have been put. */
+struct tarn_map_pair {
+    const void *key;
+    size_t key_size;
+    const void *value;
+    size_t size;
+};
+TARN_API int tarn_map_put_many(tarn_map *map, const struct tarn_map_pair *pairs, size_t count, size_t *ret_done);
+
 /* The same for TARN_MAP_U64 maps (-EPROTO on others, and the other way round). */
 TARN_API int tarn_map_get64(tarn_map *map, uint64_t key, uint64_t *ret_value);
 TARN_API int tarn_map_put64(tarn_map *map, uint64_t key, uint64_t value);
 TARN_API int tarn_map_add64(tarn_map *map, uint64_t key, uint64_t add, uint64_t *ret_sum);
 TARN_API int tarn_map_remove64(tarn_map *map, uint64_t key);
+TARN_API int tarn_map_insert64(tarn_map *map, uint64_t key, uint64_t value);
+TARN_API int tarn_map_replace64(tarn_map *map, uint64_t key, uint64_t value);
+TARN_API int tarn_map_replace_if64(tarn_map *map, uint64_t key, uint64_t old, uint64_t value);
+TARN_API int tarn_map_find_or_make64(tarn_map *map, uint64_t key, uint64_t *ret_value, int *ret_made);
+TARN_API int tarn_map_put_many64(tarn_map *map, const uint64_t *keys, const uint64_t *values, size_t count,
+                                 size_t *ret_done);
 
 /* tarn_map_count - entries, as a walk over all counts them. */
 TARN_API int tarn_map_count(tarn_map *map, uint64_t *ret_count);
@@ -735,6 +761,11 @@ TARN_API int tarn_map_count(tarn_map *map, uint64_t *ret_count);
 /* tarn_map_each - call back for each entry with private copies (of a U64 map: pointers to two uint64_t). Every entry that is
  * there throughout is shown exactly once, also while the map grows. A result other than 0 ends the walk and is returned. */
 TARN_API int tarn_map_each(tarn_map *map,
+                           int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
+                           void *arg);
+/* tarn_map_next - the same in pieces: show some more entries, and move *cursor, which is 0 at first, and 0 again when all were shown; if
+ * `each` ended it, it is where it was. The map may change in between; a cursor is good in any process, as long as the map is. */
+TARN_API int tarn_map_next(tarn_map *map, uint64_t *cursor,
                            int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
                            void *arg);
 

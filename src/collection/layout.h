@@ -70,6 +70,7 @@ _Static_assert(offsetof(struct map, first) == 384 && offsetof(struct map, direct
 struct slot {
     uint64_t hash, word;
 };
+_Static_assert(sizeof(struct slot) == 16, "slot layout");
 struct pairs {
     struct slot at[MAP_PARTS][MAP_SLOTS]; /* its bucket's holder */
 };
@@ -78,6 +79,7 @@ struct tags {
     uint64_t head;    /* its bucket's holder */
     uint64_t word[7]; /* the same. Slot s's tag is byte s: bits 8 * (s % 8) of word s / 8 */
 };
+_Static_assert(sizeof(struct tags) == 64, "tags layout");
 /* A header line, and a line of tags for each part: so all tags stand close together, and the slots elsewhere. An overflow bucket is the same, with nothing
  * in its header but `overflow` and `slots`. */
 struct bucket {

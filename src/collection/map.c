@@ -308,7 +308,37 @@ static inline int replace(struct self *s, const tarn_map *m, const struct key *k
     return 0;
 }
 
-static inline int put(tarn_map *m, const struct key *k, const void *value, uint64_t size)
+/* What a key must be for a value to be put: anything, not there, there, or there with the value `old`. */
+enum how { PUT, INSERT, REPLACE, REPLACE_IF };
+struct old {
+    const void *value;
+    uint64_t size;
+};
+
+static int key_is_there(void)
+{
+    return fail_constant(-EEXIST, "the map has such a key");
+}
+static int no_key(void)
+{
+    return fail_constant(-ENOENT, "the map has no such key");
+}
+static int value_differs(void)
+{
+    return fail_constant(-EAGAIN, "the key's value is another one: read it, and try again");
+}
+
+static bool has_value(const tarn_map *m, const struct place *at, const struct old *old)
+{
+    const struct entry_bytes *e;
+    if (m->u64)
+        return !memcmp(&place_slot(at)->word, old->value, 8);
+    e = at_offset(m->seg, place_slot(at)->word);
+    return e->value_size == old->size && (!old->size || !memcmp(e + 1, old->value, old->size));
+}
+
+static inline int put(tarn_map *m, const struct key *k, const void *value, uint64_t size, enum how how,
+                      const struct old *old)
 {
     struct where w;
     struct place at;
@@ -321,9 +351,11 @@ static inline int put(tarn_map *m, const struct key *k, const void *value, uint6
     section_begin(s);
     e = take_and_find(s, m, k, &w, &fresh, &at);
     if (e == 1)
-        e = replace(s, m, k, &at, value, size);
+        e = how == INSERT                                  ? key_is_there()
+            : how == REPLACE_IF && !has_value(m, &at, old) ? value_differs()
+                                                           : replace(s, m, k, &at, value, size);
     else if (e == 0)
-        e = insert(s, m, k, &w, fresh, value, size);
+        e = how >= REPLACE ? no_key() : insert(s, m, k, &w, fresh, value, size);
     if (TARN_RARE(e >= 0 && own && w.bucket->overflow))
         e = map_unchain(s, m, w.bucket);
     return section_end(s, e);
@@ -353,6 +385,49 @@ static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *
     e = section_end(s, e);
     if (e >= 0 && ret_sum)
         *ret_sum = sum;
+    return e;
+}
+
+/* The value of a key, which is made if it is not there. */
+static int find_or_make(tarn_map *m, const struct key *k, uint64_t size, void *value, uint64_t room,
+                        uint64_t *ret_size, int *ret_made)
+{
+    struct where w;
+    struct place at;
+    bool fresh, made = false;
+    const void *from = NULL;
+    int e = 0;
+    struct self *s = self_of(m->seg, &e);
+    if (!s)
+        return e;
+    section_begin(s);
+    e = take_and_find(s, m, k, &w, &fresh, &at);
+    if (e == 0) {
+        made = true;
+        e = insert(s, m, k, &w, fresh, NULL, size);
+    } else if (e == 1 && m->u64) {
+        from = &place_slot(&at)->word;
+        size = 8;
+        e = 0;
+    } else if (e == 1) {
+        const struct entry_bytes *n = at_offset(m->seg, place_slot(&at)->word);
+        from = n + 1;
+        size = n->value_size;
+        e = in_data(m->seg, place_slot(&at)->word, sizeof *n + size) ? 0 : damaged(m, &w);
+    }
+    if (e >= 0) { /* under the lock */
+        uint64_t n = size < room ? size : room;
+        if (n && made)
+            memset(value, 0, n);
+        else if (n)
+            memcpy(value, from, n);
+    }
+    e = section_end(s, e);
+    if (e >= 0) {
+        *ret_size = size;
+        if (ret_made)
+            *ret_made = made;
+    }
     return e;
 }
 
@@ -448,17 +523,20 @@ static inline int brief_fill(struct brief *b, uint64_t value)
     return 0;
 }
 
-static inline int brief_put(tarn_map *m, uint64_t key, uint64_t value)
+static inline int brief_put(tarn_map *m, uint64_t key, uint64_t value, enum how how, uint64_t old)
 {
     struct brief b;
     int e = brief_begin(m, key, &b);
     if (TARN_RARE(e < 0))
         return 1;
     if (e) {
-        store64(&place_slot(&b.at)->word, value); /* commit */
-        e = 0;
+        e = how == INSERT                                         ? key_is_there()
+            : how == REPLACE_IF && place_slot(&b.at)->word != old ? value_differs()
+                                                                  : 0;
+        if (e == 0)
+            store64(&place_slot(&b.at)->word, value); /* commit */
     } else
-        e = brief_fill(&b, value);
+        e = how >= REPLACE ? no_key() : brief_fill(&b, value);
     brief_end(&b);
     return e;
 }
@@ -515,15 +593,54 @@ static inline struct key key_of_number(const tarn_map *m, uint64_t key)
     return (struct key){.hash = hash_number(m->seed, m->multiplier, key)};
 }
 
-int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size)
+static int put_bytes(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size,
+                     enum how how, const struct old *old)
 {
     struct key k;
     int e = key_of_bytes(map, key, key_size, &k);
     if (e < 0)
         return e;
-    if (size > VALUE_MOST || (size && !value))
+    if (size > VALUE_MOST || (size && !value) || (old && old->size && !old->value))
         return fail(-EINVAL, "a map's value is 0 to %u bytes, not %zu", VALUE_MOST, size);
-    return put(map, &k, value, size);
+    return put(map, &k, value, size, how, old);
+}
+
+int tarn_map_put(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size)
+{
+    return put_bytes(map, key, key_size, value, size, PUT, NULL);
+}
+
+int tarn_map_insert(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size)
+{
+    return put_bytes(map, key, key_size, value, size, INSERT, NULL);
+}
+
+int tarn_map_replace(tarn_map *map, const void *key, size_t key_size, const void *value, size_t size)
+{
+    return put_bytes(map, key, key_size, value, size, REPLACE, NULL);
+}
+
+int tarn_map_replace_if(tarn_map *map, const void *key, size_t key_size, const void *old, size_t old_size,
+                        const void *value, size_t size)
+{
+    const struct old was = {old, old_size};
+    return put_bytes(map, key, key_size, value, size, REPLACE_IF, &was);
+}
+
+int tarn_map_find_or_make(tarn_map *map, const void *key, size_t key_size, size_t size, void *value,
+                          size_t room, size_t *ret_size, int *ret_made)
+{
+    struct key k;
+    uint64_t is;
+    int e = key_of_bytes(map, key, key_size, &k);
+    if (e < 0)
+        return e;
+    if (size > VALUE_MOST || (room && !value))
+        return fail(-EINVAL, "a map's value is 0 to %u bytes, not %zu", VALUE_MOST, size);
+    e = find_or_make(map, &k, size, value, room, &is, ret_made);
+    if (e >= 0 && ret_size)
+        *ret_size = is;
+    return e;
 }
 
 int tarn_map_add(tarn_map *map, const void *key, size_t key_size, uint64_t number, uint64_t *ret_sum)
@@ -540,12 +657,41 @@ int tarn_map_remove(tarn_map *map, const void *key, size_t key_size)
     return e < 0 ? e : take_out(map, &k);
 }
 
+static inline int put_number(tarn_map *map, uint64_t key, uint64_t value, enum how how, uint64_t old)
+{
+    int e = brief_put(map, key, value, how, old);
+    if (!TARN_RARE(e == 1))
+        return e;
+    const struct old was = {&old, 8};
+    struct key k = key_of_number(map, key);
+    return TARN_RARE(!map->u64) ? wrong_kind(map) : put(map, &k, &value, 8, how, &was);
+}
+
 int tarn_map_put64(tarn_map *map, uint64_t key, uint64_t value)
 {
-    if (!TARN_RARE(brief_put(map, key, value)))
-        return 0;
+    return put_number(map, key, value, PUT, 0);
+}
+
+int tarn_map_insert64(tarn_map *map, uint64_t key, uint64_t value)
+{
+    return put_number(map, key, value, INSERT, 0);
+}
+
+int tarn_map_replace64(tarn_map *map, uint64_t key, uint64_t value)
+{
+    return put_number(map, key, value, REPLACE, 0);
+}
+
+int tarn_map_replace_if64(tarn_map *map, uint64_t key, uint64_t old, uint64_t value)
+{
+    return put_number(map, key, value, REPLACE_IF, old);
+}
+
+int tarn_map_find_or_make64(tarn_map *map, uint64_t key, uint64_t *ret_value, int *ret_made)
+{
     struct key k = key_of_number(map, key);
-    return TARN_RARE(!map->u64) ? wrong_kind(map) : put(map, &k, &value, 8);
+    uint64_t size;
+    return !map->u64 ? wrong_kind(map) : find_or_make(map, &k, 8, ret_value, 8, &size, ret_made);
 }
 
 int tarn_map_add64(tarn_map *map, uint64_t key, uint64_t number, uint64_t *ret_sum)
@@ -567,4 +713,79 @@ int tarn_map_remove64(tarn_map *map, uint64_t key)
         return e;
     struct key k = key_of_number(map, key);
     return TARN_RARE(!map->u64) ? wrong_kind(map) : take_out(map, &k);
+}
+
+/* ---- many ---- */
+
+enum {
+    AHEAD = 16,
+    FEW = 4096
+}; /* pairs whose lines are fetched together; as many need no room made beforehand */
+
+static void fetch(const tarn_map *m, uint64_t hash)
+{
+    uint64_t index, ref = map_guess(m, hash, &index) & (MAP_REF ^ 63);
+    const struct bucket *b = (const struct bucket *)(m->base + ref);
+    if (ref > learned(&m->bucket_most))
+        return;
+    __builtin_prefetch(b, 1);
+    __builtin_prefetch(&b->tags[part_of(hash)], 1);
+}
+
+/* Split buckets until all of them together have room for so many keys: each split is a section of its own. In an open section, not at all. What there is no
+ * memory for is left to the puts. */
+static void make_ready(tarn_map *m, uint64_t keys)
+{
+    unsigned depth = 0;
+    int e = 0;
+    struct self *s = self_of(m->seg, &e);
+    uint64_t at = 0;
+    while (keys >> depth > MAP_PARTS * MAP_SLOTS * 3 / 4 && depth < MAP_DEPTH_MOST)
+        depth++;
+    if (!s || s->depth || keys < FEW)
+        return;
+    do {
+        struct where w;
+        bool fresh, split = false;
+        section_begin(s);
+        e = map_take(s, m, reverse64(at), &w, &fresh);
+        if (e >= 0 && LINK_DEPTH(w.link) < depth)
+            split = map_split(s, m, &w) == 1;
+        e = section_end(s, e);
+        if (e >= 0 && !split) /* else once more: it may be shallow yet */
+            at = map_after(&w);
+    } while (e >= 0 && at);
+}
+
+int tarn_map_put_many(tarn_map *map, const struct tarn_map_pair *pairs, size_t count, size_t *ret_done)
+{
+    size_t i;
+    int e = 0;
+    if (!map->u64)
+        make_ready(map, count);
+    for (i = 0; i < count && e >= 0; i++) {
+        for (size_t j = i; i % AHEAD == 0 && j < count && j < i + AHEAD && !map->u64; j++)
+            if (pairs[j].key && pairs[j].key_size - 1 < KEY_MOST)
+                fetch(map, hash_bytes(map->seed, pairs[j].key, pairs[j].key_size));
+        e = tarn_map_put(map, pairs[i].key, pairs[i].key_size, pairs[i].value, pairs[i].size);
+    }
+    if (ret_done)
+        *ret_done = e < 0 ? i - 1 : i;
+    return e < 0 ? e : 0;
+}
+
+int tarn_map_put_many64(tarn_map *map, const uint64_t *keys, const uint64_t *values, size_t count, size_t *ret_done)
+{
+    size_t i;
+    int e = 0;
+    if (map->u64)
+        make_ready(map, count);
+    for (i = 0; i < count && e >= 0; i++) {
+        for (size_t j = i; i % AHEAD == 0 && j < count && j < i + AHEAD; j++)
+            fetch(map, hash_number(map->seed, map->multiplier, keys[j]));
+        e = tarn_map_put64(map, keys[i], values[i]);
+    }
+    if (ret_done)
+        *ret_done = e < 0 ? i - 1 : i;
+    return e < 0 ? e : 0;
 }

@@ -520,7 +520,7 @@ int map_split(struct self *s, tarn_map *m, struct where *w)
         return e;
     sibling = at_offset(s->seg, f.block);
     sibling->prefix = b->prefix | 1ull << depth;
-    sibling->link = LINK_WORD(depth + 1, 0, 0); /* no flags, no sibling of its own */
+    sibling->link = (uint64_t)(depth + 1) << 56; /* no flags, no sibling of its own */
     sibling->slots = b->new_slots;
     if (b->overflow || b->spare)
         move_chain(m, b, sibling, depth);
@@ -550,18 +550,63 @@ static int map_gone(struct self *s, const tarn_map *m)
     return fail(-ESTALE, "the map was unbound and its memory given back");
 }
 
+/* A bucket whose key's way leads on to its sibling, is CLEANING: nobody changes that before the old one is cleaned. It is locked for so long
+ * only. */
+static int clean_on_the_way(struct self *s, tarn_map *m, struct where *w)
+{
+    bool held = mutex_held(s, &w->bucket->lock);
+    int e = held ? 0 : mutex_lock_inner(s, &w->bucket->lock);
+    if (e < 0)
+        return e;
+    w->link = load64(&w->bucket->link);
+    if (w->link & LINK_CLEANING && load64(&m->map->state) != MAP_GONE)
+        (void)clean(s, m, w, !held);
+    if (!held)
+        mutex_unlock_inner(s, &w->bucket->lock);
+    return 0;
+}
+
+/* As map_follow, for who is going to change the bucket. 0, 1; -EUCLEAN without a sentence, or another failure. */
+static int follow_to_change(struct self *s, tarn_map *m, uint64_t hash, uint64_t ref, struct where *w)
+{
+    for (unsigned hops = 0; hops < HOPS_MOST; hops++) {
+        struct bucket *b = bucket_at(m->seg, ref);
+        unsigned depth;
+        if (!b)
+            return -EUCLEAN;
+        *w = (struct where){b, ref, load64(&b->link)};
+        depth = LINK_DEPTH(w->link);
+        if (depth > MAP_DEPTH_MOST)
+            return -EUCLEAN;
+        if (is_right(hash, b->prefix, depth))
+            return 0;
+        if (TARN_RARE(w->link & LINK_CLEANING)) {
+            int e = clean_on_the_way(s, m, w);
+            if (e < 0)
+                return e;
+            depth = LINK_DEPTH(w->link);
+        }
+        ref = w->link & MAP_REF;
+        if (!depth || !ref || !is_right(hash, b->prefix, depth - 1))
+            return 1;
+    }
+    return -EUCLEAN;
+}
+
 static int take_pinned(struct self *s, tarn_map *m, uint64_t hash, struct where *w, bool *ret_fresh)
 {
     uint64_t index, guess = map_guess(m, hash, &index);
     for (int i = 0; i < TRIES; i++) {
         bool fresh = true;
-        int e = i ? 1 : map_follow(m, hash, guess & MAP_REF, w);
-        if (TARN_RARE(e)) {
+        int e = follow_to_change(s, m, hash, i ? hint_for(m, hash) : guess & MAP_REF, w);
+        if (TARN_RARE(e == 1)) { /* the hint is stale */
             map_learn(m);
-            e = map_descend(m, hash, w);
+            if (i > 10)
+                sched_yield();
+            continue;
         }
         if (TARN_RARE(e < 0))
-            return damaged(m, m->ref);
+            return e == -EUCLEAN ? damaged(m, m->ref) : e;
         if (mutex_held(s, &w->bucket->lock))
             fresh = false;
         else {

@@ -254,13 +254,14 @@ static int copy_pinned(const tarn_map *m, uint64_t hash, struct snapshot *p, str
 
 /* ---- walks ---- */
 
-/* Visit every bucket: c gets its entries' copies, p its keys; then `visit`. */
-static int walk(const tarn_map *m, struct snapshot *p, struct copies *c, int (*visit)(void *arg), void *arg)
+/* Visit every bucket from *at on, or one: c gets its entries' copies, p its keys; then `visit`. */
+static int walk_from(const tarn_map *m, uint64_t *at, bool all, struct snapshot *p, struct copies *c,
+                     int (*visit)(void *arg), void *arg)
 {
-    uint64_t at = 0, next;
+    uint64_t next;
     int e;
     do {
-        e = copy_pinned(m, reverse64(at), p, c);
+        e = copy_pinned(m, reverse64(*at), p, c);
         if (e == -EUCLEAN)
             fail(e, "the map at ref %#llx is damaged: run tarn check", (unsigned long long)m->ref);
         else if (e == -ENOMEM)
@@ -269,12 +270,18 @@ static int walk(const tarn_map *m, struct snapshot *p, struct copies *c, int (*v
             e = visit(arg);
         if (e == 0) {
             next = map_after(&p->where);
-            if (next && next <= at)
+            if (next && next <= *at)
                 e = fail(-EUCLEAN, "the map at ref %#llx is damaged: run tarn check", (unsigned long long)m->ref);
-            at = next;
+            *at = next;
         }
-    } while (e == 0 && at);
+    } while (e == 0 && *at && all);
     return e;
+}
+
+static int walk(const tarn_map *m, struct snapshot *p, struct copies *c, int (*visit)(void *arg), void *arg)
+{
+    uint64_t at = 0;
+    return walk_from(m, &at, true, p, c, visit, arg);
 }
 
 struct count {
@@ -324,6 +331,18 @@ int tarn_map_each(tarn_map *map,
     struct show w = {.each = each, .arg = arg};
     struct snapshot p = {0};
     int e = walk(map, &p, &w.c, show_copies, &w);
+    snapshot_free(&p);
+    free(w.c.bytes);
+    return e;
+}
+
+int tarn_map_next(tarn_map *map, uint64_t *cursor,
+                  int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
+                  void *arg)
+{
+    struct show w = {.each = each, .arg = arg};
+    struct snapshot p = {0};
+    int e = walk_from(map, cursor, false, &p, &w.c, show_copies, &w);
     snapshot_free(&p);
     free(w.c.bytes);
     return e;

@@ -7,29 +7,32 @@
 QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(const tarn_map *m, uint64_t key,
                                                                                uint64_t *ret_value)
 {
-    uint64_t hash = hash_number(m->seed, m->multiplier, key), entry, index, mask, head;
+    uint64_t hash = hash_number(m->seed, m->multiplier, key), entry, index, mask;
     const struct tags *part;
     const struct slot *slots;
     if (!quick_part(m, hash, &entry, &index, &part))
         return -1;
     mask = QUICK_MATCH(part, hash);
-    head = load64(&part->head);
-    if (!quick_slots(m, head, &slots))
-        return -1;
-    for (; mask; mask &= mask - 1) {
-#if MAP_PAIRS
-        struct slot pair = pair_whole(&slots[__builtin_ctzll(mask)]);
-#else
-        struct slot pair;
-        if (!pair_load((const struct bucket *)(m->base + (entry & MAP_REF)), &slots[__builtin_ctzll(mask)], &pair))
+    if (mask) {
+        if (!quick_slots(m, load64(&part->head), &slots))
             return -1;
+        do {
+#if MAP_PAIRS
+            struct slot pair = pair_whole(&slots[__builtin_ctzll(mask)]);
+#else
+            struct slot pair;
+            if (!pair_load((const struct bucket *)(m->base + (entry & MAP_REF)),
+                           &slots[__builtin_ctzll(mask)], &pair))
+                return -1;
 #endif
-        if (!TARN_RARE(pair.hash != hash)) {
-            *ret_value = pair.word;
-            return 1;
-        }
+            if (!TARN_RARE(pair.hash != hash)) {
+                *ret_value = pair.word;
+                return 1;
+            }
+            mask &= mask - 1;
+        } while (mask);
     }
-    return is_there(index, entry, head, hash) ? 0 : -1;
+    return is_there(index, entry, part, hash) ? 0 : -1;
 }
 
 /* No pin: no entry is followed, and what is looked at here is given back only with the whole map. */
@@ -46,14 +49,13 @@ QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_val
 /* A torn pair would do no harm: the entry has the key. 1: found; 0: not there; -1: ask the ordinary look-up. */
 QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct key *k, struct want *want)
 {
-    uint64_t entry, index, mask, head;
+    uint64_t entry, index, mask;
     const struct tags *part;
-    const struct slot *slots;
+    const struct slot *slots = NULL;
     if (!quick_part(m, k->hash, &entry, &index, &part))
         return -1;
     mask = QUICK_MATCH(part, k->hash);
-    head = load64(&part->head);
-    if (!quick_slots(m, head, &slots))
+    if (mask && !quick_slots(m, load64(&part->head), &slots))
         return -1;
     for (; mask; mask &= mask - 1) {
         const struct slot *slot = &slots[__builtin_ctzll(mask)];
@@ -64,7 +66,7 @@ QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct k
         if (e != 1)
             return e == 0 ? 1 : -1;
     }
-    return is_there(index, entry, head, k->hash) ? 0 : -1;
+    return is_there(index, entry, part, k->hash) ? 0 : -1;
 }
 
 QUICK_FOR static int QUICK(get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room,

@@ -58,7 +58,7 @@ struct operation {
     void (*run)(struct lab *l);   /* stepped. mark() between states that are legal by themselves */
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
-extern const struct operation core_operations[], coll_operations[], heap_operations[], tree_operations[];
+extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[], tree_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */

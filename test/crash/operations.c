@@ -836,91 +836,6 @@ static void unbind_object(struct lab *l)
     MUST(tarn_unbind(SEG, "thing", 1));
 }
 
-/* ---- maps ---- */
-static void put(struct lab *l, const char *key, const char *value)
-{
-    MUST(tarn_map_put(l->map, key, strlen(key), value, strlen(value)));
-}
-static void map_put(struct lab *l)
-{
-    put(l, "one", "1");
-    mark(l);
-    put(l, "one", "another value, of another size");
-    mark(l);
-    put(l, "two", "2");
-}
-static void entries(struct lab *l)
-{
-    uint64_t sum;
-    put(l, "one", "1");
-    put(l, "two", "2");
-    MUST(tarn_map_add(l->map, "sum", 3, 5, &sum));
-    MUST(tarn_map_put64(l->numbers, 1, 10));
-    MUST(tarn_map_put64(l->numbers, 2, 20));
-}
-static void map_change(struct lab *l)
-{
-    uint64_t sum;
-    MUST(tarn_map_remove(l->map, "one", 3));
-    mark(l);
-    MUST(tarn_map_add(l->map, "sum", 3, 6, &sum));
-    mark(l);
-    MUST(tarn_map_add64(l->numbers, 1, 7, &sum));
-    mark(l);
-    MUST(tarn_map_put64(l->numbers, 3, 30));
-    mark(l);
-    MUST(tarn_map_remove64(l->numbers, 2));
-}
-static void map_section(struct lab *l)
-{
-    uint64_t sum;
-    MUST(tarn_begin(SEG));
-    MUST(tarn_map_remove(l->map, "one", 3));
-    put(l, "three", "3");
-    MUST(tarn_map_add(l->map, "sum", 3, 6, &sum));
-    MUST(tarn_map_add64(l->numbers, 1, 7, &sum));
-    MUST(tarn_map_put64(l->numbers, 3, 30));
-    set(l, 0, 1);
-}
-static void map_commit(struct lab *l)
-{
-    map_section(l);
-    MUST(tarn_commit(SEG));
-}
-static void map_abort(struct lab *l)
-{
-    map_section(l);
-    MUST(tarn_abort(SEG));
-}
-/* As full as a bucket can be without having been split; of the next 14, one splits it: some at their home line, most likely, are not. */
-static void full_bucket(struct lab *l)
-{
-    for (uint64_t i = 0; i < 43; i++)
-        MUST(tarn_map_put64(l->numbers, i, i));
-}
-static void map_split(struct lab *l)
-{
-    for (uint64_t i = 60; i < 74; i++) {
-        MUST(tarn_map_put64(l->numbers, i, i));
-        mark(l);
-    }
-}
-/* The section has written in the bucket before it is full. */
-static void map_overflow(struct lab *l)
-{
-    MUST(tarn_begin(SEG));
-    for (uint64_t i = 60; i < 74; i++)
-        MUST(tarn_map_put64(l->numbers, i, i));
-    MUST(tarn_abort(SEG));
-    MUST(tarn_map_put64(l->numbers, 80, 1));
-}
-static void map_make(struct lab *l)
-{
-    tarn_map *map;
-    MUST(tarn_map_open(SEG, "third", TARN_CREATE, &map));
-    tarn_map_close(map);
-}
-
 const struct operation core_operations[] = {
     {"mutex lock, unlock", OP_DIRTY, NULL, NULL, lock_unlock},
     {"mutex two, crossed", OP_DIRTY, NULL, NULL, lock_two},
@@ -998,14 +913,7 @@ const struct operation core_operations[] = {
     {"name bind", 0, some_blocks, NULL, bind},
     {"name unbind", 0, some_blocks, NULL, unbind},
     {"name unbind object", 0, thing_there, NULL, unbind_object},
-    {"map put", OP_MAPS, NULL, NULL, map_put},
-    {"map change", OP_MAPS, entries, NULL, map_change},
-    {"map section commit", OP_MAPS, entries, NULL, map_commit},
-    {"map section abort", OP_MAPS, entries, NULL, map_abort},
-    {"map split", OP_MAPS | OP_FEW, full_bucket, NULL, map_split},
-    {"map overflow", OP_MAPS | OP_FEW, full_bucket, NULL, map_overflow},
-    {"map make", OP_MAPS | OP_FEW, NULL, NULL, map_make},
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, coll_operations, heap_operations, tree_operations, NULL};
+const struct operation *const operation_tables[] = {core_operations, map_operations, coll_operations, heap_operations, tree_operations, NULL};

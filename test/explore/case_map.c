@@ -124,11 +124,180 @@ static const char *all_there(void)
     return died(0) || numbers[DRIVER]->map->depth == 1 ? NULL : "no split was made";
 }
 
+/* Both make it, unless it is there. */
+static void both_make(int p)
+{
+    uint64_t v = 9;
+    int made = 7;
+    MUST(tarn_map_find_or_make64(numbers[p], 5, &v, &made));
+    must_be(v == 0 && (made == 0 || made == 1), "what was made is not zero");
+    ghost[p] = 1 + (uint64_t)made;
+}
+static const char *made_once(void)
+{
+    uint64_t v = 9, made = (ghost[0] == 2) + (ghost[1] == 2);
+    int e = tarn_map_get64(numbers[DRIVER], 5, &v);
+    if ((ghost[0] || ghost[1]) && (e || v))
+        return "what was made is not there";
+    return made > 1 || (!made && !anyone_died()) ? "it was made twice, or by nobody" : NULL;
+}
+
+/* ---- a slot is stored over while somebody reads it ---- */
+
+/* Two numbers of one part and one tag, and with the map's first bucket empty but for them: they follow each other in one slot. */
+static uint64_t other;
+static void make_alike(void)
+{
+    make();
+    const tarn_map *m = numbers[DRIVER];
+    uint64_t first = hash_number(m->seed, m->multiplier, 1), hash;
+    other = 1;
+    do
+        hash = hash_number(m->seed, m->multiplier, ++other);
+    while (part_of(hash) != part_of(first) || tag_of(hash) != tag_of(first));
+}
+/* Where no load takes both words of a slot at once. */
+static void make_halves(void)
+{
+    map_pairs_whole = false;
+    make_alike();
+}
+static void make_whole(void)
+{
+    map_pairs_whole = true;
+    make_alike();
+}
+static void look_at_both(int p)
+{
+    uint64_t v = 0;
+    int e = tarn_map_get64(numbers[p], 1, &v);
+    must_be(e == -ENOENT || v == 10 || v == 11, "a number has another number's value");
+    e = tarn_map_get64(numbers[p], other, &v);
+    must_be(e == -ENOENT || v == 20, "a number has another number's value");
+}
+static void reuse_and_get(int p)
+{
+    if (p == 1) {
+        look_at_both(p);
+        return;
+    }
+    MUST(tarn_map_remove64(numbers[p], 1));
+    MUST(tarn_map_put64(numbers[p], other, 20));
+    MUST(tarn_map_remove64(numbers[p], other));
+    MUST(tarn_map_put64(numbers[p], 1, 11));
+    ghost[p] = 1;
+}
+static const char *reused(void)
+{
+    uint64_t v = 0, n = 0;
+    int one = tarn_map_get64(numbers[DRIVER], 1, &v), two;
+    if (ghost[0] && (one || v != 11))
+        return "a number that was put is not there";
+    if (one == 0 && v != 10 && v != 11)
+        return "a number has another number's value";
+    two = tarn_map_get64(numbers[DRIVER], other, &v);
+    if (two == 0 && (v != 20 || one == 0))
+        return "two numbers are in one slot";
+    return tarn_map_count(numbers[DRIVER], &n) || n != (uint64_t)(one == 0) + (two == 0)
+               ? "a slot is counted that is free"
+               : NULL;
+}
+/* In a section, which is undone: what is in the slot is put back. */
+static void undo_and_get(int p)
+{
+    if (p == 1) {
+        look_at_both(p);
+        return;
+    }
+    MUST(tarn_begin(seg_of(p)));
+    MUST(tarn_map_remove64(numbers[p], 1));
+    MUST(tarn_map_put64(numbers[p], other, 20));
+    MUST(tarn_abort(seg_of(p)));
+}
+static const char *undone(void)
+{
+    uint64_t v = 0, n = 0;
+    if (tarn_map_get64(numbers[DRIVER], 1, &v) || v != 10 || tarn_map_get64(numbers[DRIVER], other, &v) != -ENOENT)
+        return "a section was not undone";
+    return tarn_map_count(numbers[DRIVER], &n) || n != 1 ? "a section was not undone" : NULL;
+}
+
+/* ---- the sibling changes after a split ---- */
+
+static void make_full_halves(void)
+{
+    map_pairs_whole = false;
+    make_full();
+}
+static void make_full_whole(void)
+{
+    map_pairs_whole = true;
+    make_full();
+}
+static uint64_t moved_one(const tarn_map *m)
+{
+    uint64_t i = 2;
+    while (!(hash_number(m->seed, m->multiplier, i) & 1))
+        i++;
+    return i;
+}
+static void split_and_change(int p)
+{
+    uint64_t one = moved_one(numbers[p]), v = 0, done = ghost[0];
+    if (p == 0) {
+        MUST(tarn_map_put64(numbers[p], full + 2, full));
+        MUST(tarn_map_put64(numbers[p], one, 777));
+        ghost[p] = 1;
+        return;
+    }
+    must_be(tarn_map_get64(numbers[p], one, &v) == 0, "a key was not found that was there all the time");
+    must_be(v == 777 || (!done && v == one - 2), "an old value was found after the new one was put");
+}
+/* Both change one that moves; who has changed it sees that. */
+static void split_and_see(int p)
+{
+    uint64_t one = moved_one(numbers[p]), v = 0;
+    if (p == 0) {
+        MUST(tarn_map_put64(numbers[p], full + 2, full));
+        return;
+    }
+    MUST(tarn_map_put64(numbers[p], one, 777));
+    ghost[0] = 1;
+    must_be(tarn_map_get64(numbers[p], one, &v) == 0 && v == 777, "one's own change is not seen");
+    MUST(tarn_map_remove64(numbers[p], one));
+    must_be(tarn_map_get64(numbers[p], one, &v) == -ENOENT, "one's own removal is not seen");
+    MUST(tarn_map_put64(numbers[p], one, 777));
+    must_be(tarn_map_get64(numbers[p], one, &v) == 0 && v == 777, "one's own change is not seen");
+}
+static const char *is_seen(void)
+{
+    uint64_t v = 0, one = moved_one(numbers[DRIVER]);
+    int e = tarn_map_get64(numbers[DRIVER], one, &v);
+    if ((!died(1) && (e || v != 777)) || (e == 0 && v != 777 && v != one - 2))
+        return "a change after a split was lost";
+    return NULL;
+}
+static const char *is_changed(void)
+{
+    uint64_t v = 0, one = moved_one(numbers[DRIVER]);
+    if (tarn_map_get64(numbers[DRIVER], one, &v) || (v != 777 && v != one - 2) || (ghost[0] && v != 777))
+        return "a change after a split was lost";
+    return NULL;
+}
+
 const struct test_case map_cases[] = {
     {"map, two add", 2, 3, 4, 0, make, open_it, add_and_put, sum_is_right},
+    {"map, both make", 2, 3, 4, 0, make, open_it, both_make, made_once},
     {"map, put and get", 2, 3, 4, 0, make, open_it, put_and_get, value_is_whole},
     {"map, remove and put", 2, 3, 4, 0, make, open_it, remove_and_put, removed_and_put},
-    {"map, split and get", 2, 3, 3, 0, make_full, open_it, split_and_get, all_there},
-    {"map, split and put", 2, 3, 3, 0, make_full, open_it, split_and_put, all_there},
+    {"map, split and get", 2, 3, 3, 0, make_full_whole, open_it, split_and_get, all_there},
+    {"map, split and get, halves", 2, 3, 3, 0, make_full_halves, open_it, split_and_get, all_there},
+    {"map, split and put", 2, 2, 3, 0, make_full_whole, open_it, split_and_put, all_there},
+    {"map, split, change and get", 2, 3, 3, 0, make_full_whole, open_it, split_and_change, is_changed},
+    {"map, split and see", 2, 2, 3, 0, make_full_whole, open_it, split_and_see, is_seen},
+    {"map, reuse and get", 2, 3, 3, 0, make_whole, open_it, reuse_and_get, reused},
+    {"map, reuse and get, halves", 2, 3, 3, 0, make_halves, open_it, reuse_and_get, reused},
+    {"map, undo and get", 2, 3, 3, 0, make_whole, open_it, undo_and_get, undone},
+    {"map, undo and get, halves", 2, 3, 3, 0, make_halves, open_it, undo_and_get, undone},
     {0},
 };

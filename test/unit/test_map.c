@@ -279,6 +279,135 @@ static void promises(void **state)
     clean_now();
 }
 
+static void conditional_puts(void **state)
+{
+    tarn_map *m, *n;
+    uint64_t v = 5;
+    size_t size = 77;
+    int made = 7;
+    char value[32];
+    (void)state;
+    assert_int_equal(tarn_map_open(seg, "b", TARN_CREATE, &m), 0);
+    assert_int_equal(tarn_map_open(seg, "u", TARN_CREATE | TARN_MAP_U64, &n), 0);
+    for (int in_section = 0; in_section < 2; in_section++) {
+        if (in_section)
+            assert_int_equal(tarn_begin(seg), 0);
+        assert_int_equal(tarn_map_replace(m, "k", 1, "a", 1), -ENOENT);
+        assert_int_equal(tarn_map_replace_if(m, "k", 1, "a", 1, "b", 1), -ENOENT);
+        assert_int_equal(tarn_map_insert(m, "k", 1, "a", 1), 0);
+        assert_int_equal(tarn_map_insert(m, "k", 1, "b", 1), -EEXIST);
+        assert_int_equal(tarn_map_replace(m, "k", 1, "long value", 10), 0);
+        assert_int_equal(tarn_map_replace_if(m, "k", 1, "long valuf", 10, "b", 1), -EAGAIN);
+        assert_int_equal(tarn_map_replace_if(m, "k", 1, "long valu", 9, "b", 1), -EAGAIN);
+        assert_int_equal(tarn_map_replace_if(m, "k", 1, "long value", 10, NULL, 0), 0);
+        assert_int_equal(tarn_map_replace_if(m, "k", 1, NULL, 0, "12345678", 8), 0);
+        assert_int_equal(tarn_map_replace_if(m, "k", 1, "12345678", 8, "abcdefgh", 8), 0);
+        assert_int_equal(tarn_map_get(m, "k", 1, value, sizeof value, &size), 0);
+        assert_true(size == 8 && !memcmp(value, "abcdefgh", 8));
+        assert_int_equal(tarn_map_find_or_make(m, "k", 1, 20, value, sizeof value, &size, &made), 0);
+        assert_true(size == 8 && !made && !memcmp(value, "abcdefgh", 8));
+        assert_int_equal(tarn_map_find_or_make(m, "z", 1, 20, value, sizeof value, &size, &made), 0);
+        assert_true(size == 20 && made && !memcmp(value, (char[20]){0}, 20));
+        assert_int_equal(tarn_map_find_or_make(m, "z", 1, 3, value, 2, &size, &made), 0);
+        assert_true(size == 20 && !made);
+        assert_int_equal(tarn_map_find_or_make(m, "z", 1, 3, NULL, 2, &size, &made), -EINVAL);
+        assert_int_equal(tarn_map_insert64(m, 1, 2), -EPROTO);
+
+        assert_int_equal(tarn_map_replace64(n, 1, 2), -ENOENT);
+        assert_int_equal(tarn_map_replace_if64(n, 1, 0, 2), -ENOENT);
+        assert_int_equal(tarn_map_find_or_make64(n, 1, &v, &made), 0);
+        assert_true(v == 0 && made);
+        assert_int_equal(tarn_map_insert64(n, 1, 2), -EEXIST);
+        assert_int_equal(tarn_map_replace_if64(n, 1, 3, 4), -EAGAIN);
+        assert_int_equal(tarn_map_replace_if64(n, 1, 0, 4), 0);
+        assert_int_equal(tarn_map_find_or_make64(n, 1, &v, &made), 0);
+        assert_true(v == 4 && !made);
+        assert_int_equal(tarn_map_replace64(n, 1, 9), 0);
+        assert_int_equal(tarn_map_get64(n, 1, &v), 0);
+        assert_int_equal(v, 9);
+        assert_int_equal(tarn_map_insert64(n, 2, 3), 0);
+        if (in_section) {
+            assert_int_equal(tarn_abort(seg), 0);
+            assert_int_equal(tarn_map_get64(n, 2, &v), -ENOENT);
+            assert_int_equal(tarn_map_get(m, "z", 1, NULL, 0, NULL), -ENOENT);
+        } else {
+            assert_int_equal(tarn_map_remove64(n, 2), 0);
+            assert_int_equal(tarn_map_remove64(n, 1), 0);
+            assert_int_equal(tarn_map_remove(m, "z", 1), 0);
+            assert_int_equal(tarn_map_remove(m, "k", 1), 0);
+        }
+    }
+    tarn_map_close(m);
+    tarn_map_close(n);
+    clean_now();
+}
+
+static int count_one(const void *key, size_t key_size, const void *value, size_t size, void *arg)
+{
+    uint64_t k, v;
+    memcpy(&k, key, 8);
+    memcpy(&v, value, 8);
+    assert_true(key_size == 8 && size == 8 && v == k * 3);
+    ++((uint8_t *)arg)[k];
+    return 0;
+}
+
+/* Many at once, and a cursor that goes on while the map grows. */
+static void many(void **state)
+{
+    enum { N = 30000 };
+    static uint64_t keys[N], values[N];
+    static struct tarn_map_pair pairs[N];
+    static uint8_t seen[4 * N];
+    tarn_map *m, *b;
+    uint64_t cursor = 0, pieces = 0, count, grown = N;
+    size_t done = 0;
+    (void)state;
+    assert_int_equal(tarn_map_open(seg, "m", TARN_CREATE | TARN_MAP_U64, &m), 0);
+    assert_int_equal(tarn_map_open(seg, "b", TARN_CREATE, &b), 0);
+    for (uint64_t i = 0; i < N; i++) {
+        keys[i] = i;
+        values[i] = i * 3;
+        pairs[i] = (struct tarn_map_pair){&keys[i], 8, &values[i], 8};
+    }
+    assert_int_equal(tarn_map_put_many64(m, keys, values, N, &done), 0);
+    assert_int_equal(done, N);
+    assert_in_range(m->map->buckets, N / 236, N / 60);
+    assert_int_equal(tarn_map_count(m, &count), 0);
+    assert_int_equal(count, N);
+    pairs[N - 1].key_size = 0;
+    assert_int_equal(tarn_map_put_many(b, pairs, N, &done), -EINVAL);
+    assert_int_equal(done, N - 1);
+    assert_int_equal(tarn_map_count(b, &count), 0);
+    assert_int_equal(count, N - 1);
+    assert_int_equal(tarn_map_put_many64(b, keys, values, 1, &done), -EPROTO);
+    assert_int_equal(done, 0);
+    do {
+        assert_int_equal(tarn_map_next(m, &cursor, count_one, seen), 0);
+        for (int i = 0; i < 300 && grown < 4 * N; i++, grown++)
+            assert_int_equal(tarn_map_put64(m, grown, grown * 3), 0);
+        pieces++;
+    } while (cursor);
+    assert_in_range(pieces, N / 236, 4 * N / 60);
+    for (uint64_t i = 0; i < 4 * N; i++)
+        assert_true(seen[i] == 1 || (i >= N && !seen[i]));
+    clean_now();
+    tarn_map_close(m);
+    tarn_map_close(b);
+}
+
+/* The same again, where no load takes both words of a slot at once. */
+static int halves(void **state)
+{
+    map_pairs_whole = false;
+    return open_segment(state);
+}
+static int whole(void **state)
+{
+    map_pairs_whole = true;
+    return close_segment(state);
+}
+
 /* ---- growth ---- */
 
 static int nothing(const void *key, size_t key_size, const void *value, size_t size, void *arg)
@@ -530,6 +659,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(promises, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(random_u64, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(random_bytes, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(random_u64, halves, whole),
+        cmocka_unit_test_setup_teardown(conditional_puts, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(many, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(growth, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(chains, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(colliding, open_segment, close_segment),
