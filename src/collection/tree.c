@@ -133,6 +133,7 @@ static int open_tree(tarn *seg, const char *name, unsigned flags, const uint32_t
     if (!t)
         return fail(-ENOMEM, "no memory for a tree's handle");
     *t = (tarn_tree){.seg = seg, .tree = tree, .ref = ref, .compare = order, .u64 = kind == TREE_KIND_U64};
+    t->room = tree_room(seg, t->u64);
     t->zone = seg->geometry.zone[ZONE_DATA];
     t->data = at_offset(seg, t->zone);
     t->epoch = &participants_of(seg)->epoch;

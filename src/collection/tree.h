@@ -28,8 +28,8 @@ struct tarn_tree {
     uint64_t ref;
     tree_compare *compare; /* NULL: bytes, then length */
     bool u64;
+    uint32_t room; /* of its inner nodes; the same in all processes */
     /* for the quick way down, of a tree of numbers; docs/tree.md */
-    uint32_t room;         /* of its inner nodes */
     const void *quick;     /* seg, if look-ups may be quick here; else what no thread's seg is */
     const uint64_t *epoch; /* the participants' */
     char *data;            /* where data space begins in this process */
@@ -60,7 +60,11 @@ static inline uint64_t *node_keys(const struct node *n)
 {
     return (uint64_t *)(n + 1);
 }
-/* room: as read once */
+/* All inner nodes of a tree have one size. */
+static inline unsigned room_of(const tarn_tree *t, unsigned level)
+{
+    return level ? t->room : LEAF_ROOM;
+}
 static inline uint64_t *node_refs(const struct node *n, unsigned room)
 {
     return (uint64_t *)(n + 1) + room;
@@ -83,14 +87,15 @@ static inline uint64_t word_of(const uint64_t *word)
 }
 
 /* The node at ref with all its words and its low key, or NULL. */
-static inline struct node *node_at(const struct tarn *seg, uint64_t ref)
+static inline struct node *node_at(const tarn_tree *t, uint64_t ref)
 {
-    struct node *n = at_offset(seg, ref);
-    if (TARN_RARE(!tree_block(seg, ref, sizeof *n)))
+    struct node *n = at_offset(t->seg, ref);
+    unsigned room;
+    if (TARN_RARE(!tree_block(t->seg, ref, sizeof *n)))
         return NULL;
-    if (TARN_RARE(!in_data(seg, ref, node_size(node_room(n), __atomic_load_n(&n->low_size, __ATOMIC_RELAXED)))))
-        return NULL;
-    if (TARN_RARE(node_level(n) ? node_room(n) < 2 : node_room(n) != LEAF_ROOM))
+    room = room_of(t, node_level(n));
+    if (TARN_RARE(node_room(n) != room ||
+                  !in_data(t->seg, ref, node_size(room, __atomic_load_n(&n->low_size, __ATOMIC_RELAXED)))))
         return NULL;
     return n;
 }
@@ -148,29 +153,43 @@ static inline int compare_bytes(const tarn_tree *t, const struct tree_key *k, co
     return c ? c : k->size < size ? -1 : k->size > size;
 }
 
+/* The low key of a node: what is read of it once is checked, so its bytes are committed memory, whatever they are. */
+static inline struct tree_key low_key(const tarn_tree *t, const struct node *n)
+{
+    struct tree_key k = {.head = word_of(&n->low)};
+    unsigned room = room_of(t, node_level(n));
+    if (t->u64)
+        return k;
+    k.size = __atomic_load_n(&n->low_size, __ATOMIC_RELAXED);
+    k.bytes = (const char *)(n + 1) + 16ull * room;
+    if (TARN_RARE(k.size > 65535 || !in_data(t->seg, offset_of(t->seg, n), node_size(room, k.size))))
+        k.size = 0;
+    return k;
+}
 /* The key and the low key of a node. */
 static inline int compare_low(const tarn_tree *t, const struct tree_key *k, const struct node *n)
 {
     uint64_t low = word_of(&n->low);
-    uint32_t size;
+    struct tree_key other;
     if (k->head != low)
         return k->head < low ? -1 : 1;
     if (t->u64)
         return 0;
-    size = __atomic_load_n(&n->low_size, __ATOMIC_RELAXED);
-    if (!size)
-        return 1;
-    if (!in_data(t->seg, offset_of(t->seg, n), node_size(node_room(n), size)))
-        return 1; /* hostile bytes, or a block reused under a reader without a pin */
-    return compare_bytes(t, k, (const char *)(n + 1) + 16ull * node_room(n), size);
+    other = low_key(t, n);
+    return other.size ? compare_bytes(t, k, other.bytes, other.size) : 1;
 }
-static inline struct tree_key low_key(const struct node *n)
+/* Is the low key of one above that of the other? So it is along all links. */
+static inline bool is_above(const tarn_tree *t, const struct node *n, const struct node *left)
 {
-    return (struct tree_key){.head = n->low, .bytes = (const char *)(n + 1) + 16ull * n->room, .size = n->low_size};
+    struct tree_key low;
+    if (t->u64)
+        return word_of(&n->low) > word_of(&left->low);
+    low = low_key(t, n);
+    return low.size && compare_low(t, &low, left) > 0;
 }
 static inline bool is_leftmost(const tarn_tree *t, const struct node *n)
 {
-    return t->u64 ? !n->low : !n->low_size;
+    return t->u64 ? !word_of(&n->low) : !__atomic_load_n(&n->low_size, __ATOMIC_RELAXED);
 }
 
 struct entry_view {
@@ -205,6 +224,8 @@ static inline unsigned up_to(const uint64_t *word, unsigned n, uint64_t most)
 
 /* ---- tree_node.c: finding, structure ---- */
 
+/* Entries for which an inner node has room: what the largest small block holds, with a low key of some bytes. */
+unsigned tree_room(const struct tarn *seg, bool u64);
 /* What quick ways down may rely on from now on. */
 void tree_learn(tarn_tree *t);
 
@@ -220,9 +241,10 @@ static inline uint64_t tree_learned(const uint64_t *word)
 
 #define LEAF_BYTES (sizeof(struct node) + 16 * LEAF_ROOM)
 
-/* The leaf of a number, or one left of it, as tree_find finds it; NULL: whatever is not the usual, tree_find has to look. All that is followed lies in
+/* The leaf of a number, or one left of it (ahead: and where the refs of the leaves stand that most likely follow), as tree_find finds it; NULL: whatever is not the usual, tree_find has to look. All that is followed lies in
  * committed memory, whatever the bytes: inner nodes have one size here. Pinned, or to be validated. */
-static inline struct node *tree_quick(const tarn_tree *t, uint64_t key)
+static inline __attribute__((always_inline)) struct node *tree_quick_ahead(const tarn_tree *t, uint64_t key,
+                                                                           const uint64_t **ret_next, unsigned *ret_more)
 {
     uint64_t at = (load64(&t->tree->root) & NODE_REF) - t->zone;
     const struct node *n = (const struct node *)(t->data + at);
@@ -242,6 +264,8 @@ static inline struct node *tree_quick(const tarn_tree *t, uint64_t key)
         if (TARN_RARE(i - 1 >= count - !!(w & NODE_REF))) /* none, or the last one, and there is a node to the right */
             return NULL;
         at = load64(&words[t->room + i - 1]) - t->zone;
+        *ret_next = &words[t->room + i];
+        *ret_more = count - i;
         n = (const struct node *)(t->data + at);
         if (--level) {
             for (unsigned line = 0; line < sizeof *n + 8 * INNER_ROOM; line += 64)
@@ -259,6 +283,17 @@ static inline struct node *tree_quick(const tarn_tree *t, uint64_t key)
     } while (level);
     return TARN_RARE(node_level(n) || node_room(n) != LEAF_ROOM) ? NULL : (struct node *)n;
 }
+static inline struct node *tree_quick(const tarn_tree *t, uint64_t key)
+{
+    const uint64_t *next;
+    unsigned more;
+    return tree_quick_ahead(t, key, &next, &more);
+}
+static inline void prefetch_leaf(const void *leaf)
+{
+    for (unsigned line = 0; line < LEAF_BYTES; line += 64)
+        __builtin_prefetch((const char *)leaf + line);
+}
 
 /* How to look for a key: the node it belongs to, or the one in which the greatest key below it may be. */
 enum aim { TREE_AT, TREE_BELOW };
@@ -274,7 +309,7 @@ static inline struct node *tree_beyond(const tarn_tree *t, const struct tree_key
     struct node *next;
     if (!(right & NODE_REF))
         return NULL;
-    next = node_at(t->seg, right & NODE_REF);
+    next = node_at(t, right & NODE_REF);
     if (TARN_RARE(!next)) {
         *ret_bad = true;
         return NULL;

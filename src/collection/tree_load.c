@@ -31,7 +31,7 @@ static int load_key(const tarn_tree *t, const struct tarn_tree_entry *e, struct 
     return 0;
 }
 
-static bool is_above(const tarn_tree *t, const struct tree_key *k, const struct tree_key *last)
+static bool key_is_above(const tarn_tree *t, const struct tree_key *k, const struct tree_key *last)
 {
     if (k->head != last->head)
         return k->head > last->head;
@@ -102,7 +102,7 @@ static int load_begin(struct load *l, const struct tree_key *k)
     for (n = l->was; n && !same && rank == (int)order_count(n->order); rank = 0) {
         if (!(n->right & NODE_REF))
             break;
-        n = node_at(l->s->seg, n->right & NODE_REF);
+        n = node_at(l->t, n->right & NODE_REF);
     }
     if (!n)
         return tree_damaged(l->t);
@@ -130,7 +130,7 @@ static int load_all(struct load *l, struct tarn_tree_entry *entry, struct tree_k
         if (e <= 0)
             break;
         e = load_key(l->t, entry, k);
-        if (e == 0 && !is_above(l->t, k, &l->last))
+        if (e == 0 && !key_is_above(l->t, k, &l->last))
             e = fail(-EINVAL, "tarn_tree_load: a key is not greater than the one before it");
     }
     if (e < 0 || !l->first)

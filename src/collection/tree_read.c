@@ -94,7 +94,7 @@ static inline int search(const tarn_tree *t, const struct tree_key *k, struct wa
         }
         if (!next)
             return 0;
-        if (TARN_RARE(node_level(next)))
+        if (TARN_RARE(node_level(next) || !is_above(t, next, p.node)))
             return -EUCLEAN;
         p = (struct spot){next, was.right & NODE_REF};
     }
@@ -273,17 +273,27 @@ static int bound_set(struct bound *b, const tarn_tree *t, uint64_t head, const v
     return 0;
 }
 
-/* The low key of a node, as it is now. */
+/* The low key of a node. */
 static int bound_at(struct bound *b, const tarn_tree *t, const struct node *n)
 {
-    uint32_t size = __atomic_load_n(&n->low_size, __ATOMIC_RELAXED);
-    if (t->u64 ? !word_of(&n->low) : !size) {
+    struct tree_key low = low_key(t, n);
+    if (is_leftmost(t, n)) {
         b->where = BEFORE_ALL;
         return 0;
     }
-    if (!in_data(t->seg, offset_of(t->seg, n), node_size(node_room(n), size)) || size > 65535)
-        return -EUCLEAN;
-    return bound_set(b, t, word_of(&n->low), (const char *)(n + 1) + 16ull * node_room(n), size, false);
+    return !t->u64 && !low.size ? -EUCLEAN : bound_set(b, t, low.head, low.bytes, low.size, false);
+}
+
+/* Does a walk that came from `from` go on? Only damage has it go in a circle. */
+static bool goes_on(const tarn_tree *t, const struct bound *from, const struct bound *to, bool forward)
+{
+    int c;
+    if (from->where != AT_KEY || to->where != AT_KEY)
+        return true;
+    if (to->key.head != from->key.head)
+        return (to->key.head > from->key.head) == forward;
+    c = t->u64 ? 0 : compare_bytes(t, &to->key, from->bytes, from->key.size);
+    return forward ? c > 0 : c < 0 || (c == 0 && from->after);
 }
 
 static int bound_copy(struct bound *b, const tarn_tree *t, const struct bound *from)
@@ -344,19 +354,19 @@ static inline int copy_entries(tarn_tree_cursor *c, const struct node *n, uint64
 
 static int first_leaf(const tarn_tree *t, struct node **ret_node)
 {
-    *ret_node = node_at(t->seg, load64(&t->tree->first) & NODE_REF);
+    *ret_node = node_at(t, load64(&t->tree->first) & NODE_REF);
     return *ret_node && !node_level(*ret_node) ? 0 : -EUCLEAN;
 }
 
 /* The last leaf there is, or one left of it. */
 static int last_leaf(const tarn_tree *t, struct node **ret_node)
 {
-    struct node *n = node_at(t->seg, load64(&t->tree->root) & NODE_REF);
+    struct node *n = node_at(t, load64(&t->tree->root) & NODE_REF);
     for (unsigned l = n ? node_level(n) : 0; n && l && l <= TREE_LEVELS; l--) {
-        unsigned count = NODE_COUNT(load64(&n->right)), room = node_room(n);
+        unsigned count = NODE_COUNT(load64(&n->right)), room = t->room;
         if (count - 1 >= room)
             return -EUCLEAN;
-        n = node_at(t->seg, load64(&node_refs(n, room)[count - 1]));
+        n = node_at(t, load64(&node_refs(n, room)[count - 1]));
         if (!n || node_level(n) != l - 1)
             return -EUCLEAN;
     }
@@ -366,7 +376,7 @@ static int last_leaf(const tarn_tree *t, struct node **ret_node)
 
 static int next_leaf(const tarn_tree *t, uint64_t right, struct node **ret_node)
 {
-    *ret_node = node_at(t->seg, right & NODE_REF);
+    *ret_node = node_at(t, right & NODE_REF);
     return *ret_node && !node_level(*ret_node) ? 0 : -EUCLEAN;
 }
 
@@ -378,12 +388,21 @@ static int copy_forward(tarn_tree_cursor *c)
     const struct tree_key *k = c->high.where == AT_KEY ? &c->high.key : NULL;
     struct node *n;
     struct spot p;
-    unsigned leaves = 0;
-    int e = k ? tree_find(NULL, (tarn_tree *)t, k, 0, TREE_AT, &p) : first_leaf(t, &n);
-    if (e)
-        return -EUCLEAN;
-    if (k)
-        n = p.node;
+    unsigned leaves = 0, ahead;
+    const uint64_t *next_ref;
+    int e = 0;
+    n = t->u64 ? tree_quick_ahead(t, k ? k->head : 0, &next_ref, &ahead) : NULL;
+    if (n) /* all that will be looked at is fetched at once */
+        for (unsigned i = 0; i < ahead && i < c->leaves + 1; i++)
+            prefetch_leaf(at_offset(t->seg, word_of(&next_ref[i])));
+    else {
+        tree_learn((tarn_tree *)t);
+        e = k ? tree_find(NULL, (tarn_tree *)t, k, 0, TREE_AT, &p) : first_leaf(t, &n);
+        if (e)
+            return -EUCLEAN;
+        if (k)
+            n = p.node;
+    }
     c->count = c->at = 0;
     c->used = 0;
     for (unsigned look = 0; look < LOOKS_MOST; look++) {
@@ -393,8 +412,7 @@ static int copy_forward(tarn_tree_cursor *c)
         struct node *next = NULL;
         bool same = false, bad = false;
         int rank = 0;
-        if (was.right & NODE_REF)
-            __builtin_prefetch(at_offset(t->seg, was.right & NODE_REF));
+        prefetch_leaf(at_offset(t->seg, was.right & NODE_REF));
         if (k) {
             rank = tree_rank(t, n, was.order, k, &same);
             if (rank == (int)to)
@@ -411,7 +429,7 @@ static int copy_forward(tarn_tree_cursor *c)
         if (e)
             return e;
         if (next) {
-            if (node_level(next))
+            if (node_level(next) || !is_above(t, next, n))
                 return -EUCLEAN;
             n = next;
             continue;
@@ -510,11 +528,19 @@ static int copy_on(tarn_tree_cursor *c, bool forward)
     return e;
 }
 
+/* One, since that may be all that is wanted; then some; then many. */
+static unsigned more_leaves(unsigned leaves)
+{
+    return leaves < 4 ? 4 : leaves < 7 ? leaves + 1 : BATCH_LEAVES;
+}
+
 static int go_on(tarn_tree_cursor *c, bool forward)
 {
     struct bound *from = forward ? &c->high : &c->low, *behind = forward ? &c->low : &c->high, was = *behind;
     int e = copy_on(c, forward);
-    c->leaves = !forward ? 1 : c->leaves < BATCH_LEAVES ? c->leaves * 2 : BATCH_LEAVES;
+    if (e == 0 && TARN_RARE(!goes_on(c->tree, from, &c->spare, forward)))
+        e = -EUCLEAN;
+    c->leaves = forward ? more_leaves(c->leaves) : 1;
     if (e == 0) {
         memcpy(behind, from, sizeof was);
         memcpy(from, &c->spare, sizeof was);
