@@ -326,6 +326,8 @@ int tree_split(struct self *s, tarn_tree *t, const struct tree_key *k, struct sp
                struct spot *ret_born);
 /* Lock it until the section ends. 0, or a failure. */
 int tree_lock_to_the_end(struct self *s, tarn_mutex *m);
+/* The key in a slot of a leaf whose lock is held. 0, -EUCLEAN. */
+int tree_key_at(const tarn_tree *t, const struct node *n, unsigned slot, struct tree_key *ret_key);
 /* A key between two: at most the second, above the first. */
 struct tree_key tree_between(const tarn_tree *t, const struct tree_key *a, const struct tree_key *b);
 /* After the section, pinned since before its end: lead to a new node from above. A failure is harmless. */

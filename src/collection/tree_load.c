@@ -110,6 +110,8 @@ static int load_begin(struct load *l, const struct tree_key *k)
         return fail(-EINVAL, "tarn_tree_load: the tree has a key that is not less than the first one to be loaded");
     if (n != l->was)
         return 0;
+    if (rank && tree_key_at(l->t, n, order_slot(n->order, order_count(n->order) - 1), &l->last))
+        return tree_damaged(l->t);
     e = tree_lock_to_the_end(l->s, &l->t->tree->loader); /* as all do, with the leaf taken before */
     return e < 0 ? e : 1;
 }

@@ -530,7 +530,7 @@ struct tree_key tree_between(const tarn_tree *t, const struct tree_key *a, const
     return k;
 }
 
-static int key_at(const tarn_tree *t, const struct node *n, unsigned slot, struct tree_key *ret_key)
+int tree_key_at(const tarn_tree *t, const struct node *n, unsigned slot, struct tree_key *ret_key)
 {
     struct entry_view v;
     ret_key->head = node_keys(n)[slot];
@@ -558,8 +558,8 @@ int tree_split(struct self *s, tarn_tree *t, const struct tree_key *k, struct sp
         return tree_damaged(t);
     if ((unsigned)e == count && !(n->right & NODE_REF))
         half = count; /* ascending: leave it full */
-    if (key_at(t, n, order_slot(order, half - 1), &left) ||
-        (half < count && key_at(t, n, order_slot(order, half), &first)))
+    if (tree_key_at(t, n, order_slot(order, half - 1), &left) ||
+        (half < count && tree_key_at(t, n, order_slot(order, half), &first)))
         return tree_damaged(t);
     low = tree_between(t, &left, &first);
     e = heap_alloc(s, node_size(LEAF_ROOM, low.size), true, &ref);
