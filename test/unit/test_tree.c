@@ -360,18 +360,18 @@ static void whole(unsigned flags, uint32_t order_id, int (*order)(const void *, 
 static void numbers(void **state)
 {
     (void)state;
-    whole(TARN_TREE_U64, 0, by_number, 60);
+    whole(TARN_TREE_U64, 0, by_number, 32);
 }
 static void strings(void **state)
 {
     (void)state;
-    whole(0, 0, by_bytes, 60);
+    whole(0, 0, by_bytes, 32);
 }
 static void own_order(void **state)
 {
     (void)state;
     assert_int_equal(tarn_tree_compare_register(REVERSED, reversed), 0);
-    whole(0, REVERSED, by_bytes_reversed, 30);
+    whole(0, REVERSED, by_bytes_reversed, 20);
 }
 
 /* ---- what tarn.h promises ---- */
@@ -661,7 +661,7 @@ static unsigned all_nodes(tarn_tree *t, uint64_t *ref, unsigned most)
 static void hostile(void **state)
 {
     static uint64_t ref[4000];
-    uint64_t reported = 0, v, rounds = SANITIZED ? 2000 : 8000;
+    uint64_t reported = 0, v, rounds = SANITIZED ? 1500 : 5000;
     tarn_tree *kind[2];
     (void)state;
     check_pause_ns = 0;
