@@ -577,8 +577,10 @@ int tree_split(struct self *s, tarn_tree *t, const struct tree_key *k, struct sp
     e = tree_lock_to_the_end(s, &b->lock);
     if (e < 0)
         return doom(s, e);
-    /* Undo takes the newest first: entries back, link back, and at last it was never born. */
+    /* Undo takes the newest first: entries back, a new version, link back, and at last it was never born. The version tells a reader that saw the link
+     * as it was, then the entries without those that moved, and now the link as it was. */
     if (log_save(s, offset_of(s->seg, &b->state), 1) || log_save(s, offset_of(s->seg, &n->right), 1) ||
+        log_word(s, LOG_WORD(offset_of(s->seg, &n->version), LOG_COUNT)) ||
         log_save(s, offset_of(s->seg, &n->order), 1))
         return doom(s, log_is_full());
     store64(&b->state, NODE_ALIVE);

@@ -39,7 +39,7 @@ static inline struct picture picture_of(const struct node *n)
 static inline bool is_as_it_was(const struct node *n, const struct picture *p)
 {
     __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the entries were read before the two are, again */
-    return word_of(&n->version) == p->version && word_of(&n->right) == p->right;
+    return load64(&n->right) == p->right && word_of(&n->version) == p->version; /* undo stores version, then right */
 }
 
 /* ---- one key ---- */
