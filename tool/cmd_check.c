@@ -55,7 +55,8 @@ static int check_leaks(const struct command *c, const char *url, tarn *seg)
     int error = tarn_leaked(seg, &bytes);
     if (error < 0)
         return failed(c, error);
-    printf("%s: %" PRIu64 " bytes are allocated to which no name, map, tree or record leads (objects may)\n", url, bytes);
+    printf("%s: %" PRIu64 " bytes are allocated to which no name, map, tree or record leads (objects may)\n",
+           url, bytes);
     return DONE;
 }
 

@@ -34,7 +34,8 @@ struct tarn_tree {
     const uint64_t *epoch; /* the participants' */
     char *data;            /* where data space begins in this process */
     uint64_t zone;         /* its offset */
-    uint64_t inner_most, leaf_most; /* (learned) bytes from there on: an inner node (a leaf) that begins no later is committed */
+    uint64_t inner_most,
+        leaf_most; /* (learned) bytes from there on: an inner node (a leaf) that begins no later is committed */
 };
 
 struct tree_key {
@@ -244,7 +245,8 @@ static inline uint64_t tree_learned(const uint64_t *word)
 /* The leaf of a number, or one left of it (ahead: and where the refs of the leaves stand that most likely follow), as tree_find finds it; NULL: whatever is not the usual, tree_find has to look. All that is followed lies in
  * committed memory, whatever the bytes: inner nodes have one size here. Pinned, or to be validated. */
 static inline __attribute__((always_inline)) struct node *tree_quick_ahead(const tarn_tree *t, uint64_t key,
-                                                                           const uint64_t **ret_next, unsigned *ret_more)
+                                                                           const uint64_t **ret_next,
+                                                                           unsigned *ret_more)
 {
     uint64_t at = (load64(&t->tree->root) & NODE_REF) - t->zone;
     const struct node *n = (const struct node *)(t->data + at);
@@ -303,8 +305,8 @@ enum aim { TREE_AT, TREE_BELOW };
 int tree_find(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level, enum aim aim,
               struct spot *ret_spot);
 /* Does the key belong to the right of a leaf, with this `right`? The next node, or NULL; *ret_bad: it cannot be. */
-static inline struct node *tree_beyond(const tarn_tree *t, const struct tree_key *k, uint64_t right, enum aim aim,
-                                       bool *ret_bad)
+static inline struct node *tree_beyond(const tarn_tree *t, const struct tree_key *k, uint64_t right,
+                                       enum aim aim, bool *ret_bad)
 {
     struct node *next;
     if (!(right & NODE_REF))
@@ -344,8 +346,8 @@ int tree_gone(struct self *s, const tarn_tree *t);
 /* ---- tree.c ---- */
 
 /* In an open section: a word for a value: the number, or the ref of a new entry. */
-int tree_value_word(struct self *s, const tarn_tree *t, const struct tree_key *k, const void *value, uint64_t size,
-                    uint64_t *ret_word);
+int tree_value_word(struct self *s, const tarn_tree *t, const struct tree_key *k, const void *value,
+                    uint64_t size, uint64_t *ret_word);
 /* Put an entry at place `rank` of a leaf that has room. fresh: no slot of it was given up in this section. */
 int tree_leaf_insert(struct self *s, struct node *n, bool fresh, unsigned rank, uint64_t head, uint64_t word);
 

@@ -96,8 +96,9 @@ static void check_leaf(const struct checking *c, const struct node *n, uint64_t 
             return;
         if (!c->ordered)
             continue;
-        if (i && (k.head < before.head || (k.head == before.head &&
-                                           (c->t.u64 || compare_bytes(&c->t, &k, before.bytes, before.size) <= 0))))
+        if (i &&
+            (k.head < before.head ||
+             (k.head == before.head && (c->t.u64 || compare_bytes(&c->t, &k, before.bytes, before.size) <= 0))))
             c->k->damage(ref, "a tree's leaf: its keys are not in order", c->k->arg);
         else if (compare_low(&c->t, &k, n) < 0)
             c->k->damage(ref, "a tree's leaf: a key belongs to the left of it", c->k->arg);
@@ -126,7 +127,8 @@ static bool check_level(const struct checking *c, uint64_t ref, unsigned level)
         right = load64(&n->right) & NODE_REF;
         if (right && (next = node_at(t, right))) {
             if (is_leftmost(t, next) || (c->ordered && !is_above(t, next, n))) {
-                c->k->damage(right, "a tree's node: its keys are not above those of the one to its left", c->k->arg);
+                c->k->damage(right, "a tree's node: its keys are not above those of the one to its left",
+                             c->k->arg);
                 return true;
             }
         }

@@ -25,8 +25,8 @@ static int load_key(const tarn_tree *t, const struct tarn_tree_entry *e, struct 
         return 0;
     }
     if (e->key_size - 1 >= 65535 || !e->key || e->size > 1u << 30 || (e->size && !e->value))
-        return fail(-EINVAL, "tarn_tree_load: a key is 1 to 65535 bytes, not %zu, a value at most 2^30, not %zu", e->key_size,
-                    e->size);
+        return fail(-EINVAL, "tarn_tree_load: a key is 1 to 65535 bytes, not %zu, a value at most 2^30, not %zu",
+                    e->key_size, e->size);
     *k = (struct tree_key){.head = head_of(t, e->key, e->key_size), .bytes = e->key, .size = e->key_size};
     return 0;
 }
@@ -107,7 +107,8 @@ static int load_begin(struct load *l, const struct tree_key *k)
     if (!n)
         return tree_damaged(l->t);
     if (same || rank != (int)order_count(n->order))
-        return fail(-EINVAL, "tarn_tree_load: the tree has a key that is not less than the first one to be loaded");
+        return fail(-EINVAL,
+                    "tarn_tree_load: the tree has a key that is not less than the first one to be loaded");
     if (n != l->was)
         return 0;
     if (rank && tree_key_at(l->t, n, order_slot(n->order, order_count(n->order) - 1), &l->last))

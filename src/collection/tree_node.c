@@ -137,8 +137,8 @@ static void pass(struct self *s, tarn_tree *t, const struct spot *p)
 }
 
 /* The next node of a level, if the key belongs to the right. 1, 0, -EUCLEAN. */
-static inline int move_right(struct self *s, tarn_tree *t, const struct tree_key *k, uint64_t right, unsigned level,
-                             enum aim aim, struct spot *p)
+static inline int move_right(struct self *s, tarn_tree *t, const struct tree_key *k, uint64_t right,
+                             unsigned level, enum aim aim, struct spot *p)
 {
     bool bad = false;
     struct node *next = tree_beyond(t, k, right, aim, &bad);
@@ -165,8 +165,8 @@ static inline void prefetch_node(const void *node, unsigned level)
 }
 
 /* From the node at *p downward. 0, 1: begin again; -EUCLEAN. */
-static inline int descend(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level, enum aim aim,
-                          struct spot *p)
+static inline int descend(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level,
+                          enum aim aim, struct spot *p)
 {
     unsigned l = node_level(p->node), hops = 0;
     int e;
@@ -286,7 +286,8 @@ static void inner_mend(const tarn_tree *t, struct node *p)
 }
 
 /* The inner node of that level for a key, with its lock, if it can be had. 1; 0: not; -1: there is no such level. */
-static int take_inner(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level, bool try, struct spot *p)
+static int take_inner(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level, bool try,
+                      struct spot *p)
 {
     for (unsigned i = 0; i < TREE_TRIES; i++) {
         bool bad = false;
@@ -317,8 +318,8 @@ static uint64_t merged(const uint64_t *word, unsigned at, unsigned i, uint64_t m
 }
 
 /* Split a full inner node, with an entry for `child` at i. Its lock is held. The sibling is filled while it is free. */
-static int inner_split(struct self *s, const tarn_tree *t, struct node *p, unsigned i, const struct spot *child,
-                       struct spot *ret_new)
+static int inner_split(struct self *s, const tarn_tree *t, struct node *p, unsigned i,
+                       const struct spot *child, struct spot *ret_new)
 {
     uint64_t *key = node_keys(p), *ref = node_refs(p, t->room), w = p->right;
     unsigned count = NODE_COUNT(w), room = t->room, half = (count + 1) / 2;
@@ -363,8 +364,8 @@ static int grow_root(struct self *s, tarn_tree *t, const struct spot *child, uns
     root = node_at(t, t->tree->root & NODE_REF);
     if (root && root->level >= level)
         e = 1;
-    else if (root && root->level == level - 1 && child->node->state == NODE_ALIVE && t->tree->state != TREE_GONE &&
-             level <= TREE_LEVELS && heap_pick(s, node_size(room, 0), &f) == 0) {
+    else if (root && root->level == level - 1 && child->node->state == NODE_ALIVE &&
+             t->tree->state != TREE_GONE && level <= TREE_LEVELS && heap_pick(s, node_size(room, 0), &f) == 0) {
         n = at_offset(s->seg, f.block);
         node_make(n, level, room, &(struct tree_key){0});
         node_keys(n)[1] = child->node->low;
@@ -703,8 +704,8 @@ static bool shrink_root(struct self *s, tarn_tree *t)
         if (p.node->order && NODE_COUNT(p.node->right) - 1 < t->room)
             inner_mend(t, p.node);
         right = load64(&p.node->right);
-        if (load64(&t->tree->state) != TREE_GONE && is_alive(s, t, &p) && (t->tree->root & NODE_REF) == p.ref &&
-            right == 1ull << 48) {
+        if (load64(&t->tree->state) != TREE_GONE && is_alive(s, t, &p) &&
+            (t->tree->root & NODE_REF) == p.ref && right == 1ull << 48) {
             store64(&p.node->state, NODE_LEAVING);
             heap_drop(s, &t->tree->root, node_refs(p.node, t->room)[0], p.ref);
             store64(&p.node->state, NODE_GONE);

@@ -183,7 +183,8 @@ static inline unsigned slots_with(const uint64_t *keys, uint64_t key)
 /* Is the slot among the first `count` of the order? */
 static inline bool order_has(uint64_t order, unsigned slot)
 {
-    uint64_t x = order >> 4 ^ slot * 0x0111111111111111ull, zero = (x - 0x0111111111111111ull) & ~x & 0x0888888888888888ull;
+    uint64_t x = order >> 4 ^ slot * 0x0111111111111111ull,
+             zero = (x - 0x0111111111111111ull) & ~x & 0x0888888888888888ull;
     return zero && (unsigned)__builtin_ctzll(zero) / 4 < order_count(order);
 }
 
@@ -242,8 +243,8 @@ struct tarn_tree_cursor {
     tarn_tree *tree;
     struct bound low, high; /* what was copied is all that was there between these two */
     struct bound spare;
-    unsigned count, at;     /* items; the cursor stands before item `at` */
-    unsigned leaves;        /* to copy next time */
+    unsigned count, at; /* items; the cursor stands before item `at` */
+    unsigned leaves;    /* to copy next time */
     char *bytes, *prefix;
     uint64_t used, room, prefix_size;
     bool counting; /* only how many there are */
@@ -486,9 +487,7 @@ static int copy_backward(tarn_tree_cursor *c)
             on = was.right & NODE_REF;
         c->count = 0;
         c->used = 0;
-        e = rank < 0 || bad ? -EUCLEAN
-            : next || on    ? 0
-                            : copy_entries(c, n, was.order, 0, (unsigned)rank);
+        e = rank < 0 || bad ? -EUCLEAN : next || on ? 0 : copy_entries(c, n, was.order, 0, (unsigned)rank);
         if (!is_as_it_was(n, &was) && e != -ENOMEM)
             continue;
         if (e)
@@ -659,7 +658,9 @@ int tarn_tree_seek_prefix(tarn_tree_cursor *cursor, const void *prefix, size_t s
     char *more;
     int e;
     if (cursor->tree->compare)
-        return fail(-EINVAL, "tarn_tree_seek_prefix: in an order of the user's, keys of one prefix need not stand together");
+        return fail(
+            -EINVAL,
+            "tarn_tree_seek_prefix: in an order of the user's, keys of one prefix need not stand together");
     e = tarn_tree_seek(cursor, prefix, size, TARN_TREE_LOWER);
     if (e)
         return e;
@@ -684,8 +685,7 @@ static int show(tarn_tree_cursor *c, bool forward, struct tarn_tree_entry *ret)
         *ret = (struct tarn_tree_entry){&i->key, 8, &i->value, 8};
         return 0;
     }
-    if (c->prefix_size &&
-        (i->key_size < c->prefix_size || memcmp(c->bytes + i->key, c->prefix, c->prefix_size))) {
+    if (c->prefix_size && (i->key_size < c->prefix_size || memcmp(c->bytes + i->key, c->prefix, c->prefix_size))) {
         c->at = (unsigned)(i - c->item) + !forward; /* it stays on this side */
         return fail_constant(-ENOENT, "the tree has no further key of that prefix");
     }
@@ -752,7 +752,8 @@ int tarn_tree_count(tarn_tree *tree, uint64_t *ret_count)
 }
 
 int tarn_tree_each(tarn_tree *tree,
-                   int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg), void *arg)
+                   int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
+                   void *arg)
 {
     tarn_tree_cursor *c;
     struct tarn_tree_entry entry;

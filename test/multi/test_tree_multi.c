@@ -13,9 +13,9 @@
 
 #define WRITERS 3u
 #define READERS 2u
-#define KEYS 6000u /* in all */
+#define KEYS 6000u                                 /* in all */
 #define LASTS(k) ((k) % 16 == 0 && (k) < KEYS / 3) /* once put, never removed */
-#define MOST 5u    /* keys in a section */
+#define MOST 5u                                    /* keys in a section */
 #define URL "posix:/trees"
 
 struct writer {

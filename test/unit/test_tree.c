@@ -95,7 +95,8 @@ static int by_bytes_reversed(const void *a, const void *b)
 /* Numbers: some close together, some at the ends. Bytes: with long common beginnings, zeros, one being the beginning of the other. */
 static void make_keys(int (*order)(const void *, const void *))
 {
-    static const char *const front[] = {"", "a", "aaaaaaa", "aaaaaaaa", "aaaaaaaaaaaaaaaaaaaa", "tarn/", "\xff\xff"};
+    static const char *const front[] = {"",      "a",       "aaaaaaa", "aaaaaaaa", "aaaaaaaaaaaaaaaaaaaa",
+                                        "tarn/", "\xff\xff"};
     memset(now, 0, sizeof now);
     for (uint64_t i = 0; i < KEYS; i++) {
         struct model_key *k = &key[i];
@@ -107,7 +108,8 @@ static void make_keys(int (*order)(const void *, const void *))
         if (i < 14) /* a number of zeros */
             k->size += 1 + i / 7;
         else
-            k->size += (size_t)snprintf(k->bytes + k->size, 16, "%llu", (unsigned long long)(i / 7 * (i % 3 ? 1 : 977)));
+            k->size += (size_t)snprintf(k->bytes + k->size, 16, "%llu",
+                                        (unsigned long long)(i / 7 * (i % 3 ? 1 : 977)));
     }
     qsort(key, KEYS, sizeof *key, order);
     for (uint64_t i = 1; i < KEYS; i++)
@@ -145,7 +147,8 @@ static int do_remove(uint64_t i)
 }
 static int do_seek(uint64_t i, unsigned bound)
 {
-    return u64 ? tarn_tree_seek64(cursor, key[i].number, bound) : tarn_tree_seek(cursor, key[i].bytes, key[i].size, bound);
+    return u64 ? tarn_tree_seek64(cursor, key[i].number, bound)
+               : tarn_tree_seek(cursor, key[i].bytes, key[i].size, bound);
 }
 
 static void is_value(uint64_t i, const void *value, size_t size)
@@ -682,8 +685,8 @@ static void hostile(void **state)
                 ref[refs++] = node_refs(node_at(t, ref[i]), LEAF_ROOM)[order_slot(node_at(t, ref[i])->order, 0)];
         for (uint64_t round = 0; round < rounds; round++) {
             uint64_t r = ref[next_random() % refs], words = tarn_block_size(seg, r) / 8, x = next_random(), was;
-            uint64_t *at = (uint64_t *)tarn_ptr(seg, r, words * 8) +
-                           next_random() % (round % 2 && words > 8 ? 8 : words);
+            uint64_t *at =
+                (uint64_t *)tarn_ptr(seg, r, words * 8) + next_random() % (round % 2 && words > 8 ? 8 : words);
             tarn_tree_cursor *c;
             struct tarn_tree_entry e;
             tarn_tree damaged;
