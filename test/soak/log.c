@@ -414,7 +414,7 @@ static void compare_tree(tarn_tree *tree, const char *name, uint64_t want)
     struct tarn_tree_entry e;
     tarn_tree_cursor *c;
     uint64_t count = 0, n = 0, back = 0;
-    char last[256];
+    char last[256] = "";
     size_t size = 0;
     if (tarn_tree_count(tree, &count) || count != want || tarn_tree_cursor_open(tree, &c))
         violation("the tree of %s has %llu keys, and should have %llu", name, (unsigned long long)count,
