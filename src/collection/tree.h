@@ -90,10 +90,11 @@ static inline uint64_t word_of(const uint64_t *word)
 /* The node at ref with all its words and its low key, or NULL. */
 static inline struct node *node_at(const tarn_tree *t, uint64_t ref)
 {
-    struct node *n = at_offset(t->seg, ref);
+    struct node *n;
     unsigned room;
     if (TARN_RARE(!tree_block(t->seg, ref, sizeof *n)))
         return NULL;
+    n = at_offset(t->seg, ref);
     room = room_of(t, node_level(n));
     if (TARN_RARE(node_room(n) != room ||
                   !in_data(t->seg, ref, node_size(room, __atomic_load_n(&n->low_size, __ATOMIC_RELAXED)))))
@@ -199,9 +200,10 @@ struct entry_view {
 };
 static inline bool entry_view(const tarn_tree *t, uint64_t ref, struct entry_view *v)
 {
-    const struct entry_bytes *e = at_offset(t->seg, ref);
+    const struct entry_bytes *e;
     if (TARN_RARE(!tree_block(t->seg, ref, sizeof *e)))
         return false;
+    e = at_offset(t->seg, ref);
     v->key_size = __atomic_load_n(&e->key_size, __ATOMIC_RELAXED);
     v->value_size = __atomic_load_n(&e->value_size, __ATOMIC_RELAXED);
     if (TARN_RARE(!in_data(t->seg, ref, sizeof *e + v->value_size + v->key_size)))
@@ -249,10 +251,11 @@ static inline __attribute__((always_inline)) struct node *tree_quick_ahead(const
                                                                            unsigned *ret_more)
 {
     uint64_t at = (load64(&t->tree->root) & NODE_REF) - t->zone;
-    const struct node *n = (const struct node *)(t->data + at);
+    const struct node *n;
     unsigned level;
     if (TARN_RARE(at > tree_learned(&t->inner_most)))
         return NULL;
+    n = (const struct node *)(t->data + at);
     level = node_level(n);
     if (TARN_RARE(level - 1 >= TREE_LEVELS))
         return NULL;
@@ -268,18 +271,11 @@ static inline __attribute__((always_inline)) struct node *tree_quick_ahead(const
         at = load64(&words[t->room + i - 1]) - t->zone;
         *ret_next = &words[t->room + i];
         *ret_more = count - i;
+        if (TARN_RARE(at > tree_learned(--level ? &t->inner_most : &t->leaf_most)))
+            return NULL;
         n = (const struct node *)(t->data + at);
-        if (--level) {
-            for (unsigned line = 0; line < sizeof *n + 8 * INNER_ROOM; line += 64)
-                __builtin_prefetch((const char *)n + line);
-            if (TARN_RARE(at > tree_learned(&t->inner_most)))
-                return NULL;
-        } else {
-            for (unsigned line = 0; line < LEAF_BYTES; line += 64)
-                __builtin_prefetch((const char *)n + line);
-            if (TARN_RARE(at > tree_learned(&t->leaf_most)))
-                return NULL;
-        }
+        for (unsigned line = 0; line < (level ? sizeof *n + 8 * INNER_ROOM : LEAF_BYTES); line += 64)
+            __builtin_prefetch((const char *)n + line);
         if (TARN_RARE(at & 15 || word_of(&n->low) > key)) /* entries were moved under our eyes */
             return NULL;
     } while (level);

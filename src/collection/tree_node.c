@@ -187,7 +187,7 @@ static inline int descend(struct self *s, tarn_tree *t, const struct tree_key *k
         if (TARN_RARE(!i))
             return 1;
         ref = load64(&node_refs(n, room)[i - 1]);
-        prefetch_node(at_offset(t->seg, ref), l - 1);
+        prefetch_node(at_offset(t->seg, ref & NODE_REF), l - 1);
         n = node_at(t, ref);
         if (TARN_RARE(!n || node_level(n) != l - 1))
             return -EUCLEAN;

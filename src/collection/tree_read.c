@@ -340,9 +340,8 @@ static inline int copy_entries(tarn_tree_cursor *c, const struct node *n, uint64
         c->count += to - from;
         return 0;
     }
-    order >>= 4 * from + 4;
-    for (; from < to && e == 0; from++, order >>= 4, i++) {
-        unsigned slot = order & 15;
+    for (; from < to && e == 0; from++, i++) {
+        unsigned slot = order_slot(order, from);
         if (c->tree->u64) {
             i->key = word_of(&key[slot]);
             i->value = word_of(&ref[slot]);
@@ -395,7 +394,7 @@ static int copy_forward(tarn_tree_cursor *c)
     n = t->u64 ? tree_quick_ahead(t, k ? k->head : 0, &next_ref, &ahead) : NULL;
     if (n) /* all that will be looked at is fetched at once */
         for (unsigned i = 0; i < ahead && i < c->leaves + 1; i++)
-            prefetch_leaf(at_offset(t->seg, word_of(&next_ref[i])));
+            prefetch_leaf(at_offset(t->seg, word_of(&next_ref[i]) & NODE_REF));
     else {
         tree_learn((tarn_tree *)t);
         e = k ? tree_find(NULL, (tarn_tree *)t, k, 0, TREE_AT, &p) : first_leaf(t, &n);
