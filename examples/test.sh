@@ -41,6 +41,17 @@ list)
 left in the list: none"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+tree)
+    expect 0 "from 12:00 to 13:00:
+  12:05 lunch
+  12:40 coffee
+after 12:00 comes 12:05, before it 09:30
+in the morning:
+  09:30 mail
+  08:00 tea
+left in the diary: 4 entries"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 send)
     expect 0 "helper: it reads: look, but do not touch
 helper: to write, it has no right

@@ -782,14 +782,15 @@ typedef struct tarn_tree tarn_tree; /* one process's handle; private memory; any
  * process has not registered. */
 TARN_API int tarn_tree_open(tarn *seg, const char *name, unsigned flags, tarn_tree **ret_tree);
 /* tarn_tree_open_ordered - the same for byte strings in the order of this id (0: of their bytes). -EPROTO: it has another one. */
-TARN_API int tarn_tree_open_ordered(tarn *seg, const char *name, unsigned flags, uint32_t order, tarn_tree **ret_tree);
+TARN_API int tarn_tree_open_ordered(tarn *seg, const char *name, unsigned flags, uint32_t order,
+                                    tarn_tree **ret_tree);
 TARN_API void tarn_tree_close(tarn_tree *tree);
 
 /* tarn_tree_compare_register - in this process, the order of this id (1 and more) is what `compare` says: below 0, 0, above 0, as memcmp. The segment
  * has the id only, so each process registers the same function. It must be an order of all byte strings, may look at nothing but what it is given, and
  * sees bytes now and then that are no key any more. 0 (also again, with the same function); -EEXIST: another one; -EINVAL; -ENOSPC: 64 are. */
-TARN_API int tarn_tree_compare_register(uint32_t id,
-                                        int (*compare)(const void *a, size_t a_size, const void *b, size_t b_size));
+TARN_API int tarn_tree_compare_register(uint32_t id, int (*compare)(const void *a, size_t a_size,
+                                                                    const void *b, size_t b_size));
 
 /* tarn_tree_get - copy the value of a key: as tarn_map_get. */
 TARN_API int tarn_tree_get(tarn_tree *tree, const void *key, size_t key_size, void *value, size_t room,

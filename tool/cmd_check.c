@@ -55,7 +55,8 @@ static int check_leaks(const struct command *c, const char *url, tarn *seg)
     int error = tarn_leaked(seg, &bytes);
     if (error < 0)
         return failed(c, error);
-    printf("%s: %" PRIu64 " bytes are allocated to which no name, map or record leads (objects may)\n", url, bytes);
+    printf("%s: %" PRIu64 " bytes are allocated to which no name, map, tree or record leads (objects may)\n",
+           url, bytes);
     return DONE;
 }
 
@@ -104,7 +105,7 @@ const struct command cmd_check = {
     .summary = "look at everything in a segment, and list what is damaged",
     .help = "  -q, --quiet         say nothing of damages: the exit status tells\n"
             "  -J, --json          as JSON\n"
-            "  --leaks             also how many allocated bytes no name, map or record leads to\n"
+            "  --leaks             also how many allocated bytes no name, map, tree or record leads to\n"
             "  --repair            put a file: right that was in use when the machine stopped, or when it "
             "was copied: "
             "what the dead\n"

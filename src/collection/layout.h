@@ -113,13 +113,13 @@ _Static_assert(sizeof(struct entry_bytes) == 8, "entry layout");
 
 /* The named object. */
 struct tree {
-    uint32_t kind;     /* written before it is named */
-    uint32_t compare;  /* the same: id of the order; 0: bytes, then length */
-    uint64_t root;     /* ref of a node, the leftmost of its level; whoever holds `lock` */
-    uint64_t first;    /* ref of the leftmost leaf; written before it is named */
-    uint64_t state;    /* 0, or TREE_GONE: as the map's */
+    uint32_t kind;    /* written before it is named */
+    uint32_t compare; /* the same: id of the order; 0: bytes, then length */
+    uint64_t root;    /* ref of a node, the leftmost of its level; whoever holds `lock` */
+    uint64_t first;   /* ref of the leftmost leaf; written before it is named */
+    uint64_t state;   /* 0, or TREE_GONE: as the map's */
     tarn_mutex loader; /* held to the end of the section that loads many entries: others do not change leaves meanwhile */
-    tarn_mutex lock;   /* an inner lock: over root */
+    tarn_mutex lock; /* an inner lock: over root */
     uint64_t reserved[2];
 };
 _Static_assert(sizeof(struct tree) == 64, "tree layout");
@@ -127,9 +127,9 @@ _Static_assert(sizeof(struct tree) == 64, "tree layout");
 /* A node: this line; then `room` keys and `room` refs (leaf: values, or refs of entries), 8 bytes each; then the low key's low_size bytes. A key's
  * 8 bytes here are a number, or the first bytes of a byte string as a number (its head), or 0 where an order of the user's counts. */
 struct node {
-    tarn_mutex lock;   /* a leaf's: held to the end of the section that changes anything here or in an entry; else an inner lock */
-    uint64_t right;    /* {inner node: count:16, ref of the next node of this level:48}; its holder */
-    uint64_t order;    /* leaf: {slot of entry 14:4 ... slot of entry 0:4, count:4}; its holder, in a section. Inner node: not 0 while entries are moved */
+    tarn_mutex lock; /* a leaf's: held to the end of the section that changes anything here or in an entry; else an inner lock */
+    uint64_t right; /* {inner node: count:16, ref of the next node of this level:48}; its holder */
+    uint64_t order; /* leaf: {slot of entry 14:4 ... slot of entry 0:4, count:4}; its holder, in a section. Inner node: not 0 while entries are moved */
     uint64_t version;  /* leaf: one more before a slot gets another entry; also by undo */
     uint64_t low;      /* head of the least key that may be here; fixed */
     uint16_t level;    /* 0: leaf; fixed */
@@ -139,7 +139,7 @@ struct node {
     uint64_t reserved;
 };
 _Static_assert(sizeof(struct node) == 64, "tree layout");
-#define NODE_GONE 0u    /* not born, or unlinked */
+#define NODE_GONE 0u /* not born, or unlinked */
 #define NODE_ALIVE 1u
 #define NODE_LEAVING 2u /* is being unlinked, or made by a load: gone if its block is retired, else alive */
 #define NODE_REF 0x0000ffffffffffffull

@@ -35,7 +35,8 @@ static tree_compare *order_of(uint32_t id)
     return found;
 }
 
-int tarn_tree_compare_register(uint32_t id, int (*compare)(const void *a, size_t a_size, const void *b, size_t b_size))
+int tarn_tree_compare_register(uint32_t id,
+                               int (*compare)(const void *a, size_t a_size, const void *b, size_t b_size))
 {
     int e = 0;
     if (!id || !compare)
@@ -133,6 +134,7 @@ static int open_tree(tarn *seg, const char *name, unsigned flags, const uint32_t
     if (!t)
         return fail(-ENOMEM, "no memory for a tree's handle");
     *t = (tarn_tree){.seg = seg, .tree = tree, .ref = ref, .compare = order, .u64 = kind == TREE_KIND_U64};
+    t->room = tree_room(seg, t->u64);
     t->zone = seg->geometry.zone[ZONE_DATA];
     t->data = at_offset(seg, t->zone);
     t->epoch = &participants_of(seg)->epoch;
@@ -191,8 +193,8 @@ static int entry_make(struct self *s, const struct tree_key *k, const void *valu
 }
 
 /* A word for a value: the number, or the ref of a new entry. */
-int tree_value_word(struct self *s, const tarn_tree *t, const struct tree_key *k, const void *value, uint64_t size,
-                    uint64_t *ret_word)
+int tree_value_word(struct self *s, const tarn_tree *t, const struct tree_key *k, const void *value,
+                    uint64_t size, uint64_t *ret_word)
 {
     if (!t->u64)
         return entry_make(s, k, value, size, ret_word);
@@ -219,8 +221,8 @@ int tree_leaf_insert(struct self *s, struct node *n, bool fresh, unsigned rank, 
     return 0;
 }
 
-static int insert(struct self *s, tarn_tree *t, const struct tree_key *k, struct spot *leaf, bool fresh, int rank,
-                  const void *value, uint64_t size, struct spot *ret_born)
+static int insert(struct self *s, tarn_tree *t, const struct tree_key *k, struct spot *leaf, bool fresh,
+                  int rank, const void *value, uint64_t size, struct spot *ret_born)
 {
     uint64_t word;
     bool same;
@@ -239,8 +241,8 @@ static int insert(struct self *s, tarn_tree *t, const struct tree_key *k, struct
     return e < 0 ? doom(s, e) : 0;
 }
 
-static int replace(struct self *s, tarn_tree *t, const struct tree_key *k, struct node *n, int rank, const void *value,
-                   uint64_t size)
+static int replace(struct self *s, tarn_tree *t, const struct tree_key *k, struct node *n, int rank,
+                   const void *value, uint64_t size)
 {
     uint64_t *word = &node_refs(n, LEAF_ROOM)[order_slot(n->order, (unsigned)rank)], entry, v;
     struct entry_view old;
@@ -320,7 +322,8 @@ static inline int take_out(tarn_tree *t, const struct tree_key *k)
     else if (!same)
         e = fail_constant(-ENOENT, "the tree has no such key");
     else {
-        uint64_t order = leaf.node->order, word = node_refs(leaf.node, LEAF_ROOM)[order_slot(order, (unsigned)rank)];
+        uint64_t order = leaf.node->order,
+                 word = node_refs(leaf.node, LEAF_ROOM)[order_slot(order, (unsigned)rank)];
         e = store_saved(s, &leaf.node->order, order_remove(order, (unsigned)rank));
         if (e == 0 && !t->u64 && TARN_RARE(log_word(s, LOG_WORD(word, LOG_RETIRE))))
             e = doom(s, log_is_full());
@@ -341,7 +344,8 @@ static inline int take_out(tarn_tree *t, const struct tree_key *k)
 
 static int wrong_kind(const tarn_tree *t)
 {
-    return fail(-EPROTO, "the tree is one of %s: use the calls %s", kind_name(t->u64), t->u64 ? "that end in 64" : "without 64");
+    return fail(-EPROTO, "the tree is one of %s: use the calls %s", kind_name(t->u64),
+                t->u64 ? "that end in 64" : "without 64");
 }
 
 static inline int key_of_bytes(const tarn_tree *t, const void *key, size_t size, struct tree_key *ret_key)
@@ -386,15 +390,18 @@ int tarn_tree_remove(tarn_tree *tree, const void *key, size_t key_size)
 
 int tarn_tree_put64(tarn_tree *tree, uint64_t key, uint64_t value)
 {
-    return TARN_RARE(!tree->u64) ? wrong_kind(tree) : change(tree, &(struct tree_key){.head = key}, &value, 8, PUT);
+    return TARN_RARE(!tree->u64) ? wrong_kind(tree)
+                                 : change(tree, &(struct tree_key){.head = key}, &value, 8, PUT);
 }
 int tarn_tree_insert64(tarn_tree *tree, uint64_t key, uint64_t value)
 {
-    return TARN_RARE(!tree->u64) ? wrong_kind(tree) : change(tree, &(struct tree_key){.head = key}, &value, 8, INSERT);
+    return TARN_RARE(!tree->u64) ? wrong_kind(tree)
+                                 : change(tree, &(struct tree_key){.head = key}, &value, 8, INSERT);
 }
 int tarn_tree_replace64(tarn_tree *tree, uint64_t key, uint64_t value)
 {
-    return TARN_RARE(!tree->u64) ? wrong_kind(tree) : change(tree, &(struct tree_key){.head = key}, &value, 8, REPLACE);
+    return TARN_RARE(!tree->u64) ? wrong_kind(tree)
+                                 : change(tree, &(struct tree_key){.head = key}, &value, 8, REPLACE);
 }
 int tarn_tree_remove64(tarn_tree *tree, uint64_t key)
 {

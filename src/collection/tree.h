@@ -28,13 +28,14 @@ struct tarn_tree {
     uint64_t ref;
     tree_compare *compare; /* NULL: bytes, then length */
     bool u64;
+    uint32_t room; /* of its inner nodes; the same in all processes */
     /* for the quick way down, of a tree of numbers; docs/tree.md */
-    uint32_t room;         /* of its inner nodes */
     const void *quick;     /* seg, if look-ups may be quick here; else what no thread's seg is */
     const uint64_t *epoch; /* the participants' */
     char *data;            /* where data space begins in this process */
     uint64_t zone;         /* its offset */
-    uint64_t inner_most, leaf_most; /* (learned) bytes from there on: an inner node (a leaf) that begins no later is committed */
+    uint64_t inner_most,
+        leaf_most; /* (learned) bytes from there on: an inner node (a leaf) that begins no later is committed */
 };
 
 struct tree_key {
@@ -60,7 +61,11 @@ static inline uint64_t *node_keys(const struct node *n)
 {
     return (uint64_t *)(n + 1);
 }
-/* room: as read once */
+/* All inner nodes of a tree have one size. */
+static inline unsigned room_of(const tarn_tree *t, unsigned level)
+{
+    return level ? t->room : LEAF_ROOM;
+}
 static inline uint64_t *node_refs(const struct node *n, unsigned room)
 {
     return (uint64_t *)(n + 1) + room;
@@ -83,14 +88,16 @@ static inline uint64_t word_of(const uint64_t *word)
 }
 
 /* The node at ref with all its words and its low key, or NULL. */
-static inline struct node *node_at(const struct tarn *seg, uint64_t ref)
+static inline struct node *node_at(const tarn_tree *t, uint64_t ref)
 {
-    struct node *n = at_offset(seg, ref);
-    if (TARN_RARE(!tree_block(seg, ref, sizeof *n)))
+    struct node *n;
+    unsigned room;
+    if (TARN_RARE(!tree_block(t->seg, ref, sizeof *n)))
         return NULL;
-    if (TARN_RARE(!in_data(seg, ref, node_size(node_room(n), __atomic_load_n(&n->low_size, __ATOMIC_RELAXED)))))
-        return NULL;
-    if (TARN_RARE(node_level(n) ? node_room(n) < 2 : node_room(n) != LEAF_ROOM))
+    n = at_offset(t->seg, ref);
+    room = room_of(t, node_level(n));
+    if (TARN_RARE(node_room(n) != room ||
+                  !in_data(t->seg, ref, node_size(room, __atomic_load_n(&n->low_size, __ATOMIC_RELAXED)))))
         return NULL;
     return n;
 }
@@ -148,29 +155,43 @@ static inline int compare_bytes(const tarn_tree *t, const struct tree_key *k, co
     return c ? c : k->size < size ? -1 : k->size > size;
 }
 
+/* The low key of a node: what is read of it once is checked, so its bytes are committed memory, whatever they are. */
+static inline struct tree_key low_key(const tarn_tree *t, const struct node *n)
+{
+    struct tree_key k = {.head = word_of(&n->low)};
+    unsigned room = room_of(t, node_level(n));
+    if (t->u64)
+        return k;
+    k.size = __atomic_load_n(&n->low_size, __ATOMIC_RELAXED);
+    k.bytes = (const char *)(n + 1) + 16ull * room;
+    if (TARN_RARE(k.size > 65535 || !in_data(t->seg, offset_of(t->seg, n), node_size(room, k.size))))
+        k.size = 0;
+    return k;
+}
 /* The key and the low key of a node. */
 static inline int compare_low(const tarn_tree *t, const struct tree_key *k, const struct node *n)
 {
     uint64_t low = word_of(&n->low);
-    uint32_t size;
+    struct tree_key other;
     if (k->head != low)
         return k->head < low ? -1 : 1;
     if (t->u64)
         return 0;
-    size = __atomic_load_n(&n->low_size, __ATOMIC_RELAXED);
-    if (!size)
-        return 1;
-    if (!in_data(t->seg, offset_of(t->seg, n), node_size(node_room(n), size)))
-        return 1; /* hostile bytes, or a block reused under a reader without a pin */
-    return compare_bytes(t, k, (const char *)(n + 1) + 16ull * node_room(n), size);
+    other = low_key(t, n);
+    return other.size ? compare_bytes(t, k, other.bytes, other.size) : 1;
 }
-static inline struct tree_key low_key(const struct node *n)
+/* Is the low key of one above that of the other? So it is along all links. */
+static inline bool is_above(const tarn_tree *t, const struct node *n, const struct node *left)
 {
-    return (struct tree_key){.head = n->low, .bytes = (const char *)(n + 1) + 16ull * n->room, .size = n->low_size};
+    struct tree_key low;
+    if (t->u64)
+        return word_of(&n->low) > word_of(&left->low);
+    low = low_key(t, n);
+    return low.size && compare_low(t, &low, left) > 0;
 }
 static inline bool is_leftmost(const tarn_tree *t, const struct node *n)
 {
-    return t->u64 ? !n->low : !n->low_size;
+    return t->u64 ? !word_of(&n->low) : !__atomic_load_n(&n->low_size, __ATOMIC_RELAXED);
 }
 
 struct entry_view {
@@ -179,9 +200,10 @@ struct entry_view {
 };
 static inline bool entry_view(const tarn_tree *t, uint64_t ref, struct entry_view *v)
 {
-    const struct entry_bytes *e = at_offset(t->seg, ref);
+    const struct entry_bytes *e;
     if (TARN_RARE(!tree_block(t->seg, ref, sizeof *e)))
         return false;
+    e = at_offset(t->seg, ref);
     v->key_size = __atomic_load_n(&e->key_size, __ATOMIC_RELAXED);
     v->value_size = __atomic_load_n(&e->value_size, __ATOMIC_RELAXED);
     if (TARN_RARE(!in_data(t->seg, ref, sizeof *e + v->value_size + v->key_size)))
@@ -205,6 +227,8 @@ static inline unsigned up_to(const uint64_t *word, unsigned n, uint64_t most)
 
 /* ---- tree_node.c: finding, structure ---- */
 
+/* Entries for which an inner node has room: what the largest small block holds, with a low key of some bytes. */
+unsigned tree_room(const struct tarn *seg, bool u64);
 /* What quick ways down may rely on from now on. */
 void tree_learn(tarn_tree *t);
 
@@ -220,15 +244,18 @@ static inline uint64_t tree_learned(const uint64_t *word)
 
 #define LEAF_BYTES (sizeof(struct node) + 16 * LEAF_ROOM)
 
-/* The leaf of a number, or one left of it, as tree_find finds it; NULL: whatever is not the usual, tree_find has to look. All that is followed lies in
+/* The leaf of a number, or one left of it (ahead: and where the refs of the leaves stand that most likely follow), as tree_find finds it; NULL: whatever is not the usual, tree_find has to look. All that is followed lies in
  * committed memory, whatever the bytes: inner nodes have one size here. Pinned, or to be validated. */
-static inline struct node *tree_quick(const tarn_tree *t, uint64_t key)
+static inline __attribute__((always_inline)) struct node *tree_quick_ahead(const tarn_tree *t, uint64_t key,
+                                                                           const uint64_t **ret_next,
+                                                                           unsigned *ret_more)
 {
     uint64_t at = (load64(&t->tree->root) & NODE_REF) - t->zone;
-    const struct node *n = (const struct node *)(t->data + at);
+    const struct node *n;
     unsigned level;
     if (TARN_RARE(at > tree_learned(&t->inner_most)))
         return NULL;
+    n = (const struct node *)(t->data + at);
     level = node_level(n);
     if (TARN_RARE(level - 1 >= TREE_LEVELS))
         return NULL;
@@ -242,22 +269,28 @@ static inline struct node *tree_quick(const tarn_tree *t, uint64_t key)
         if (TARN_RARE(i - 1 >= count - !!(w & NODE_REF))) /* none, or the last one, and there is a node to the right */
             return NULL;
         at = load64(&words[t->room + i - 1]) - t->zone;
+        *ret_next = &words[t->room + i];
+        *ret_more = count - i;
+        if (TARN_RARE(at > tree_learned(--level ? &t->inner_most : &t->leaf_most)))
+            return NULL;
         n = (const struct node *)(t->data + at);
-        if (--level) {
-            for (unsigned line = 0; line < sizeof *n + 8 * INNER_ROOM; line += 64)
-                __builtin_prefetch((const char *)n + line);
-            if (TARN_RARE(at > tree_learned(&t->inner_most)))
-                return NULL;
-        } else {
-            for (unsigned line = 0; line < LEAF_BYTES; line += 64)
-                __builtin_prefetch((const char *)n + line);
-            if (TARN_RARE(at > tree_learned(&t->leaf_most)))
-                return NULL;
-        }
+        for (unsigned line = 0; line < (level ? sizeof *n + 8 * INNER_ROOM : LEAF_BYTES); line += 64)
+            __builtin_prefetch((const char *)n + line);
         if (TARN_RARE(at & 15 || word_of(&n->low) > key)) /* entries were moved under our eyes */
             return NULL;
     } while (level);
     return TARN_RARE(node_level(n) || node_room(n) != LEAF_ROOM) ? NULL : (struct node *)n;
+}
+static inline struct node *tree_quick(const tarn_tree *t, uint64_t key)
+{
+    const uint64_t *next;
+    unsigned more;
+    return tree_quick_ahead(t, key, &next, &more);
+}
+static inline void prefetch_leaf(const void *leaf)
+{
+    for (unsigned line = 0; line < LEAF_BYTES; line += 64)
+        __builtin_prefetch((const char *)leaf + line);
 }
 
 /* How to look for a key: the node it belongs to, or the one in which the greatest key below it may be. */
@@ -268,13 +301,13 @@ enum aim { TREE_AT, TREE_BELOW };
 int tree_find(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level, enum aim aim,
               struct spot *ret_spot);
 /* Does the key belong to the right of a leaf, with this `right`? The next node, or NULL; *ret_bad: it cannot be. */
-static inline struct node *tree_beyond(const tarn_tree *t, const struct tree_key *k, uint64_t right, enum aim aim,
-                                       bool *ret_bad)
+static inline struct node *tree_beyond(const tarn_tree *t, const struct tree_key *k, uint64_t right,
+                                       enum aim aim, bool *ret_bad)
 {
     struct node *next;
     if (!(right & NODE_REF))
         return NULL;
-    next = node_at(t->seg, right & NODE_REF);
+    next = node_at(t, right & NODE_REF);
     if (TARN_RARE(!next)) {
         *ret_bad = true;
         return NULL;
@@ -291,6 +324,8 @@ int tree_split(struct self *s, tarn_tree *t, const struct tree_key *k, struct sp
                struct spot *ret_born);
 /* Lock it until the section ends. 0, or a failure. */
 int tree_lock_to_the_end(struct self *s, tarn_mutex *m);
+/* The key in a slot of a leaf whose lock is held. 0, -EUCLEAN. */
+int tree_key_at(const tarn_tree *t, const struct node *n, unsigned slot, struct tree_key *ret_key);
 /* A key between two: at most the second, above the first. */
 struct tree_key tree_between(const tarn_tree *t, const struct tree_key *a, const struct tree_key *b);
 /* After the section, pinned since before its end: lead to a new node from above. A failure is harmless. */
@@ -307,8 +342,8 @@ int tree_gone(struct self *s, const tarn_tree *t);
 /* ---- tree.c ---- */
 
 /* In an open section: a word for a value: the number, or the ref of a new entry. */
-int tree_value_word(struct self *s, const tarn_tree *t, const struct tree_key *k, const void *value, uint64_t size,
-                    uint64_t *ret_word);
+int tree_value_word(struct self *s, const tarn_tree *t, const struct tree_key *k, const void *value,
+                    uint64_t size, uint64_t *ret_word);
 /* Put an entry at place `rank` of a leaf that has room. fresh: no slot of it was given up in this section. */
 int tree_leaf_insert(struct self *s, struct node *n, bool fresh, unsigned rank, uint64_t head, uint64_t word);
 

@@ -14,6 +14,7 @@ static bool handle_for(struct tarn *seg, uint64_t root, tarn_tree *ret)
         return false;
     tree = at_offset(seg, root);
     *ret = (tarn_tree){.seg = seg, .tree = tree, .ref = root, .u64 = tree->kind == TREE_KIND_U64};
+    ret->room = tree_room(seg, ret->u64);
     return true;
 }
 
@@ -24,9 +25,9 @@ static uint64_t nodes_most(const struct tarn *seg)
 }
 
 /* The leftmost node of the level below; 0: there is none. */
-static uint64_t below(const struct node *n)
+static uint64_t below(const tarn_tree *t, const struct node *n)
 {
-    return node_level(n) ? load64(node_refs(n, node_room(n))) : 0;
+    return node_level(n) ? load64(node_refs(n, t->room)) : 0;
 }
 
 /* ---- check ---- */
@@ -37,21 +38,9 @@ struct checking {
     bool ordered; /* this process knows the order */
 };
 
-/* A low key, copied: what is behind it in the block may change under our eyes. */
-static struct tree_key low_of(const struct node *n)
-{
-    return (struct tree_key){.head = word_of(&n->low),
-                             .bytes = (const char *)(n + 1) + 16ull * node_room(n),
-                             .size = __atomic_load_n(&n->low_size, __ATOMIC_RELAXED)};
-}
-static bool low_is_there(const struct checking *c, const struct node *n, const struct tree_key *k)
-{
-    return in_data(c->t.seg, offset_of(c->t.seg, n), node_size(node_room(n), k->size));
-}
-
 static void check_inner(const struct checking *c, const struct node *n, uint64_t ref)
 {
-    unsigned room = node_room(n), count = NODE_COUNT(load64(&n->right)), level = node_level(n);
+    unsigned room = c->t.room, count = NODE_COUNT(load64(&n->right)), level = node_level(n);
     const uint64_t *key = node_keys(n), *to = node_refs(n, room);
     if (count - 1 >= room) {
         c->k->damage(ref, "a tree's inner node: it has no entries, or more than it has room for", c->k->arg);
@@ -59,7 +48,7 @@ static void check_inner(const struct checking *c, const struct node *n, uint64_t
     }
     for (unsigned i = 0; i < count; i++) {
         uint64_t head = load64(&key[i]);
-        const struct node *child = node_at(c->t.seg, load64(&to[i]));
+        const struct node *child = node_at(&c->t, load64(&to[i]));
         if (!child || node_level(child) != level - 1)
             c->k->damage(ref, "a tree's inner node: an entry leads to no node of the level below", c->k->arg);
         else if (load64(&child->state) == NODE_GONE)
@@ -107,8 +96,9 @@ static void check_leaf(const struct checking *c, const struct node *n, uint64_t 
             return;
         if (!c->ordered)
             continue;
-        if (i && (k.head < before.head || (k.head == before.head &&
-                                           (c->t.u64 || compare_bytes(&c->t, &k, before.bytes, before.size) <= 0))))
+        if (i &&
+            (k.head < before.head ||
+             (k.head == before.head && (c->t.u64 || compare_bytes(&c->t, &k, before.bytes, before.size) <= 0))))
             c->k->damage(ref, "a tree's leaf: its keys are not in order", c->k->arg);
         else if (compare_low(&c->t, &k, n) < 0)
             c->k->damage(ref, "a tree's leaf: a key belongs to the left of it", c->k->arg);
@@ -122,23 +112,23 @@ static bool check_level(const struct checking *c, uint64_t ref, unsigned level)
 {
     const tarn_tree *t = &c->t;
     for (uint64_t i = 0; ref; i++) {
-        const struct node *n = node_at(t->seg, ref), *next = NULL;
+        const struct node *n = node_at(t, ref), *next = NULL;
         uint64_t right;
         if (!n || node_level(n) != level || i > nodes_most(t->seg)) {
             c->k->damage(ref, "a tree: a node is none, or its level goes in a circle", c->k->arg);
             return i != 0;
         }
-        c->k->block(ref, node_size(node_room(n), __atomic_load_n(&n->low_size, __ATOMIC_RELAXED)), c->k->arg);
+        c->k->block(ref, node_size(room_of(t, level), __atomic_load_n(&n->low_size, __ATOMIC_RELAXED)), c->k->arg);
         c->k->owner(&n->lock, c->k->arg);
         if (load64(&n->state) - 1 > NODE_LEAVING - 1)
             c->k->damage(ref, "a tree's node: it is linked, and gone", c->k->arg);
         if (!i && !is_leftmost(t, n))
             c->k->damage(ref, "a tree: the first node of a level is not for the least keys", c->k->arg);
         right = load64(&n->right) & NODE_REF;
-        if (right && (next = node_at(t->seg, right))) {
-            struct tree_key low = low_of(next);
-            if (!low_is_there(c, next, &low) || (c->ordered && compare_low(t, &low, n) <= 0) || is_leftmost(t, next)) {
-                c->k->damage(right, "a tree's node: its keys are not above those of the one to its left", c->k->arg);
+        if (right && (next = node_at(t, right))) {
+            if (is_leftmost(t, next) || (c->ordered && !is_above(t, next, n))) {
+                c->k->damage(right, "a tree's node: its keys are not above those of the one to its left",
+                             c->k->arg);
                 return true;
             }
         }
@@ -168,7 +158,7 @@ int tree_check(struct tarn *seg, uint64_t root, const struct tree_checker *k)
     k->owner(&c.t.tree->lock, k->arg);
     k->owner(&c.t.tree->loader, k->arg);
     ref = load64(&c.t.tree->root) & NODE_REF;
-    n = node_at(seg, ref);
+    n = node_at(&c.t, ref);
     if (!n || node_level(n) > TREE_LEVELS) {
         k->damage(root, "a tree: its root is no node", k->arg);
         return 0;
@@ -176,10 +166,10 @@ int tree_check(struct tarn *seg, uint64_t root, const struct tree_checker *k)
     for (unsigned level = node_level(n);; level--) {
         if (!check_level(&c, ref, level))
             return 0;
-        n = node_at(seg, ref);
+        n = node_at(&c.t, ref);
         if (!level || !n || node_level(n) != level)
             break;
-        ref = below(n);
+        ref = below(&c.t, n);
     }
     if (ref != load64(&c.t.tree->first))
         k->damage(root, "a tree: its first leaf is not the one that its root leads to", k->arg);
@@ -207,7 +197,7 @@ static int retire_level(struct self *s, const tarn_tree *t, uint64_t ref, unsign
 {
     int e = 0;
     for (uint64_t i = 0; ref && e == 0; i++) {
-        struct node *n = node_at(s->seg, ref);
+        struct node *n = node_at(t, ref);
         if (!n || node_level(n) != level || i > nodes_most(s->seg))
             return -EUCLEAN;
         e = pass_through(s, &n->lock);
@@ -235,9 +225,9 @@ int tree_retire(struct self *s, uint64_t root)
     e = pass_through(s, &t.tree->lock);
     ref = load64(&t.tree->root) & NODE_REF;
     while (e == 0 && ref) {
-        const struct node *n = node_at(s->seg, ref);
+        const struct node *n = node_at(&t, ref);
         e = n && node_level(n) <= TREE_LEVELS ? retire_level(s, &t, ref, node_level(n)) : -EUCLEAN;
-        ref = n ? below(n) : 0;
+        ref = n ? below(&t, n) : 0;
     }
     if (e == -EUCLEAN)
         return tree_damaged(&t);

@@ -25,13 +25,13 @@ static int load_key(const tarn_tree *t, const struct tarn_tree_entry *e, struct 
         return 0;
     }
     if (e->key_size - 1 >= 65535 || !e->key || e->size > 1u << 30 || (e->size && !e->value))
-        return fail(-EINVAL, "tarn_tree_load: a key is 1 to 65535 bytes, not %zu, a value at most 2^30, not %zu", e->key_size,
-                    e->size);
+        return fail(-EINVAL, "tarn_tree_load: a key is 1 to 65535 bytes, not %zu, a value at most 2^30, not %zu",
+                    e->key_size, e->size);
     *k = (struct tree_key){.head = head_of(t, e->key, e->key_size), .bytes = e->key, .size = e->key_size};
     return 0;
 }
 
-static bool is_above(const tarn_tree *t, const struct tree_key *k, const struct tree_key *last)
+static bool key_is_above(const tarn_tree *t, const struct tree_key *k, const struct tree_key *last)
 {
     if (k->head != last->head)
         return k->head > last->head;
@@ -102,14 +102,17 @@ static int load_begin(struct load *l, const struct tree_key *k)
     for (n = l->was; n && !same && rank == (int)order_count(n->order); rank = 0) {
         if (!(n->right & NODE_REF))
             break;
-        n = node_at(l->s->seg, n->right & NODE_REF);
+        n = node_at(l->t, n->right & NODE_REF);
     }
     if (!n)
         return tree_damaged(l->t);
     if (same || rank != (int)order_count(n->order))
-        return fail(-EINVAL, "tarn_tree_load: the tree has a key that is not less than the first one to be loaded");
+        return fail(-EINVAL,
+                    "tarn_tree_load: the tree has a key that is not less than the first one to be loaded");
     if (n != l->was)
         return 0;
+    if (rank && tree_key_at(l->t, n, order_slot(n->order, order_count(n->order) - 1), &l->last))
+        return tree_damaged(l->t);
     e = tree_lock_to_the_end(l->s, &l->t->tree->loader); /* as all do, with the leaf taken before */
     return e < 0 ? e : 1;
 }
@@ -130,7 +133,7 @@ static int load_all(struct load *l, struct tarn_tree_entry *entry, struct tree_k
         if (e <= 0)
             break;
         e = load_key(l->t, entry, k);
-        if (e == 0 && !is_above(l->t, k, &l->last))
+        if (e == 0 && !key_is_above(l->t, k, &l->last))
             e = fail(-EINVAL, "tarn_tree_load: a key is not greater than the one before it");
     }
     if (e < 0 || !l->first)

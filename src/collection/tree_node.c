@@ -29,18 +29,15 @@ static bool try_inner(struct self *s, tarn_mutex *m)
     return !mutex_held(s, m) && mutex_take(s, m, SLOT_INNER, MUTEX_TRY, NULL) >= 0;
 }
 
-/* At once smaller than what a class of blocks is for; with room for a low key of some bytes. */
-static unsigned inner_room(const tarn_tree *t)
+unsigned tree_room(const struct tarn *seg, bool u64)
 {
-    uint64_t room = (t->seg->geometry.span_size / 8 - sizeof(struct node) - (t->u64 ? 0 : 64)) / 16;
+    uint64_t room = (seg->geometry.span_size / 8 - sizeof(struct node) - (u64 ? 0 : 64)) / 16;
     return room < INNER_ROOM ? (unsigned)room : INNER_ROOM;
 }
 
 void tree_learn(tarn_tree *t)
 {
     uint64_t committed = committed_of(t->seg), inner;
-    if (!t->room)
-        t->room = inner_room(t);
     inner = node_size(t->room, 0) > LEAF_BYTES ? node_size(t->room, 0) : LEAF_BYTES;
     if (committed < inner || tree_learned(&t->leaf_most) == committed - LEAF_BYTES)
         return;
@@ -86,7 +83,7 @@ static inline unsigned inner_rank(const tarn_tree *t, const struct node *n, unsi
     from = k->head ? up_to(key, to, k->head - 1) : 0;
     while (from < to) { /* the same head: the whole keys tell */
         unsigned middle = from + (to - from) / 2;
-        const struct node *child = node_at(t->seg, word_of(&ref[middle]));
+        const struct node *child = node_at(t, word_of(&ref[middle]));
         if (child && compare_low(t, k, child) >= (aim == TREE_AT ? 0 : 1))
             from = middle + 1;
         else
@@ -140,12 +137,12 @@ static void pass(struct self *s, tarn_tree *t, const struct spot *p)
 }
 
 /* The next node of a level, if the key belongs to the right. 1, 0, -EUCLEAN. */
-static inline int move_right(struct self *s, tarn_tree *t, const struct tree_key *k, uint64_t right, unsigned level,
-                             enum aim aim, struct spot *p)
+static inline int move_right(struct self *s, tarn_tree *t, const struct tree_key *k, uint64_t right,
+                             unsigned level, enum aim aim, struct spot *p)
 {
     bool bad = false;
     struct node *next = tree_beyond(t, k, right, aim, &bad);
-    if (TARN_RARE(bad || (next && node_level(next) != level)))
+    if (TARN_RARE(bad || (next && (node_level(next) != level || !is_above(t, next, p->node)))))
         return -EUCLEAN;
     if (!next)
         return 0;
@@ -168,15 +165,15 @@ static inline void prefetch_node(const void *node, unsigned level)
 }
 
 /* From the node at *p downward. 0, 1: begin again; -EUCLEAN. */
-static inline int descend(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level, enum aim aim,
-                          struct spot *p)
+static inline int descend(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level,
+                          enum aim aim, struct spot *p)
 {
     unsigned l = node_level(p->node), hops = 0;
     int e;
     while (l > level) {
         struct node *n = p->node;
         uint64_t w = load64(&n->right), ref;
-        unsigned room = node_room(n), count = NODE_COUNT(w), i;
+        unsigned room = t->room, count = NODE_COUNT(w), i;
         if (TARN_RARE(count - 1 >= room))
             return -EUCLEAN;
         i = inner_rank(t, n, room, count, k, aim);
@@ -190,8 +187,8 @@ static inline int descend(struct self *s, tarn_tree *t, const struct tree_key *k
         if (TARN_RARE(!i))
             return 1;
         ref = load64(&node_refs(n, room)[i - 1]);
-        prefetch_node(at_offset(t->seg, ref), l - 1);
-        n = node_at(t->seg, ref);
+        prefetch_node(at_offset(t->seg, ref & NODE_REF), l - 1);
+        n = node_at(t, ref);
         if (TARN_RARE(!n || node_level(n) != l - 1))
             return -EUCLEAN;
         if (TARN_RARE(compare_low(t, k, n) < (aim == TREE_AT ? 0 : 1)))
@@ -214,7 +211,7 @@ int tree_find(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned l
 {
     for (unsigned i = 0; i < TREE_TRIES; i++) {
         uint64_t root = load64(&t->tree->root) & NODE_REF;
-        struct spot p = {node_at(t->seg, root), root};
+        struct spot p = {node_at(t, root), root};
         int e;
         if (TARN_RARE(!p.node || node_level(p.node) > TREE_LEVELS))
             return -EUCLEAN;
@@ -233,9 +230,9 @@ int tree_find(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned l
 
 /* ---- entries of an inner node, whose lock is held ---- */
 
-static void close_gap(struct node *p, unsigned i)
+static void close_gap(const tarn_tree *t, struct node *p, unsigned i)
 {
-    uint64_t *key = node_keys(p), *ref = node_refs(p, p->room), w = p->right;
+    uint64_t *key = node_keys(p), *ref = node_refs(p, t->room), w = p->right;
     unsigned count = NODE_COUNT(w);
     for (; i + 1 < count; i++) {
         store64(&key[i], key[i + 1]);
@@ -244,16 +241,16 @@ static void close_gap(struct node *p, unsigned i)
     store64(&p->right, (uint64_t)(count - 1) << 48 | (w & NODE_REF));
 }
 
-static void inner_remove(struct node *p, unsigned i)
+static void inner_remove(const tarn_tree *t, struct node *p, unsigned i)
 {
     store64(&p->order, 1);
-    close_gap(p, i);
+    close_gap(t, p, i);
     store64(&p->order, 0);
 }
 
-static void inner_insert(struct node *p, unsigned i, uint64_t head, uint64_t to)
+static void inner_insert(const tarn_tree *t, struct node *p, unsigned i, uint64_t head, uint64_t to)
 {
-    uint64_t *key = node_keys(p), *ref = node_refs(p, p->room), w = p->right;
+    uint64_t *key = node_keys(p), *ref = node_refs(p, t->room), w = p->right;
     unsigned count = NODE_COUNT(w), from = i < count ? count - 1 : count;
     store64(&key[count], i < count ? key[from] : head);
     store64(&ref[count], i < count ? ref[from] : to);
@@ -274,14 +271,14 @@ static void inner_insert(struct node *p, unsigned i, uint64_t head, uint64_t to)
 /* Put right what a dead holder left: an entry twice, or with the key of the next one. */
 static void inner_mend(const tarn_tree *t, struct node *p)
 {
-    uint64_t *key = node_keys(p), *ref = node_refs(p, p->room);
+    uint64_t *key = node_keys(p), *ref = node_refs(p, t->room);
     for (unsigned i = 0; i < NODE_COUNT(p->right); i++) {
         const struct node *child;
         if (i && ref[i] == ref[i - 1]) {
-            close_gap(p, i--);
+            close_gap(t, p, i--);
             continue;
         }
-        child = node_at(t->seg, ref[i]);
+        child = node_at(t, ref[i]);
         if (child && key[i] != child->low)
             store64(&key[i], child->low);
     }
@@ -289,7 +286,8 @@ static void inner_mend(const tarn_tree *t, struct node *p)
 }
 
 /* The inner node of that level for a key, with its lock, if it can be had. 1; 0: not; -1: there is no such level. */
-static int take_inner(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level, bool try, struct spot *p)
+static int take_inner(struct self *s, tarn_tree *t, const struct tree_key *k, unsigned level, bool try,
+                      struct spot *p)
 {
     for (unsigned i = 0; i < TREE_TRIES; i++) {
         bool bad = false;
@@ -298,7 +296,7 @@ static int take_inner(struct self *s, tarn_tree *t, const struct tree_key *k, un
             return e == 1 ? -1 : 0;
         if (try ? !try_inner(s, &p->node->lock) : mutex_lock_inner(s, &p->node->lock) < 0)
             return 0;
-        if (load64(&t->tree->state) != TREE_GONE && NODE_COUNT(p->node->right) - 1 < p->node->room) {
+        if (load64(&t->tree->state) != TREE_GONE && NODE_COUNT(p->node->right) - 1 < t->room) {
             if (is_alive(s, t, p) && !tree_beyond(t, k, load64(&p->node->right), TREE_AT, &bad) && !bad) {
                 if (TARN_RARE(p->node->order))
                     inner_mend(t, p->node);
@@ -320,10 +318,10 @@ static uint64_t merged(const uint64_t *word, unsigned at, unsigned i, uint64_t m
 }
 
 /* Split a full inner node, with an entry for `child` at i. Its lock is held. The sibling is filled while it is free. */
-static int inner_split(struct self *s, const tarn_tree *t, struct node *p, unsigned i, const struct spot *child,
-                       struct spot *ret_new)
+static int inner_split(struct self *s, const tarn_tree *t, struct node *p, unsigned i,
+                       const struct spot *child, struct spot *ret_new)
 {
-    uint64_t *key = node_keys(p), *ref = node_refs(p, p->room), w = p->right;
+    uint64_t *key = node_keys(p), *ref = node_refs(p, t->room), w = p->right;
     unsigned count = NODE_COUNT(w), room = t->room, half = (count + 1) / 2;
     const struct node *first;
     struct tree_key low;
@@ -332,10 +330,10 @@ static int inner_split(struct self *s, const tarn_tree *t, struct node *p, unsig
     int e;
     if (i == count && !(w & NODE_REF))
         half = count; /* ascending: leave it full */
-    first = node_at(s->seg, merged(ref, half, i, child->ref));
+    first = node_at(t, merged(ref, half, i, child->ref));
     if (!first)
         return -EUCLEAN;
-    low = low_key(first);
+    low = low_key(t, first);
     e = heap_pick(s, node_size(room, low.size), &f);
     if (e < 0)
         return e;
@@ -349,7 +347,7 @@ static int inner_split(struct self *s, const tarn_tree *t, struct node *p, unsig
     n->state = NODE_ALIVE;
     heap_publish(s, &f, &p->right, (uint64_t)(i < half ? half - 1 : half) << 48 | f.block);
     if (i < half)
-        inner_insert(p, i, child->node->low, child->ref);
+        inner_insert(t, p, i, child->node->low, child->ref);
     *ret_new = (struct spot){n, f.block};
     return 1;
 }
@@ -363,11 +361,11 @@ static int grow_root(struct self *s, tarn_tree *t, const struct spot *child, uns
     int e = mutex_lock_inner(s, &t->tree->lock);
     if (e < 0)
         return 0;
-    root = node_at(s->seg, t->tree->root & NODE_REF);
+    root = node_at(t, t->tree->root & NODE_REF);
     if (root && root->level >= level)
         e = 1;
-    else if (root && root->level == level - 1 && child->node->state == NODE_ALIVE && t->tree->state != TREE_GONE &&
-             level <= TREE_LEVELS && heap_pick(s, node_size(room, 0), &f) == 0) {
+    else if (root && root->level == level - 1 && child->node->state == NODE_ALIVE &&
+             t->tree->state != TREE_GONE && level <= TREE_LEVELS && heap_pick(s, node_size(room, 0), &f) == 0) {
         n = at_offset(s->seg, f.block);
         node_make(n, level, room, &(struct tree_key){0});
         node_keys(n)[1] = child->node->low;
@@ -384,7 +382,7 @@ static int grow_root(struct self *s, tarn_tree *t, const struct spot *child, uns
 /* 1: the node above was split, and there is *ret_new to be led to. */
 static int adopt(struct self *s, tarn_tree *t, const struct spot *child, struct spot *ret_new)
 {
-    struct tree_key low = low_key(child->node);
+    struct tree_key low = low_key(t, child->node);
     unsigned level = child->node->level + 1u;
     for (unsigned tries = 0; tries < TREE_TRIES; tries++) {
         struct spot p;
@@ -397,12 +395,12 @@ static int adopt(struct self *s, tarn_tree *t, const struct spot *child, struct 
         if (e != 1)
             return 0;
         if (child->node->state == NODE_ALIVE) { /* set and cleared under this very lock */
-            unsigned count = NODE_COUNT(p.node->right), room = p.node->room,
+            unsigned count = NODE_COUNT(p.node->right), room = t->room,
                      i = inner_rank(t, p.node, room, count, &low, TREE_AT);
             if (i && node_refs(p.node, room)[i - 1] == child->ref)
                 e = 0;
             else if (count < room)
-                inner_insert(p.node, i, child->node->low, child->ref);
+                inner_insert(t, p.node, i, child->node->low, child->ref);
             else
                 e = inner_split(s, t, p.node, i, child, ret_new) == 1 ? 2 : 0;
         }
@@ -422,7 +420,7 @@ void tree_adopt(struct self *s, tarn_tree *t, const struct spot *born)
 void tree_adopt_all(struct self *s, tarn_tree *t, uint64_t from)
 {
     for (unsigned i = 0; from && i < HOPS_MOST; i++) {
-        struct spot p = {node_at(s->seg, from), from};
+        struct spot p = {node_at(t, from), from};
         if (!p.node)
             return;
         pass(s, t, &p);
@@ -533,7 +531,7 @@ struct tree_key tree_between(const tarn_tree *t, const struct tree_key *a, const
     return k;
 }
 
-static int key_at(const tarn_tree *t, const struct node *n, unsigned slot, struct tree_key *ret_key)
+int tree_key_at(const tarn_tree *t, const struct node *n, unsigned slot, struct tree_key *ret_key)
 {
     struct entry_view v;
     ret_key->head = node_keys(n)[slot];
@@ -561,8 +559,8 @@ int tree_split(struct self *s, tarn_tree *t, const struct tree_key *k, struct sp
         return tree_damaged(t);
     if ((unsigned)e == count && !(n->right & NODE_REF))
         half = count; /* ascending: leave it full */
-    if (key_at(t, n, order_slot(order, half - 1), &left) ||
-        (half < count && key_at(t, n, order_slot(order, half), &first)))
+    if (tree_key_at(t, n, order_slot(order, half - 1), &left) ||
+        (half < count && tree_key_at(t, n, order_slot(order, half), &first)))
         return tree_damaged(t);
     low = tree_between(t, &left, &first);
     e = heap_alloc(s, node_size(LEAF_ROOM, low.size), true, &ref);
@@ -580,8 +578,10 @@ int tree_split(struct self *s, tarn_tree *t, const struct tree_key *k, struct sp
     e = tree_lock_to_the_end(s, &b->lock);
     if (e < 0)
         return doom(s, e);
-    /* Undo takes the newest first: entries back, link back, and at last it was never born. */
+    /* Undo takes the newest first: entries back, a new version, link back, and at last it was never born. The version tells a reader that saw the link
+     * as it was, then the entries without those that moved, and now the link as it was. */
     if (log_save(s, offset_of(s->seg, &b->state), 1) || log_save(s, offset_of(s->seg, &n->right), 1) ||
+        log_word(s, LOG_WORD(offset_of(s->seg, &n->version), LOG_COUNT)) ||
         log_save(s, offset_of(s->seg, &n->order), 1))
         return doom(s, log_is_full());
     store64(&b->state, NODE_ALIVE);
@@ -606,7 +606,7 @@ static bool is_empty(const struct node *n)
 /* The node whose right neighbour it is. */
 static bool left_of(tarn_tree *t, const struct spot *x, struct spot *p)
 {
-    struct tree_key low = low_key(x->node);
+    struct tree_key low = low_key(t, x->node);
     if (tree_find(NULL, t, &low, x->node->level, TREE_BELOW, p))
         return false;
     for (unsigned i = 0; i < TREE_TRIES; i++) {
@@ -614,7 +614,7 @@ static bool left_of(tarn_tree *t, const struct spot *x, struct spot *p)
         struct node *next;
         if (right == x->ref)
             return true;
-        next = right ? node_at(t->seg, right) : NULL;
+        next = right ? node_at(t, right) : NULL;
         if (!next || node_level(next) != x->node->level || compare_low(t, &low, next) <= 0)
             return false;
         *p = (struct spot){next, right};
@@ -635,7 +635,7 @@ static bool lead_away(struct self *s, tarn_tree *t, const struct spot *x, const 
         const struct node *root;
         if (!try_inner(s, &t->tree->lock))
             return false;
-        root = node_at(s->seg, t->tree->root & NODE_REF);
+        root = node_at(t, t->tree->root & NODE_REF);
         lone = root && root->level == x->node->level;
         if (lone)
             store64(&x->node->state, NODE_LEAVING);
@@ -645,14 +645,14 @@ static bool lead_away(struct self *s, tarn_tree *t, const struct spot *x, const 
     if (e != 1)
         return false;
     count = NODE_COUNT(p.node->right);
-    for (i = 0; i < count && node_refs(p.node, p.node->room)[i] != x->ref; i++)
+    for (i = 0; i < count && node_refs(p.node, t->room)[i] != x->ref; i++)
         ;
     if (i == 0) { /* the first of its entries stays, unless the whole node goes */
         mutex_unlock_inner(s, &p.node->lock);
         return count == 1 && drop(s, t, &p) && lead_away(s, t, x, low);
     }
     if (i < count)
-        inner_remove(p.node, i);
+        inner_remove(t, p.node, i);
     store64(&x->node->state, NODE_LEAVING);
     mutex_unlock_inner(s, &p.node->lock);
     return true;
@@ -661,7 +661,7 @@ static bool lead_away(struct self *s, tarn_tree *t, const struct spot *x, const 
 /* Unlink an empty leaf, or an inner node of one child, to which from then on only links lead. */
 static bool drop(struct self *s, tarn_tree *t, const struct spot *x)
 {
-    struct tree_key low = low_key(x->node);
+    struct tree_key low = low_key(t, x->node);
     struct spot left;
     bool done = false;
     if (is_leftmost(t, x->node) || !left_of(t, x, &left) || !try_inner(s, &left.node->lock))
@@ -686,8 +686,8 @@ static bool lone_empty(tarn_tree *t, const struct tree_key *k, struct spot *ret_
     struct spot p;
     if (tree_find(NULL, t, k, 1, TREE_AT, &p) || NODE_COUNT(load64(&p.node->right)) != 1)
         return false;
-    ret_leaf->ref = load64(node_refs(p.node, node_room(p.node)));
-    ret_leaf->node = node_at(t->seg, ret_leaf->ref);
+    ret_leaf->ref = load64(node_refs(p.node, t->room));
+    ret_leaf->node = node_at(t, ret_leaf->ref);
     return ret_leaf->node && node_level(ret_leaf->node) == 0 && !order_count(load64(&ret_leaf->node->order));
 }
 
@@ -697,17 +697,17 @@ static bool shrink_root(struct self *s, tarn_tree *t)
     struct spot p = {.ref = load64(&t->tree->root) & NODE_REF};
     uint64_t right;
     bool done = false;
-    p.node = node_at(t->seg, p.ref);
+    p.node = node_at(t, p.ref);
     if (!p.node || !node_level(p.node) || load64(&p.node->right) != 1ull << 48 || !try_inner(s, &t->tree->lock))
         return false;
     if (try_inner(s, &p.node->lock)) {
-        if (p.node->order)
+        if (p.node->order && NODE_COUNT(p.node->right) - 1 < t->room)
             inner_mend(t, p.node);
         right = load64(&p.node->right);
-        if (load64(&t->tree->state) != TREE_GONE && is_alive(s, t, &p) && (t->tree->root & NODE_REF) == p.ref &&
-            right == 1ull << 48) {
+        if (load64(&t->tree->state) != TREE_GONE && is_alive(s, t, &p) &&
+            (t->tree->root & NODE_REF) == p.ref && right == 1ull << 48) {
             store64(&p.node->state, NODE_LEAVING);
-            heap_drop(s, &t->tree->root, node_refs(p.node, p.node->room)[0], p.ref);
+            heap_drop(s, &t->tree->root, node_refs(p.node, t->room)[0], p.ref);
             store64(&p.node->state, NODE_GONE);
             done = true;
         }
@@ -721,7 +721,7 @@ void tree_tidy(struct self *s, tarn_tree *t, const struct spot *leaf)
 {
     struct spot x = *leaf;
     while (drop(s, t, &x)) {
-        struct tree_key low = low_key(x.node);
+        struct tree_key low = low_key(t, x.node);
         if (!lone_empty(t, &low, &x))
             break;
     }

@@ -39,7 +39,7 @@ static inline struct picture picture_of(const struct node *n)
 static inline bool is_as_it_was(const struct node *n, const struct picture *p)
 {
     __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the entries were read before the two are, again */
-    return word_of(&n->version) == p->version && word_of(&n->right) == p->right;
+    return load64(&n->right) == p->right && word_of(&n->version) == p->version; /* undo stores version, then right */
 }
 
 /* ---- one key ---- */
@@ -94,7 +94,7 @@ static inline int search(const tarn_tree *t, const struct tree_key *k, struct wa
         }
         if (!next)
             return 0;
-        if (TARN_RARE(node_level(next)))
+        if (TARN_RARE(node_level(next) || !is_above(t, next, p.node)))
             return -EUCLEAN;
         p = (struct spot){next, was.right & NODE_REF};
     }
@@ -183,7 +183,8 @@ static inline unsigned slots_with(const uint64_t *keys, uint64_t key)
 /* Is the slot among the first `count` of the order? */
 static inline bool order_has(uint64_t order, unsigned slot)
 {
-    uint64_t x = order >> 4 ^ slot * 0x0111111111111111ull, zero = (x - 0x0111111111111111ull) & ~x & 0x0888888888888888ull;
+    uint64_t x = order >> 4 ^ slot * 0x0111111111111111ull,
+             zero = (x - 0x0111111111111111ull) & ~x & 0x0888888888888888ull;
     return zero && (unsigned)__builtin_ctzll(zero) / 4 < order_count(order);
 }
 
@@ -242,8 +243,8 @@ struct tarn_tree_cursor {
     tarn_tree *tree;
     struct bound low, high; /* what was copied is all that was there between these two */
     struct bound spare;
-    unsigned count, at;     /* items; the cursor stands before item `at` */
-    unsigned leaves;        /* to copy next time */
+    unsigned count, at; /* items; the cursor stands before item `at` */
+    unsigned leaves;    /* to copy next time */
     char *bytes, *prefix;
     uint64_t used, room, prefix_size;
     bool counting; /* only how many there are */
@@ -273,17 +274,27 @@ static int bound_set(struct bound *b, const tarn_tree *t, uint64_t head, const v
     return 0;
 }
 
-/* The low key of a node, as it is now. */
+/* The low key of a node. */
 static int bound_at(struct bound *b, const tarn_tree *t, const struct node *n)
 {
-    uint32_t size = __atomic_load_n(&n->low_size, __ATOMIC_RELAXED);
-    if (t->u64 ? !word_of(&n->low) : !size) {
+    struct tree_key low = low_key(t, n);
+    if (is_leftmost(t, n)) {
         b->where = BEFORE_ALL;
         return 0;
     }
-    if (!in_data(t->seg, offset_of(t->seg, n), node_size(node_room(n), size)) || size > 65535)
-        return -EUCLEAN;
-    return bound_set(b, t, word_of(&n->low), (const char *)(n + 1) + 16ull * node_room(n), size, false);
+    return !t->u64 && !low.size ? -EUCLEAN : bound_set(b, t, low.head, low.bytes, low.size, false);
+}
+
+/* Does a walk that came from `from` go on? Only damage has it go in a circle. */
+static bool goes_on(const tarn_tree *t, const struct bound *from, const struct bound *to, bool forward)
+{
+    int c;
+    if (from->where != AT_KEY || to->where != AT_KEY)
+        return true;
+    if (to->key.head != from->key.head)
+        return (to->key.head > from->key.head) == forward;
+    c = t->u64 ? 0 : compare_bytes(t, &to->key, from->bytes, from->key.size);
+    return forward ? c > 0 : c < 0 || (c == 0 && from->after);
 }
 
 static int bound_copy(struct bound *b, const tarn_tree *t, const struct bound *from)
@@ -329,9 +340,8 @@ static inline int copy_entries(tarn_tree_cursor *c, const struct node *n, uint64
         c->count += to - from;
         return 0;
     }
-    order >>= 4 * from + 4;
-    for (; from < to && e == 0; from++, order >>= 4, i++) {
-        unsigned slot = order & 15;
+    for (; from < to && e == 0; from++, i++) {
+        unsigned slot = order_slot(order, from);
         if (c->tree->u64) {
             i->key = word_of(&key[slot]);
             i->value = word_of(&ref[slot]);
@@ -344,19 +354,19 @@ static inline int copy_entries(tarn_tree_cursor *c, const struct node *n, uint64
 
 static int first_leaf(const tarn_tree *t, struct node **ret_node)
 {
-    *ret_node = node_at(t->seg, load64(&t->tree->first) & NODE_REF);
+    *ret_node = node_at(t, load64(&t->tree->first) & NODE_REF);
     return *ret_node && !node_level(*ret_node) ? 0 : -EUCLEAN;
 }
 
 /* The last leaf there is, or one left of it. */
 static int last_leaf(const tarn_tree *t, struct node **ret_node)
 {
-    struct node *n = node_at(t->seg, load64(&t->tree->root) & NODE_REF);
+    struct node *n = node_at(t, load64(&t->tree->root) & NODE_REF);
     for (unsigned l = n ? node_level(n) : 0; n && l && l <= TREE_LEVELS; l--) {
-        unsigned count = NODE_COUNT(load64(&n->right)), room = node_room(n);
+        unsigned count = NODE_COUNT(load64(&n->right)), room = t->room;
         if (count - 1 >= room)
             return -EUCLEAN;
-        n = node_at(t->seg, load64(&node_refs(n, room)[count - 1]));
+        n = node_at(t, load64(&node_refs(n, room)[count - 1]));
         if (!n || node_level(n) != l - 1)
             return -EUCLEAN;
     }
@@ -366,7 +376,7 @@ static int last_leaf(const tarn_tree *t, struct node **ret_node)
 
 static int next_leaf(const tarn_tree *t, uint64_t right, struct node **ret_node)
 {
-    *ret_node = node_at(t->seg, right & NODE_REF);
+    *ret_node = node_at(t, right & NODE_REF);
     return *ret_node && !node_level(*ret_node) ? 0 : -EUCLEAN;
 }
 
@@ -378,12 +388,21 @@ static int copy_forward(tarn_tree_cursor *c)
     const struct tree_key *k = c->high.where == AT_KEY ? &c->high.key : NULL;
     struct node *n;
     struct spot p;
-    unsigned leaves = 0;
-    int e = k ? tree_find(NULL, (tarn_tree *)t, k, 0, TREE_AT, &p) : first_leaf(t, &n);
-    if (e)
-        return -EUCLEAN;
-    if (k)
-        n = p.node;
+    unsigned leaves = 0, ahead;
+    const uint64_t *next_ref;
+    int e = 0;
+    n = t->u64 ? tree_quick_ahead(t, k ? k->head : 0, &next_ref, &ahead) : NULL;
+    if (n) /* all that will be looked at is fetched at once */
+        for (unsigned i = 0; i < ahead && i < c->leaves + 1; i++)
+            prefetch_leaf(at_offset(t->seg, word_of(&next_ref[i]) & NODE_REF));
+    else {
+        tree_learn((tarn_tree *)t);
+        e = k ? tree_find(NULL, (tarn_tree *)t, k, 0, TREE_AT, &p) : first_leaf(t, &n);
+        if (e)
+            return -EUCLEAN;
+        if (k)
+            n = p.node;
+    }
     c->count = c->at = 0;
     c->used = 0;
     for (unsigned look = 0; look < LOOKS_MOST; look++) {
@@ -393,8 +412,7 @@ static int copy_forward(tarn_tree_cursor *c)
         struct node *next = NULL;
         bool same = false, bad = false;
         int rank = 0;
-        if (was.right & NODE_REF)
-            __builtin_prefetch(at_offset(t->seg, was.right & NODE_REF));
+        prefetch_leaf(at_offset(t->seg, was.right & NODE_REF));
         if (k) {
             rank = tree_rank(t, n, was.order, k, &same);
             if (rank == (int)to)
@@ -411,7 +429,7 @@ static int copy_forward(tarn_tree_cursor *c)
         if (e)
             return e;
         if (next) {
-            if (node_level(next))
+            if (node_level(next) || !is_above(t, next, n))
                 return -EUCLEAN;
             n = next;
             continue;
@@ -468,9 +486,7 @@ static int copy_backward(tarn_tree_cursor *c)
             on = was.right & NODE_REF;
         c->count = 0;
         c->used = 0;
-        e = rank < 0 || bad ? -EUCLEAN
-            : next || on    ? 0
-                            : copy_entries(c, n, was.order, 0, (unsigned)rank);
+        e = rank < 0 || bad ? -EUCLEAN : next || on ? 0 : copy_entries(c, n, was.order, 0, (unsigned)rank);
         if (!is_as_it_was(n, &was) && e != -ENOMEM)
             continue;
         if (e)
@@ -510,11 +526,19 @@ static int copy_on(tarn_tree_cursor *c, bool forward)
     return e;
 }
 
+/* One, since that may be all that is wanted; then some; then many. */
+static unsigned more_leaves(unsigned leaves)
+{
+    return leaves < 4 ? 4 : leaves < 7 ? leaves + 1 : BATCH_LEAVES;
+}
+
 static int go_on(tarn_tree_cursor *c, bool forward)
 {
     struct bound *from = forward ? &c->high : &c->low, *behind = forward ? &c->low : &c->high, was = *behind;
     int e = copy_on(c, forward);
-    c->leaves = !forward ? 1 : c->leaves < BATCH_LEAVES ? c->leaves * 2 : BATCH_LEAVES;
+    if (e == 0 && TARN_RARE(!goes_on(c->tree, from, &c->spare, forward)))
+        e = -EUCLEAN;
+    c->leaves = forward ? more_leaves(c->leaves) : 1;
     if (e == 0) {
         memcpy(behind, from, sizeof was);
         memcpy(from, &c->spare, sizeof was);
@@ -633,7 +657,9 @@ int tarn_tree_seek_prefix(tarn_tree_cursor *cursor, const void *prefix, size_t s
     char *more;
     int e;
     if (cursor->tree->compare)
-        return fail(-EINVAL, "tarn_tree_seek_prefix: in an order of the user's, keys of one prefix need not stand together");
+        return fail(
+            -EINVAL,
+            "tarn_tree_seek_prefix: in an order of the user's, keys of one prefix need not stand together");
     e = tarn_tree_seek(cursor, prefix, size, TARN_TREE_LOWER);
     if (e)
         return e;
@@ -658,8 +684,7 @@ static int show(tarn_tree_cursor *c, bool forward, struct tarn_tree_entry *ret)
         *ret = (struct tarn_tree_entry){&i->key, 8, &i->value, 8};
         return 0;
     }
-    if (c->prefix_size &&
-        (i->key_size < c->prefix_size || memcmp(c->bytes + i->key, c->prefix, c->prefix_size))) {
+    if (c->prefix_size && (i->key_size < c->prefix_size || memcmp(c->bytes + i->key, c->prefix, c->prefix_size))) {
         c->at = (unsigned)(i - c->item) + !forward; /* it stays on this side */
         return fail_constant(-ENOENT, "the tree has no further key of that prefix");
     }
@@ -726,7 +751,8 @@ int tarn_tree_count(tarn_tree *tree, uint64_t *ret_count)
 }
 
 int tarn_tree_each(tarn_tree *tree,
-                   int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg), void *arg)
+                   int (*each)(const void *key, size_t key_size, const void *value, size_t size, void *arg),
+                   void *arg)
 {
     tarn_tree_cursor *c;
     struct tarn_tree_entry entry;

@@ -417,6 +417,65 @@ static void collections(void **state)
     assert_int_equal(tarn_queue_count(seg, queue) + tarn_stack_count(seg, stack), NODES);
 }
 
+/* Trees: own keys, exact; a walk that is in order, and shows each of one's own that is there. */
+static tarn_tree *ordered, *ordered_bytes;
+static void *use_trees(void *arg)
+{
+    struct worker *w = arg;
+    uint64_t value, at, last, seen, have[NODES] = {0}, mine_there = 0;
+    char key[32], got[64];
+    tarn_tree_cursor *c;
+    size_t size;
+    begin();
+    check(tarn_tree_cursor_open(ordered, &c) == 0);
+    for (uint64_t n = 1; n <= ROUNDS; n++) {
+        uint64_t k = dice(w) % NODES, mine = k * THREADS + w->i;
+        size_t key_size = (size_t)snprintf(key, sizeof key, "key %u of %u", (unsigned)k, w->i);
+        int e = have[k] ? 0 : -ENOENT;
+        check(tarn_tree_get64(ordered, mine, &value) == e && (e || value == have[k]));
+        check(tarn_tree_get(ordered_bytes, key, key_size, got, sizeof got, &size) == e);
+        check(e || (size == 8 + have[k] % 40 && !memcmp(got, &have[k], 8)));
+        if (dice(w) % 2 == 0) {
+            check(tarn_tree_remove64(ordered, mine) == e);
+            check(tarn_tree_remove(ordered_bytes, key, key_size) == e);
+            mine_there -= have[k] != 0;
+            have[k] = 0;
+        } else {
+            char put[64] = {0};
+            memcpy(put, &n, 8);
+            check(tarn_tree_put64(ordered, mine, n) == 0);
+            check(tarn_tree_put(ordered_bytes, key, key_size, put, 8 + n % 40) == 0);
+            mine_there += !have[k];
+            have[k] = n;
+        }
+        if (n % 64)
+            continue;
+        tarn_tree_seek_first(c);
+        for (last = seen = 0; tarn_tree_next64(c, &at, &value) == 0; last = at + 1) {
+            check(at >= last);
+            seen += at % THREADS == w->i;
+        }
+        check(seen == mine_there);
+    }
+    tarn_tree_cursor_close(c);
+    w->done = mine_there;
+    return NULL;
+}
+static void trees(void **state)
+{
+    (void)state;
+    uint64_t n, left;
+    assert_int_equal(tarn_tree_open(seg, "ordered", TARN_CREATE | TARN_TREE_U64, &ordered), 0);
+    assert_int_equal(tarn_tree_open(seg, "ordered bytes", TARN_CREATE, &ordered_bytes), 0);
+    left = all(use_trees);
+    assert_int_equal(tarn_tree_count(ordered, &n), 0);
+    assert_int_equal(n, left);
+    assert_int_equal(tarn_tree_count(ordered_bytes, &n), 0);
+    assert_int_equal(n, left);
+    tarn_tree_close(ordered);
+    tarn_tree_close(ordered_bytes);
+}
+
 static void *use_names(void *arg)
 {
     struct worker *w = arg;
@@ -502,6 +561,7 @@ int main(void)
         with_segment(readers_see_whole_blocks),
         with_segment(maps),
         with_segment(collections),
+        with_segment(trees),
         with_segment(names),
         with_segment(deaths_between),
     };

@@ -36,7 +36,7 @@ enum { LAB_LINK = 16 };
 struct lab {
     tarn *seg;
     struct root *root;
-    tarn_map *map, *numbers; /* of operations that use maps: opened by their set-up */
+    tarn_map *map, *numbers;  /* of operations that use maps: opened by their set-up */
     tarn_tree *tree, *tree64; /* ... that use trees */
 };
 

@@ -74,7 +74,8 @@ static uint64_t tree_contents(tarn *seg, const char *name)
         uint64_t number = 0;
         if (u64) {
             memcpy(&number, e.key, 8);
-            if (tarn_tree_get64(tree, number, &value) || memcmp(&value, e.value, 8) || (n && memcmp(last, &number, 8) == 0))
+            if (tarn_tree_get64(tree, number, &value) || memcmp(&value, e.value, 8) ||
+                (n && memcmp(last, &number, 8) == 0))
                 h = 43;
             memcpy(&value, last, 8);
             if (n && number <= value)

@@ -106,6 +106,22 @@ static void furnish_collections(tarn *seg)
     must(tarn_vector_pop(seg, v, NULL, sizeof(struct element)), "pop");
 }
 
+/* Trees of both kinds, of several levels. */
+static void make_trees(tarn *seg)
+{
+    tarn_tree *tree, *numbers;
+    must(tarn_tree_open(seg, "tree", TARN_CREATE, &tree), "tree");
+    must(tarn_tree_open(seg, "tree of numbers", TARN_CREATE | TARN_TREE_U64, &numbers), "tree");
+    for (uint64_t i = 0; i < 400; i++) {
+        char key[32];
+        int n = snprintf(key, sizeof key, "key number %d", (int)(i * 7 % 400));
+        must(tarn_tree_put(tree, key, (size_t)n, "some value", i % 11), "put");
+        must(tarn_tree_put64(numbers, i * 77 % 400, i), "put");
+    }
+    tarn_tree_close(tree);
+    tarn_tree_close(numbers);
+}
+
 /* Names, maps of both kinds (grown past a split), blocks of many sizes, a run, freed and retired ones. */
 static void furnish(tarn *seg)
 {
@@ -127,6 +143,7 @@ static void furnish(tarn *seg)
     must(tarn_alloc_into(seg, &t->ref[1], 9000), "alloc");
     tarn_map_close(map);
     tarn_map_close(numbers);
+    make_trees(seg);
     struct meeting *k;
     must(tarn_object(seg, "meeting", struct meeting, &k), "object");
     for (int i = 0; i < 70; i++) { /* so that the quick way to read is granted */
@@ -237,6 +254,40 @@ static int nothing_e(const void *k, size_t ks, const void *v, size_t vs, void *a
     return ks && vs && a[ks - 1] + b[vs - 1] == 1000; /* reads both ends */
 }
 
+static void read_trees(tarn *seg)
+{
+    static const char *const name[] = {"tree", "tree of numbers"};
+    struct tarn_tree_entry e;
+    tarn_tree *tree;
+    tarn_tree_cursor *c;
+    uint64_t n;
+    for (int kind = 0; kind < 2; kind++) {
+        if (tarn_tree_open(seg, name[kind], kind ? TARN_TREE_U64 : 0, &tree))
+            continue;
+        if (tarn_tree_cursor_open(tree, &c)) {
+            tarn_tree_close(tree);
+            continue;
+        }
+        for (uint64_t i = 0; i < 400; i += 9) {
+            char key[32], value[16];
+            int k = snprintf(key, sizeof key, "key number %d", (int)i);
+            if (kind ? tarn_tree_get64(tree, i, &n) : tarn_tree_get(tree, key, (size_t)k, value, sizeof value, NULL))
+                continue;
+            if (kind ? tarn_tree_seek64(c, i, (unsigned)i % 2) : tarn_tree_seek(c, key, (size_t)k, (unsigned)i % 2))
+                continue;
+            tarn_tree_previous(c, &e);
+            tarn_tree_next(c, &e);
+        }
+        tarn_tree_seek_last(c);
+        for (int i = 0; i < 500 && tarn_tree_previous(c, &e) == 0; i++)
+            ;
+        tarn_tree_count(tree, &n);
+        tarn_tree_each(tree, nothing_e, NULL);
+        tarn_tree_cursor_close(c);
+        tarn_tree_close(tree);
+    }
+}
+
 /* Nobody lives but this thread: who seems to have a lock alive, has it by a hostile writer's words, and may have it for ever. */
 static bool held_for_ever(tarn *seg, uint32_t owner)
 {
@@ -337,6 +388,7 @@ static void read_all(tarn *seg, bool readonly)
         tarn_map_close(map);
     }
     read_collections(seg, readonly);
+    read_trees(seg);
 }
 
 static int run_nothing(tarn *seg, void *arg)

@@ -66,8 +66,12 @@ void tear_down(void)
         expect(i, 0);
         if (i < STRING)
             WANT(tarn_map_remove64(numbers, number_key(me.slot, i - KEY)));
-        else if (i < NAME)
+        else if (i < LEAF)
             WANT(tarn_map_remove(strings, text, string_key(text, me.slot, i - STRING)));
+        else if (i < WORD)
+            WANT(tarn_tree_remove64(leaves, number_key(me.slot, i - LEAF)));
+        else if (i < NAME)
+            WANT(tarn_tree_remove(phrases, text, string_key(text, me.slot, i - WORD)));
         else if (i < HOT) {
             object_name(text, me.slot, i - NAME);
             WANT(tarn_unbind(segment, text, i != NAME));
@@ -118,9 +122,14 @@ void open_maps(void)
         return;
     tarn_map_close(numbers);
     tarn_map_close(strings);
+    tarn_tree_close(leaves);
+    tarn_tree_close(phrases);
     numbers = strings = NULL;
+    leaves = phrases = NULL;
     WANT(tarn_map_open(segment, "numbers", TARN_CREATE | TARN_MAP_U64, &numbers));
     WANT(tarn_map_open(segment, "strings", TARN_CREATE, &strings));
+    WANT(tarn_tree_open(segment, "leaves", TARN_CREATE | TARN_TREE_U64, &leaves));
+    WANT(tarn_tree_open(segment, "words", TARN_CREATE, &phrases));
     for (unsigned l = 0; l < LISTS; l++) {
         sprintf(name, "list %u", l);
         WANT(tarn_object(segment, name, tarn_list, &lists[l]));
@@ -169,6 +178,8 @@ static void stand_still(void)
         if (shared->phase == LEAVE) {
             tarn_map_close(numbers);
             tarn_map_close(strings);
+            tarn_tree_close(leaves);
+            tarn_tree_close(phrases);
             WANT(tarn_close(segment));
             _exit(0);
         }

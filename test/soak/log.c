@@ -15,6 +15,7 @@ struct shared *shared;
 tarn *segment;
 struct root *root;
 tarn_map *numbers, *strings;
+tarn_tree *leaves, *phrases;
 __thread struct self_ me;
 
 uint64_t mix(uint64_t x)
@@ -158,12 +159,20 @@ void object_name(char *to, unsigned slot, unsigned index)
 static const struct {
     unsigned first;
     const char *name;
-} kinds[] = {{PART, "share of counter"},       {PUTS, "puts of box"},
-             {TAKES, "takes of box"},          {WRITTEN, "share of rwlock"},
-             {SHARED, "share of collections"}, {CELL, "cell"},
-             {MEMBER, "list member"},          {KEY, "key of numbers"},
-             {STRING, "key of strings"},       {NAME, "name"},
-             {HOT, "share of the hot key"},    {ITEMS, ""}};
+} kinds[] = {{PART, "share of counter"},
+             {PUTS, "puts of box"},
+             {TAKES, "takes of box"},
+             {WRITTEN, "share of rwlock"},
+             {SHARED, "share of collections"},
+             {CELL, "cell"},
+             {MEMBER, "list member"},
+             {KEY, "key of numbers"},
+             {STRING, "key of strings"},
+             {LEAF, "key of the tree of numbers"},
+             {WORD, "key of the tree of strings"},
+             {NAME, "name"},
+             {HOT, "share of the hot key"},
+             {ITEMS, ""}};
 
 const char *item_name(unsigned item)
 {
@@ -225,6 +234,28 @@ static bool string_holds(unsigned slot, unsigned i, uint64_t number)
     return size == SIZE_OF(number) && filled(value, size, cell_key(slot, 100 + i, MARK_OF(number)));
 }
 
+static bool leaf_holds(unsigned slot, unsigned i, uint64_t number)
+{
+    uint64_t value;
+    int e = tarn_tree_get64(leaves, number_key(slot, i), &value);
+    if (e && e != -ENOENT)
+        violation("tarn_tree_get64: %d %s", e, tarn_error());
+    return e ? number == 0 : value == number;
+}
+
+static bool word_holds(unsigned slot, unsigned i, uint64_t number)
+{
+    char key[128];
+    uint64_t value[64];
+    size_t size, length = string_key(key, slot, i);
+    int e = tarn_tree_get(phrases, key, length, value, sizeof value, &size);
+    if (e && e != -ENOENT)
+        violation("tarn_tree_get: %d %s", e, tarn_error());
+    if (e || !number)
+        return e && !number;
+    return size == SIZE_OF(number) && filled(value, size, cell_key(slot, 200 + i, MARK_OF(number)));
+}
+
 /* 0, 1: is it bound? Name 0 is bound to what is in cell 0. */
 static bool name_holds(unsigned slot, unsigned i, uint64_t number)
 {
@@ -257,8 +288,12 @@ bool item_holds(unsigned slot, unsigned item, uint64_t number)
         return member_holds(slot, item - MEMBER, number);
     if (item < STRING)
         return number_holds(number_key(slot, item - KEY), number);
-    if (item < NAME)
+    if (item < LEAF)
         return string_holds(slot, item - STRING, number);
+    if (item < WORD)
+        return leaf_holds(slot, item - LEAF, number);
+    if (item < NAME)
+        return word_holds(slot, item - WORD, number);
     if (item < HOT)
         return name_holds(slot, item - NAME, number);
     return number_holds(number_key(slot, 1000), number);
@@ -376,6 +411,39 @@ static uint64_t logged(unsigned first, unsigned count)
     return n;
 }
 
+/* So many entries, in order, both ways. */
+static void compare_tree(tarn_tree *tree, const char *name, uint64_t want)
+{
+    struct tarn_tree_entry e;
+    tarn_tree_cursor *c;
+    uint64_t count = 0, n = 0, back = 0;
+    char last[256] = "";
+    size_t size = 0;
+    if (tarn_tree_count(tree, &count) || count != want || tarn_tree_cursor_open(tree, &c))
+        violation("the tree of %s has %llu keys, and should have %llu", name, (unsigned long long)count,
+                  (unsigned long long)want);
+    for (; tarn_tree_next(c, &e) == 0; n++) {
+        char key[256];
+        uint64_t number;
+        memcpy(key, e.key, e.key_size);
+        if (tree == leaves) { /* as bytes in their order */
+            memcpy(&number, e.key, 8);
+            number = __builtin_bswap64(number);
+            memcpy(key, &number, 8);
+        }
+        int order = memcmp(last, key, size < e.key_size ? size : e.key_size);
+        if (n && (order > 0 || (order == 0 && size >= e.key_size)))
+            violation("the tree of %s is not in order at entry %llu", name, (unsigned long long)n);
+        memcpy(last, key, size = e.key_size);
+    }
+    while (tarn_tree_previous(c, &e) == 0)
+        back++;
+    tarn_tree_cursor_close(c);
+    if (n != want || back != want)
+        violation("a walk of the tree of %s shows %llu entries, and back %llu, of %llu", name,
+                  (unsigned long long)n, (unsigned long long)back, (unsigned long long)want);
+}
+
 static void compare_maps(void)
 {
     uint64_t count, hot = 0, value = 0, want = logged(KEY, KEYS) + logged(HOT, 1);
@@ -393,6 +461,8 @@ static void compare_maps(void)
     if (tarn_map_count(strings, &count) || count != want)
         violation("the map of strings has %llu keys, and should have %llu", (unsigned long long)count,
                   (unsigned long long)want);
+    compare_tree(leaves, "numbers", logged(LEAF, LEAVES));
+    compare_tree(phrases, "strings", logged(WORD, WORDS));
 }
 
 static int count_name(const struct tarn_name *n, void *arg)

@@ -455,7 +455,8 @@ static void take_down(void)
         if ((e = tarn_unbind(segment, name, 1)))
             violation("tarn_unbind: %d %s", e, tarn_error());
     }
-    if ((e = tarn_unbind(segment, "numbers", 1)) || (e = tarn_unbind(segment, "strings", 1)))
+    if ((e = tarn_unbind(segment, "numbers", 1)) || (e = tarn_unbind(segment, "strings", 1)) ||
+        (e = tarn_unbind(segment, "leaves", 1)) || (e = tarn_unbind(segment, "words", 1)))
         violation("tarn_unbind: %d %s", e, tarn_error());
 }
 
@@ -624,7 +625,10 @@ static void live_once(void)
     count.undone += st.undone;
     tarn_map_close(numbers);
     tarn_map_close(strings);
+    tarn_tree_close(leaves);
+    tarn_tree_close(phrases);
     numbers = strings = NULL;
+    leaves = phrases = NULL;
     if (shared->segment_fd >= 0)
         close(shared->segment_fd);
     int e = tarn_close(segment);

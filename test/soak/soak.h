@@ -44,6 +44,8 @@ enum {
     MEMBERS = 8,
     KEYS = 24,
     STRINGS = 12,
+    LEAVES = 40, /* keys of the tree of numbers */
+    WORDS = 20,  /* ... of strings */
     NAMES = 3,
     LISTS = 3,
     RWLOCKS = 2,                /* the second with TARN_RWLOCK_WRITERS */
@@ -67,7 +69,9 @@ enum {
     MEMBER = CELL + CELLS,
     KEY = MEMBER + MEMBERS,
     STRING = KEY + KEYS,
-    NAME = STRING + STRINGS,
+    LEAF = STRING + STRINGS,
+    WORD = LEAF + LEAVES,
+    NAME = WORD + WORDS,
     HOT = NAME + NAMES,
     ITEMS
 };
@@ -176,6 +180,7 @@ extern struct shared *shared;
 extern tarn *segment;
 extern struct root *root;
 extern tarn_map *numbers, *strings;
+extern tarn_tree *leaves, *phrases;
 extern unsigned processes;
 
 /* The calling thread: which slot's items it changes, and its stream of random numbers. */

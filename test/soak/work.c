@@ -529,6 +529,50 @@ static int step_string(void)
     return 0;
 }
 
+static int step_leaf(void)
+{
+    unsigned i = chance(LEAVES), r = chance(8);
+    uint64_t key = number_key(me.slot, i), number = now_is(LEAF + i), value = some_number(key);
+    lowest = PLAIN;
+    if (r < 3) {
+        expect(LEAF + i, value);
+        TRY(tarn_tree_put64(leaves, key, value));
+    } else if (r < 5) {
+        if (!number) {
+            expect(LEAF + i, value);
+            TRY(tarn_tree_insert64(leaves, key, value));
+        } else if (tarn_tree_insert64(leaves, key, value) == 0)
+            violation("slot %u: key %u was inserted, and was there", me.slot, i);
+    } else if (number) {
+        expect(LEAF + i, 0);
+        TRY(tarn_tree_remove64(leaves, key));
+    } else if (tarn_tree_remove64(leaves, key) == 0)
+        violation("slot %u: key %u was removed, and was not there", me.slot, i);
+    return 0;
+}
+
+static int step_word(void)
+{
+    char key[128];
+    unsigned i = chance(WORDS);
+    uint64_t number = now_is(WORD + i), value[64];
+    size_t length = string_key(key, me.slot, i), size = 8 * chance(2u << chance(6));
+    uint32_t mark = some_mark();
+    lowest = PLAIN;
+    if (size > sizeof value)
+        size = sizeof value;
+    if (!number || chance(2)) {
+        fill(value, size, cell_key(me.slot, 200 + i, mark));
+        expect(WORD + i, SIZED(size, mark));
+        TRY(number ? tarn_tree_replace(phrases, key, length, value, size)
+                   : tarn_tree_put(phrases, key, length, value, size));
+    } else {
+        expect(WORD + i, 0);
+        TRY(tarn_tree_remove(phrases, key, length));
+    }
+    return 0;
+}
+
 /* Two keys: everybody's, and my share of it. */
 static int step_hot(void)
 {
@@ -611,6 +655,8 @@ static const struct step {
     {"another size", 10, step_resize},
     {"map of numbers", 16, step_number},
     {"map of strings", 10, step_string},
+    {"tree of numbers", 16, step_leaf},
+    {"tree of strings", 10, step_word},
     {"the hot key", 8, step_hot},
     {"lists", 14, step_list},
     {"the vector", 10, step_vector},
@@ -791,6 +837,35 @@ static void op_number(void)
 static void op_string(void)
 {
     alone(step_string);
+}
+static void op_leaf(void)
+{
+    alone(step_leaf);
+}
+static void op_word(void)
+{
+    alone(step_word);
+}
+/* Between two keys, as far as one cares: each entry is one's that somebody may have put, and they are in order. */
+static void op_leaves(void)
+{
+    tarn_tree_cursor *c;
+    uint64_t k, v, last;
+    if (tarn_tree_cursor_open(leaves, &c))
+        return;
+    for (unsigned turn = chance(2), n = chance(100); n; n--, turn = chance(20) ? turn : 1 - turn) {
+        if (chance(30) == 0 || n == 1)
+            tarn_tree_seek64(c, number_key(chance(SLOTS), chance(LEAVES)), chance(2));
+        last = turn ? 0 : UINT64_MAX;
+        while (chance(30) && (turn ? tarn_tree_next64(c, &k, &v) : tarn_tree_previous64(c, &k, &v)) == 0) {
+            if (k >> 16 >= SLOTS || (k & 0xffff) >= LEAVES || (v & 0xff) != ((mix(k) & 0xfe) | 1) ||
+                (turn ? k <= last && last : k >= last))
+                violation("an entry of the tree of numbers is none, or out of order: %llx, %llx",
+                          (unsigned long long)k, (unsigned long long)v);
+            last = k;
+        }
+    }
+    tarn_tree_cursor_close(c);
 }
 static void op_grow(void)
 {
@@ -1082,6 +1157,9 @@ static const struct operation {
     {"realloc_into", 40, op_resize},
     {"map of numbers", 60, op_number},
     {"map of strings", 40, op_string},
+    {"tree of numbers", 60, op_leaf},
+    {"tree of strings", 40, op_word},
+    {"tree, a walk", 10, op_leaves},
     {"names", 30, op_name},
     {"shared names", 20, op_shared_name},
     {"compare", 20, op_verify},
