@@ -42,7 +42,7 @@ static int map_fill(struct self *s, uint64_t block, void *arg)
     return 0;
 }
 
-static int find_or_make(tarn *seg, const char *name, unsigned flags, tarn_map *m)
+static int open_or_make(tarn *seg, const char *name, unsigned flags, tarn_map *m)
 {
     uint32_t kind = flags & TARN_MAP_U64 ? MAP_KIND_U64 : MAP_KIND_BYTES;
     uint64_t ref = 0;
@@ -84,7 +84,7 @@ int tarn_map_open(tarn *seg, const char *name, unsigned flags, tarn_map **ret_ma
         free(m);
         return fail(-ENOMEM, "no memory for a map's handle");
     }
-    e = find_or_make(seg, name, flags, m);
+    e = open_or_make(seg, name, flags, m);
     if (e < 0)
         tarn_map_close(m);
     else

@@ -125,10 +125,10 @@ int step_chain(void)
 }
 
 /* Words that are all the same; how many goes with them. */
-enum { WORDS = 100 };
+enum { NOTE_WORDS = 100 };
 static void look_at_note(tarn *s, const tarn_bytes *b)
 {
-    uint64_t word[WORDS];
+    uint64_t word[NOTE_WORDS];
     size_t size = 0;
     int e = tarn_bytes_get(s, b, word, sizeof word, &size);
     if (e == -EAGAIN && s != segment)
@@ -136,14 +136,14 @@ static void look_at_note(tarn *s, const tarn_bytes *b)
     if (e)
         violation("tarn_bytes_get: %d %s", e, tarn_error());
     for (size_t i = 0; i < size / 8; i++)
-        if (word[i] != word[0] || size != 8 * (1 + word[0] % WORDS))
+        if (word[i] != word[0] || size != 8 * (1 + word[0] % NOTE_WORDS))
             violation("half of a note: of %zu bytes, word %zu is %llx, and the first %llx", size, i,
                       (unsigned long long)word[i], (unsigned long long)word[0]);
 }
 static size_t write_note(uint64_t *word)
 {
     uint64_t n = mix(chance(1u << 30));
-    size_t count = 1 + n % WORDS;
+    size_t count = 1 + n % NOTE_WORDS;
     for (size_t i = 0; i < count; i++)
         word[i] = n;
     return 8 * count;
@@ -151,7 +151,7 @@ static size_t write_note(uint64_t *word)
 
 int step_note(void)
 {
-    uint64_t word[WORDS];
+    uint64_t word[NOTE_WORDS];
     lowest = PLAIN;
     size_t size = write_note(word);
     if (chance(4) == 0) { /* in pieces, which nobody takes for the whole */
@@ -164,7 +164,7 @@ int step_note(void)
 
 void op_note(void)
 {
-    uint64_t word[WORDS];
+    uint64_t word[NOTE_WORDS];
     size_t size = write_note(word);
     int e = tarn_bytes_set(segment, note, word, size);
     if (e && !is_full(e))
