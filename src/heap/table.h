@@ -244,7 +244,7 @@ static inline uint64_t fast_span(const struct heap_cache *h, uint64_t from, bool
 static inline uint8_t *fast_freed(const struct heap_cache *h, const struct class_cache *q, uint64_t from, char *side)
 {
     char *data = h->data_at + (from & ~h->span_mask);
-    return (uint8_t *)side + ((data - side) & (q->freed_at >> 31)) + (q->freed_at & ~FAR);
+    return (uint8_t *)side + ((data - side) & -(ptrdiff_t)(q->freed_at < 0)) + (q->freed_at & ~FAR);
 }
 static inline uint64_t *fast_free_words(const struct heap_cache *h, uint64_t from, bool wide)
 {
