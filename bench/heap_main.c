@@ -168,8 +168,6 @@ static void compare_alone(const char *figure, const struct heap_kind *const kind
     struct contender c[KINDS];
     struct outcome o;
     uint16_t *sizes = random_sizes(CHURN_SIZES, CHURN_LEAST, CHURN_MOST);
-    if (!bench_wanted(figure))
-        return;
     bench_pin(0);
     for (int i = 0; i < KINDS; i++) {
         alone_open(&a[i], kind[i], CHURN_RING);
@@ -200,8 +198,6 @@ static void compare_batch(const struct heap_kind *const kind[KINDS])
     struct contender c[KINDS];
     struct outcome o;
     unsigned n = batch_blocks();
-    if (!bench_wanted("heap.batch"))
-        return;
     bench_pin(0);
     struct batch b = {.n = n, .size = random_sizes(n, BATCH_LEAST, BATCH_MOST), .order = random_order(n)};
     for (int i = 0; i < KINDS; i++) {
@@ -347,8 +343,6 @@ static void compare_two(const char *figure, const char *unit, const struct heap_
     struct outcome o;
     uint16_t *sizes = random_sizes(CHURN_SIZES, CHURN_LEAST, CHURN_MOST);
     uint64_t before[KINDS] = {0};
-    if (!bench_wanted(figure))
-        return;
     for (int i = 0; i < KINDS; i++) {
         t[i] = (struct two){.kind = kind[i], .pairs = pairs, .pipe = bench_shared(sizeof(struct pipe))};
         t[i].pipe->size = sizes;
@@ -422,8 +416,6 @@ static void compare_rss(void)
 {
     unsigned n = batch_blocks();
     uint64_t asked = 0, ours, peer;
-    if (!bench_wanted("heap.rss"))
-        return;
     struct batch b = {.n = n, .size = random_sizes(n, BATCH_LEAST, BATCH_MOST), .order = random_order(n)};
     for (unsigned i = 0; i < n; i++)
         asked += b.size[i];
@@ -448,14 +440,22 @@ int main(int argc, char **argv)
     static const struct heap_kind *const section[] = {&heap_tarn_section, &heap_mimalloc, &heap_jemalloc,
                                                       &heap_limit};
     bench_start(argc, argv, "heap", figures);
-    compare_rss(); /* first: later this process has memory of the peers' to give to its children */
+    if (bench_wanted("heap.rss"))
+        compare_rss(); /* first: later this process has memory of the peers' to give to its children */
     heap_mimalloc_keep();
-    compare_batch(plain);
-    compare_alone("heap.churn", plain, false);
-    compare_alone("heap.churnrand", plain, true);
-    compare_two("heap.churn2", "Mpairs/s", plain, true);
-    compare_two("heap.prodcons", "ns", ring, false);
-    compare_alone("heap.retire.churn", retire, false);
-    compare_alone("heap.section.churn", section, false);
+    if (bench_wanted("heap.batch"))
+        compare_batch(plain);
+    if (bench_wanted("heap.churn"))
+        compare_alone("heap.churn", plain, false);
+    if (bench_wanted("heap.churnrand"))
+        compare_alone("heap.churnrand", plain, true);
+    if (bench_wanted("heap.churn2"))
+        compare_two("heap.churn2", "Mpairs/s", plain, true);
+    if (bench_wanted("heap.prodcons"))
+        compare_two("heap.prodcons", "ns", ring, false);
+    if (bench_wanted("heap.retire.churn"))
+        compare_alone("heap.retire.churn", retire, false);
+    if (bench_wanted("heap.section.churn"))
+        compare_alone("heap.section.churn", section, false);
     return 0;
 }

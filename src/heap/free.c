@@ -148,15 +148,16 @@ static inline __attribute__((always_inline)) bool free_from_fast(struct self *s,
 }
 
 /* The same to retire: only the R byte says so, and what was retired is remembered. */
-static inline __attribute__((always_inline)) bool retire_from_fast(struct self *s, struct heap_cache *h, uint64_t *place,
-                                                                   bool wide)
+static inline __attribute__((always_inline)) bool retire_from_fast(struct self *s, struct heap_cache *h,
+                                                                   uint64_t *place, bool wide)
 {
     uint64_t from, span, product, index, *intent;
     struct limbo *l = &h->limbo;
     struct class_cache *q;
     uint8_t *freed;
     char *side;
-    if (TARN_RARE(whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8) || s->journal))
+    if (TARN_RARE(whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8) ||
+                  s->journal))
         return false;
     from = *place - h->data;
     if (TARN_RARE(from >= (wide ? h->wide_limit : h->limit_own)))
@@ -169,8 +170,8 @@ static inline __attribute__((always_inline)) bool retire_from_fast(struct self *
         return false;
     side = fast_side(h, span, wide);
     freed = fast_freed(h, q, from, side) + index;
-    if (TARN_RARE(((uint64_t *)(side + sizeof(struct span)))[index >> 6] >> (index & 63) & 1 || *freed || l->lost ||
-                  l->tail % LIMBO_BATCH == LIMBO_BATCH - 1 || l->tail - l->head == LIMBO))
+    if (TARN_RARE(((uint64_t *)(side + sizeof(struct span)))[index >> 6] >> (index & 63) & 1 || *freed ||
+                  l->lost || l->tail % LIMBO_BATCH == LIMBO_BATCH - 1 || l->tail - l->head == LIMBO))
         return false;
     l->block[l->tail++ % LIMBO] = CACHED_WORD(*place, index);
     intent = &s->record->intent;

@@ -24,7 +24,7 @@
 #else
 #define OWN_SPANS 65536u /* spans of which a participant keeps in private which are its own */
 #endif
-#define PICKED 32u       /* blocks picked and not yet published, at most */
+#define PICKED 32u /* blocks picked and not yet published, at most */
 
 /* ---- class.c ---- */
 
@@ -184,7 +184,7 @@ _Static_assert(sizeof(struct class_cache) == 512, "a cache is found by a shift")
 struct limbo {
     uint32_t head, tail; /* counts; a block's entry: mod LIMBO */
     uint32_t advanced;   /* batches there were when the epoch was last advanced for them */
-    bool lost;           /* there are some that are not here: all are looked for by their R bytes, and none is put here */
+    bool lost; /* there are some that are not here: all are looked for by their R bytes, and none is put here */
     uint64_t stamp[LIMBO / LIMBO_BATCH];
     uint64_t block[LIMBO]; /* as in a cache */
 };
@@ -245,7 +245,7 @@ static inline uint64_t fast_span(const struct heap_cache *h, uint64_t from, bool
 static inline uint8_t *fast_freed(const struct heap_cache *h, const struct class_cache *q, uint64_t from, char *side)
 {
     char *data = h->data_at + (from & ~h->span_mask);
-    return (uint8_t *)side + ((data - side) & (q->freed_at >> 31)) + (q->freed_at & ~FAR);
+    return (uint8_t *)side + ((data - side) & -(ptrdiff_t)(q->freed_at < 0)) + (q->freed_at & ~FAR);
 }
 static inline uint64_t *fast_free_words(const struct heap_cache *h, uint64_t from, bool wide)
 {

@@ -386,21 +386,25 @@ static void limbo_stays_bounded(void **state)
 static void freed_twice(void **state)
 {
     (void)state;
-    struct fake *f = fake_make(4096, 1 << 20);
+    struct fake *f = fake_make(65536, 4 << 20);
     struct self *a = fake_join(f, 1), *b = fake_join(f, 2);
-    uint64_t again;
+    uint64_t again, *place;
+    assert_int_equal(heap_alloc_into(a, &f->root[255], 4096), 0);
+    place = at_offset(&f->seg, f->root[255]); /* in data space, where the fast path has its places */
+    memset(place, 0, 4096);
     for (uint32_t i = 0; i < 100; i++)
-        assert_int_equal(heap_alloc_into(a, &f->root[i], 16), 0);
-    again = f->root[99];
-    assert_int_equal(heap_free_from(b, &f->root[99], LOG_FREE), 0);
-    f->root[99] = again;
+        assert_int_equal(heap_alloc_into(a, &place[i], 320), 0);
+    again = place[99];
+    assert_int_equal(heap_free_from(b, &place[99], LOG_FREE), 0);
     for (uint32_t i = 0; i < 99; i++) /* its cache is full now */
-        assert_int_equal(heap_free_from(a, &f->root[i], LOG_FREE), 0);
-    if (heap_free_from(a, &f->root[99], LOG_FREE))
-        f->root[99] = 0;
+        assert_int_equal(heap_free_from(a, &place[i], LOG_FREE), 0);
+    place[99] = again;
+    if (heap_free_from(a, &place[99], LOG_FREE))
+        place[99] = 0;
     assert_sound(f, NULL);
-    for (uint32_t i = 0; i < 200; i++)
-        assert_int_equal(heap_alloc_into(a, &f->root[i], 16), 0);
+    for (uint32_t i = 0; i < 204; i++)
+        assert_int_equal(heap_alloc_into(a, &place[i], 320), 0);
+    memcpy(f->root, place, 204 * 8);
     assert_sound(f, NULL);
     reap_all(a, a->heap, 0);
     assert_sound(f, NULL);
