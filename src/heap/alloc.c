@@ -32,6 +32,7 @@ void cache_start(struct self *s, struct heap_cache *h)
     h->span_shift = (uint8_t)g->span_shift;
     h->side_size = g->side_size;
     h->clear = !s->seg->uninitialized;
+    h->limbo.lost = limbo_is_shared(s->seg);
     h->small_most = g->span_size / 8;
     h->id = s->id;
     cache_look(s, h);
@@ -252,7 +253,7 @@ void heap_drop(struct self *s, uint64_t *place, uint64_t word, uint64_t old)
     store64(&s->record->intent, offset_of(s->seg, place) | INTENT_SWAP);
     store64(place, word); /* commit */
     if (found)
-        store8(b.freed_byte, (uint8_t)(s->code | BLOCK_RETIRED));
+        block_set_state(s, &b, LOG_RETIRE);
     store64(&s->record->intent, 0);
 }
 

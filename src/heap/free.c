@@ -31,7 +31,7 @@ static inline void set_state(struct self *s, struct heap_cache *h, const struct 
     if (SPAN_OWNER(b->word) != s->id || kind != LOG_FREE) {
         store8(b->freed_byte, (uint8_t)(s->code | (kind == LOG_FREE ? 0 : BLOCK_RETIRED)));
         if (h && SPAN_OWNER(b->word) == s->id && !block_is_run(b))
-            limbo_put(h, s->seg, b->offset, b->index);
+            limbo_put(h, b->offset, b->index);
         return;
     }
     store64(b->free_word, *b->free_word | b->free_bit);

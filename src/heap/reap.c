@@ -168,7 +168,7 @@ static uint32_t collect(struct self *s, struct heap_cache *h, uint32_t index, co
 
 /* ---- what it retired itself ---- */
 
-void limbo_put(struct heap_cache *h, const struct tarn *seg, uint64_t block, uint32_t index)
+void limbo_put(struct heap_cache *h, uint64_t block, uint32_t index)
 {
     struct limbo *l = &h->limbo;
     if (l->lost)
@@ -178,8 +178,6 @@ void limbo_put(struct heap_cache *h, const struct tarn *seg, uint64_t block, uin
         return;
     }
     l->block[l->tail++ % LIMBO] = CACHED_WORD(block, index);
-    if (l->tail % LIMBO_BATCH == 0)
-        l->stamp[(l->tail / LIMBO_BATCH - 1) % (LIMBO / LIMBO_BATCH)] = epoch_now(seg); /* after the R bytes were set */
 }
 
 /* One that it retired: limbo -> free, unless a lock stands in it, or its code is another's too, who has it in hand. */
@@ -199,11 +197,11 @@ static void limbo_take_one(struct self *s, struct heap_cache *h, uint64_t word, 
         return;
     for (uint32_t p = s->code - 1; p < seg->geometry.records; p += 127)
         if (p != ID_INDEX(s->id) && in_hand(seg, record_at(seg, p)) == block) {
-            limbo_put(h, seg, block, index);
+            limbo_put(h, block, index);
             return;
         }
     if (slots && slot_points_into(seg, block, q->size)) {
-        limbo_put(h, seg, block, index); /* later */
+        limbo_put(h, block, index); /* later */
         return;
     }
     store64(f, *f | 1ull << (index & 63));
@@ -217,7 +215,11 @@ bool limbo_take(struct self *s, struct heap_cache *h)
     struct limbo *l = &h->limbo;
     const struct geometry *g = &s->seg->geometry;
     bool any = false, slots = false;
-    while (l->tail / LIMBO_BATCH != l->head / LIMBO_BATCH) {
+    uint32_t whole = l->tail / LIMBO_BATCH * LIMBO_BATCH;
+    /* Not when the last one was put there: its ref stood still. Now nothing is in this thread's hand, and its stores are seen. */
+    for (; l->stamped != whole; l->stamped += LIMBO_BATCH)
+        l->stamp[l->stamped / LIMBO_BATCH % (LIMBO / LIMBO_BATCH)] = epoch_seen(s->seg);
+    while (l->head != whole) {
         uint64_t stamp = l->stamp[l->head / LIMBO_BATCH % (LIMBO / LIMBO_BATCH)];
         if (h->safe <= stamp && l->advanced != l->tail / LIMBO_BATCH) { /* once for each batch */
             l->advanced = l->tail / LIMBO_BATCH;
@@ -330,7 +332,7 @@ void reap_all(struct self *s, struct heap_cache *h, uint32_t keep)
         h->safe = epoch_advance(s);
         waits = collect_all(s, h);
     }
-    h->limbo.lost = waits;
+    h->limbo.lost = waits || limbo_is_shared(s->seg);
     for (uint32_t class = 0; class < class_count(&s->seg->geometry); class ++) {
         uint32_t link = span_mine(s, h->own[class], class), kept = 0;
         h->class[class].count = 0; /* from here on, all with F = 1 are found through the list */

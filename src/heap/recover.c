@@ -62,5 +62,5 @@ void heap_undo_alloc(struct self *dead, uint64_t block)
 {
     struct block b;
     if (block_find(dead->seg, block, &b) && block_is_allocated(&b))
-        store8(b.freed_byte, (uint8_t)(dead->code | BLOCK_RETIRED));
+        block_set_state(dead, &b, LOG_RETIRE); /* he may live: his section is aborted */
 }

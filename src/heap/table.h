@@ -173,7 +173,7 @@ _Static_assert(sizeof(struct class_cache) == 512, "a cache is found by a shift")
 
 /* What this participant retired of its own spans, oldest first: a hint, so that it need not look for it. Each has stayed retired since it
  * was put here, for nobody but its owner takes it, who leaves it out where he looks for others (collect), or forgets all of these first. Each
- * LIMBO_BATCH has a stamp: the epoch, after the last one's R byte was set. */
+ * LIMBO_BATCH has a stamp: the epoch, after the last one's R byte was set and the ref to it was gone. */
 #ifdef TARN_EXPLORED
 #define LIMBO 8u
 #define LIMBO_BATCH 1u
@@ -183,6 +183,7 @@ _Static_assert(sizeof(struct class_cache) == 512, "a cache is found by a shift")
 #endif
 struct limbo {
     uint32_t head, tail; /* counts; a block's entry: mod LIMBO */
+    uint32_t stamped;    /* as far as there are stamps */
     uint32_t advanced;   /* batches there were when the epoch was last advanced for them */
     bool lost; /* there are some that are not here: all are looked for by their R bytes, and none is put here */
     uint64_t stamp[LIMBO / LIMBO_BATCH];
@@ -275,7 +276,12 @@ static inline void own_set(struct heap_cache *h, uint32_t index, uint32_t entry,
 static inline void limbo_forget(struct heap_cache *h)
 {
     h->limbo.lost |= h->limbo.head != h->limbo.tail;
-    h->limbo.head = h->limbo.tail = 0;
+    h->limbo.head = h->limbo.tail = h->limbo.stamped = 0;
+}
+/* Two participants may have one code: then an R byte does not tell which of them retired a block, and none is remembered. */
+static inline bool limbo_is_shared(const struct tarn *seg)
+{
+    return seg->geometry.records > 127;
 }
 /* What the fast paths need goes back to nothing. */
 static inline void cache_end(struct heap_cache *h)
@@ -369,7 +375,7 @@ void reap_some(struct self *s, struct heap_cache *h, uint32_t class);
 void reap_all(struct self *s, struct heap_cache *h, uint32_t keep);
 
 /* This participant retired a block of its own span: it remembers. */
-void limbo_put(struct heap_cache *h, const struct tarn *seg, uint64_t block, uint32_t index);
+void limbo_put(struct heap_cache *h, uint64_t block, uint32_t index);
 /* ... and takes back what it remembers and whose grace is over. Returns whether any. */
 bool limbo_take(struct self *s, struct heap_cache *h);
 
