@@ -288,7 +288,8 @@ static inline int replace(struct self *s, const tarn_map *m, const struct key *k
         return store_saved(s, word, v);
     }
     word = &place_slot(at)->word;
-    e = entry_make(s, k, value, size, &entry); /* before the word is saved: so an undo puts that back before it retires the new entry */
+    e = entry_make(s, k, value, size,
+                   &entry); /* before the word is saved: so an undo puts that back before it retires the new entry */
     if (e < 0)
         return e;
     if ((e = save(s, word)) < 0 || (e = map_retire_block(s, *word)) < 0)
