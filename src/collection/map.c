@@ -270,7 +270,8 @@ static inline int insert(struct self *s, tarn_map *m, const struct key *k, struc
             return e;
     } else if (value)
         memcpy(&word, value, 8);
-    return fill(s, w, &to, fresh, k->hash, word);
+    e = fill(s, w, &to, fresh, k->hash, word);
+    return TARN_RARE(e < 0) ? doom(s, e) : e;
 }
 
 /* The value of a key, if it is 8 bytes: stored over in place. NULL: any other size. */
@@ -295,14 +296,11 @@ static inline int replace(struct self *s, const tarn_map *m, const struct key *k
         return store_saved(s, word, v);
     }
     word = &place_slot(at)->word;
-    e = save(s, word);
+    e = entry_make(s, k, value, size,
+                   &entry); /* before the word is saved: so an undo puts that back before it retires the new entry */
     if (e < 0)
         return e;
-    e = entry_make(s, k, value, size, &entry);
-    if (e < 0)
-        return e;
-    e = map_retire_block(s, *word);
-    if (e < 0)
+    if ((e = save(s, word)) < 0 || (e = map_retire_block(s, *word)) < 0)
         return doom(s, e);
     store64(word, entry);
     return 0;
