@@ -46,15 +46,15 @@ def killers():
     first, and among these the quicker; then others that are quick. A test to come is one more line."""
     k = []
     for name, seconds, sees in (('section', .1, 'participant'), ('mutex', .2, 'sync participant/held.c'), ('list', 2, 'collection/list.c'),
-                                ('heap', 5, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name')):
+                                ('heap', 5, 'heap'), ('map', 6, 'collection/map'), ('tree', 8, 'collection/tree'), ('name', 4, 'name')):
         k.append(Killer(name, f'test/unit/test_{name}', [], seconds, sees))
     for name, seconds, sees in (('mutex', 1, 'sync participant'), ('section', 4, 'participant'), ('heap', 2.5, 'heap participant/recover.c'),
                                 ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
-                                ('map', 3, 'collection/map heap')):
+                                ('map', 3, 'collection/map heap'), ('tree', 6, 'collection/tree heap')):
         k.append(Killer(f'crashlab {name}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', name], seconds, sees))
     k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 15, 'participant sync heap collection name'))
     k.append(Killer('heap_kill', 'test/unit/test_heap_kill', [], 41, 'heap'))
-    for name, seconds, sees in (('participant', 2, 'participant'), ('heap_multi', 1, 'heap'), ('map_multi', 7, 'collection/map'),
+    for name, seconds, sees in (('participant', 2, 'participant'), ('heap_multi', 1, 'heap'), ('map_multi', 7, 'collection/map'), ('tree_multi', 7, 'collection/tree'),
                                 ('promises', .4, 'participant')):
         k.append(Killer(name, f'test/multi/test_{name}', [], seconds, sees))
     k.append(Killer('threads', 'test/concurrency/test_threads', [], .2, 'sync participant heap collection'))
@@ -69,7 +69,7 @@ def explored():
     """The explorer's cases, each a killer: it has store buffers of its own, so it is what tso mutants meet first."""
     sees = {'mutex': 'sync participant/epoch.c', 'section': 'sync participant', 'record': 'participant/claim.c participant/self.c',
             'recovery': 'participant/recover.c participant/claim.c', 'heap': 'heap participant/epoch.c', 'list': 'collection/list.c',
-            'map': 'collection/map', 'name': 'name'}
+            'map': 'collection/map', 'tree': 'collection/tree', 'name': 'name'}
     out = []
     for file in sorted((TOP / 'test/explore').glob('case_*.c')):
         for name, people, flags in re.findall(r'^    \{"([^"]+)", (\d), \d, \d, ([^,]+),', file.read_text(), re.M):
