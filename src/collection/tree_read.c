@@ -1,6 +1,6 @@
 /* collection/tree_read.c - reading a tree without a lock: look-ups, cursors, walks.
  *
- * A leaf is read as one picture of a moment: right, version, order; then keys, values; then version and right again, and if one has changed, anew. A slot
+ * A leaf is read as one picture of a moment: right, version, order; then keys, values; then right and version again, and if one has changed, anew. A slot
  * gets another entry only after version has risen (also by undo), so what was read of the order's slots belongs together; a link that is as before
  * says that no entry had gone to the right meanwhile. No word is ever 'being written'.
  * Writable attachment: the reader pins, so what it reaches is not reused until it is done. Read-only attachment: it copies, and the copy is good if the

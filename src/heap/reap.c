@@ -210,15 +210,20 @@ static void limbo_take_one(struct self *s, struct heap_cache *h, uint64_t word, 
         span_open(s, h, (uint32_t)span, (uint32_t)(own - OWN_CLASS(0)) / (uint32_t)sizeof *q);
 }
 
+/* Not when the last one was put there: its ref stood still. Now nothing is in this thread's hand, and its stores are seen. */
+void limbo_stamp(struct self *s, struct limbo *l)
+{
+    for (; l->stamped != l->tail / LIMBO_BATCH * LIMBO_BATCH; l->stamped += LIMBO_BATCH)
+        l->stamp[l->stamped / LIMBO_BATCH % (LIMBO / LIMBO_BATCH)] = epoch_seen(s->seg);
+}
+
 bool limbo_take(struct self *s, struct heap_cache *h)
 {
     struct limbo *l = &h->limbo;
     const struct geometry *g = &s->seg->geometry;
     bool any = false, slots = false;
     uint32_t whole = l->tail / LIMBO_BATCH * LIMBO_BATCH;
-    /* Not when the last one was put there: its ref stood still. Now nothing is in this thread's hand, and its stores are seen. */
-    for (; l->stamped != whole; l->stamped += LIMBO_BATCH)
-        l->stamp[l->stamped / LIMBO_BATCH % (LIMBO / LIMBO_BATCH)] = epoch_seen(s->seg);
+    limbo_stamp(s, l);
     while (l->head != whole) {
         uint64_t stamp = l->stamp[l->head / LIMBO_BATCH % (LIMBO / LIMBO_BATCH)];
         if (h->safe <= stamp && l->advanced != l->tail / LIMBO_BATCH) { /* once for each batch */

@@ -376,6 +376,7 @@ void reap_all(struct self *s, struct heap_cache *h, uint32_t keep);
 
 /* This participant retired a block of its own span: it remembers. */
 void limbo_put(struct heap_cache *h, uint64_t block, uint32_t index);
+void limbo_stamp(struct self *s, struct limbo *l);
 /* ... and takes back what it remembers and whose grace is over. Returns whether any. */
 bool limbo_take(struct self *s, struct heap_cache *h);
 

@@ -159,6 +159,22 @@ static void split_undone(int p)
     add(p, 5);
     MUST(tarn_abort(seg_of(p)));
 }
+static void split_undone_and_walk(int p)
+{
+    tarn_tree_cursor *c;
+    uint64_t key, value, last = 0, seen = 0;
+    if (p == 0) {
+        split_undone(p);
+        return;
+    }
+    MUST(tarn_tree_cursor_open(tree[p], &c));
+    for (; tarn_tree_next64(c, &key, &value) == 0; last = key) {
+        must_be(key > last && value == 10 * key, "a walk shows entries out of order, or torn");
+        seen += key == 2 || key == 6;
+    }
+    must_be(seen == 2, "a walk left out a key that was there all the time");
+    tarn_tree_cursor_close(c);
+}
 static void undone_and_put(int p)
 {
     if (p == 0)
@@ -334,15 +350,16 @@ const struct test_case tree_cases[] = {
     {"tree, split and get", 2, 3, 4, 0, make_full, open_it, split_and_get, one_put},
     {"tree, split and put", 2, 2, 3, 0, make_full, open_it, split_and_put, both_put},
     {"tree, split undone and get", 2, 3, 3, 0, make_full, open_it, split_undone, undone},
+    {"tree, split undone and walk", 2, 3, 3, 0, make_full, open_it, split_undone_and_walk, undone},
     {"tree, split undone and put", 2, 2, 3, 0, make_full, open_it, undone_and_put, undone},
-    {"tree, entry moves and get", 2, 2, 3, 0, make_two_leaves, open_it, entry_moves, entry_moved},
+    {"tree, entry moves and get", 2, 3, 3, 0, make_two_leaves, open_it, entry_moves, entry_moved},
     {"tree, unlink and put", 2, 3, 3, 0, make_two_leaves, open_it, unlink_and_put, unlinked_and_put},
     {"tree, unlink and walk", 2, 3, 3, 0, make_two_leaves, open_it, unlink_and_walk, unlinked},
     {"tree, new leaf and unlink", 2, 3, 3, 0, make_full, open_it, adopt_and_unlink, perhaps_unlinked},
-    {"tree, node split and get", 2, 2, 3, 0, make_full_node, open_it, node_and_get, node_split},
+    {"tree, node split and get", 2, 3, 3, 0, make_full_node, open_it, node_and_get, node_split},
     {"tree, node split and put", 2, 2, 3, 0, make_full_node, open_it, node_and_put, node_split},
     {"tree, node unlinked and put", 2, 2, 3, 0, make_lone_node, open_it, unlink_node_and_put, node_unlinked},
-    {"tree, node unlinked and get", 2, 2, 3, 0, make_lone_node, open_it, unlink_node_and_get, node_unlinked},
+    {"tree, node unlinked and get", 2, 3, 3, 0, make_lone_node, open_it, unlink_node_and_get, node_unlinked},
     {"tree, load and put", 2, 2, 3, 0, make_full, open_it, load_and_put, loaded},
     {0},
 };
