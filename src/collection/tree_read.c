@@ -380,6 +380,24 @@ static int next_leaf(const tarn_tree *t, uint64_t right, struct node **ret_node)
     return *ret_node && !node_level(*ret_node) ? 0 : -EUCLEAN;
 }
 
+/* So many of a leaf's entries are its own: while it is being split, those that move are in both. -EUCLEAN. */
+static inline int own_entries(const tarn_tree *t, const struct node *n, const struct picture *p)
+{
+    unsigned count = order_count(p->order);
+    const struct node *next;
+    struct tree_key low;
+    bool same;
+    if (!(p->right & NODE_REF) || !count)
+        return (int)count;
+    next = node_at(t, p->right & NODE_REF);
+    if (TARN_RARE(!next))
+        return -EUCLEAN;
+    if (word_of(&node_keys(n)[order_slot(p->order, count - 1)]) < word_of(&next->low))
+        return (int)count;
+    low = low_key(t, next);
+    return tree_rank(t, n, p->order, &low, &same);
+}
+
 /* What follows c->high: entries into the items, and where they end into c->spare. */
 static int copy_forward(tarn_tree_cursor *c)
 {
@@ -407,19 +425,22 @@ static int copy_forward(tarn_tree_cursor *c)
     c->used = 0;
     for (unsigned look = 0; look < LOOKS_MOST; look++) {
         struct picture was = picture_of(n);
-        unsigned before = c->count, to = order_count(was.order);
+        unsigned before = c->count;
         uint64_t used = c->used;
         struct node *next = NULL;
         bool same = false, bad = false;
-        int rank = 0;
+        int rank = 0, to = own_entries(t, n, &was);
         prefetch_leaf(at_offset(t->seg, was.right & NODE_REF));
         if (k) {
             rank = tree_rank(t, n, was.order, k, &same);
-            if (rank == (int)to)
+            if (rank >= to)
                 next = tree_beyond(t, k, was.right, TREE_AT, &bad);
             rank += rank >= 0 && same && c->high.after;
         }
-        e = rank < 0 || bad ? -EUCLEAN : next ? 0 : copy_entries(c, n, was.order, (unsigned)rank, to);
+        if (rank < 0 || to < 0 || bad)
+            e = -EUCLEAN;
+        else
+            e = next || rank >= to ? 0 : copy_entries(c, n, was.order, (unsigned)rank, (unsigned)to);
         if (!is_as_it_was(n, &was)) {
             c->count = before;
             c->used = used;

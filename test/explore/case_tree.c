@@ -129,6 +129,25 @@ static void split_and_get(int p)
     there(p, 2);
     (void)look(p, 5);
 }
+static void split_and_walk(int p)
+{
+    tarn_tree_cursor *c;
+    uint64_t key, value, last = 0, seen = 0;
+    if (p == 0) {
+        add(p, 5);
+        return;
+    }
+    MUST(tarn_tree_cursor_open(tree[p], &c));
+    for (; tarn_tree_next64(c, &key, &value) == 0; last = key) {
+        must_be(key > last && value == 10 * key, "a walk shows entries out of order, or torn");
+        seen += key != 5;
+    }
+    must_be(seen == 3, "a walk left out a key that was there all the time");
+    while (tarn_tree_previous64(c, &key, &value) == 0)
+        seen += key != 5;
+    must_be(seen == 6, "a walk backwards left out a key, or showed one twice");
+    tarn_tree_cursor_close(c);
+}
 static void split_and_put(int p)
 {
     add(p, p == 0 ? 5 : 3);
@@ -348,6 +367,7 @@ const struct test_case tree_cases[] = {
     {"tree, reuse undone and get", 2, 3, 4, 0, make_two, open_it, reuse_undone, as_before},
     {"tree, reuse undone and walk", 2, 3, 4, 0, make_two, open_it, undone_and_walk, as_before},
     {"tree, split and get", 2, 3, 4, 0, make_full, open_it, split_and_get, one_put},
+    {"tree, split and walk", 2, 3, 3, 0, make_full, open_it, split_and_walk, one_put},
     {"tree, split and put", 2, 2, 3, 0, make_full, open_it, split_and_put, both_put},
     {"tree, split undone and get", 2, 3, 3, 0, make_full, open_it, split_undone, undone},
     {"tree, split undone and walk", 2, 3, 3, 0, make_full, open_it, split_undone_and_walk, undone},
