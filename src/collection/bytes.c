@@ -70,15 +70,18 @@ static void fill(const struct tarn *seg, uint64_t at, const struct piece *head, 
 static int in_section(struct self *s, tarn_bytes *b, const struct piece *head, const struct piece *tail)
 {
     uint64_t old = load64(&b->block), size = head->size + tail->size, block = 0;
-    if (log_save(s, offset_of(s->seg, &b->block), 1))
-        return log_is_full();
+    /* Before the word is saved: undo restores that first, then retires the block. */
     int e = size ? heap_alloc(s, sizeof(struct bytes_block) + size, false, &block) : 0;
     if (e < 0)
         return e;
     if (size)
         fill(s->seg, block, head, tail);
-    if (old && (e = heap_free(s, old, LOG_RETIRE)) < 0) {
+    if (log_save(s, offset_of(s->seg, &b->block), 1)) {
         s->doomed = 1; /* the new block is allocated, and nothing will lead to it */
+        return log_is_full();
+    }
+    if (old && (e = heap_free(s, old, LOG_RETIRE)) < 0) {
+        s->doomed = 1; /* the same */
         return e == -EINVAL ? damaged(s->seg, b) : log_is_full();
     }
     store64(&b->block, block);

@@ -92,11 +92,10 @@ static const char *kind_name(uint32_t kind)
     return kind == TREE_KIND_U64 ? "64-bit numbers" : "bytes";
 }
 
-static int open_tree(tarn *seg, const char *name, unsigned flags, const uint32_t *compare, tarn_tree **ret_tree)
+static int find_or_make(tarn *seg, const char *name, unsigned flags, const uint32_t *compare, tarn_tree *t)
 {
     struct asked asked = {flags & TARN_TREE_U64 ? TREE_KIND_U64 : TREE_KIND_BYTES, compare ? *compare : 0};
     uint64_t ref = 0;
-    tarn_tree *t;
     struct tree *tree;
     tree_compare *order = NULL;
     uint32_t kind, id;
@@ -130,9 +129,6 @@ static int open_tree(tarn *seg, const char *name, unsigned flags, const uint32_t
                     "\"%s\" is a tree of order %u, which is not registered in this process: call "
                     "tarn_tree_compare_register first",
                     name, id);
-    t = malloc(sizeof *t);
-    if (!t)
-        return fail(-ENOMEM, "no memory for a tree's handle");
     *t = (tarn_tree){.seg = seg, .tree = tree, .ref = ref, .compare = order, .u64 = kind == TREE_KIND_U64};
     t->room = tree_room(seg, t->u64);
     t->zone = seg->geometry.zone[ZONE_DATA];
@@ -140,8 +136,21 @@ static int open_tree(tarn *seg, const char *name, unsigned flags, const uint32_t
     t->epoch = &participants_of(seg)->epoch;
     t->quick = t->u64 && !seg->readonly && !seg->exchange_unlock ? (void *)seg : (void *)t;
     tree_learn(t);
-    *ret_tree = t;
     return 0;
+}
+
+static int open_tree(tarn *seg, const char *name, unsigned flags, const uint32_t *compare, tarn_tree **ret_tree)
+{
+    tarn_tree *t = malloc(sizeof *t); /* first: without it no tree is made */
+    int e;
+    if (!t)
+        return fail(-ENOMEM, "no memory for a tree's handle");
+    e = find_or_make(seg, name, flags, compare, t);
+    if (e < 0)
+        free(t);
+    else
+        *ret_tree = t;
+    return e;
 }
 
 int tarn_tree_open(tarn *seg, const char *name, unsigned flags, tarn_tree **ret_tree)
@@ -236,8 +245,9 @@ static int insert(struct self *s, tarn_tree *t, const struct tree_key *k, struct
             return doom(s, tree_damaged(t));
     }
     e = tree_value_word(s, t, k, value, size, &word);
-    if (e == 0)
-        e = tree_leaf_insert(s, leaf->node, fresh, (unsigned)rank, k->head, word);
+    if (e < 0) /* a split may stand: it changes nothing that a user sees */
+        return e;
+    e = tree_leaf_insert(s, leaf->node, fresh, (unsigned)rank, k->head, word);
     return e < 0 ? doom(s, e) : 0;
 }
 
@@ -257,12 +267,10 @@ static int replace(struct self *s, tarn_tree *t, const struct tree_key *k, struc
         memcpy(&v, value, 8);
         return store_saved(s, (uint64_t *)(uintptr_t)old.value, v);
     }
-    if (log_save(s, offset_of(s->seg, word), 1))
-        return log_is_full();
-    e = entry_make(s, k, value, size, &entry);
+    e = entry_make(s, k, value, size, &entry); /* before the word is saved: undo takes it off the tree first, then retires it */
     if (e < 0)
         return e;
-    if (log_word(s, LOG_WORD(*word, LOG_RETIRE)))
+    if (log_save(s, offset_of(s->seg, word), 1) || log_word(s, LOG_WORD(*word, LOG_RETIRE)))
         return doom(s, log_is_full());
     store64(word, entry);
     return 0;

@@ -65,6 +65,19 @@ WRAPPED(int, os_commit, (int fd, uint64_t offset, uint64_t size), (fd, offset, s
 WRAPPED(int, os_populate, (void *address, uint64_t size, bool writable), (address, size, writable), -ENOMEM)
 WRAPPED(void *, os_wipe_page, (size_t size), (size), NULL)
 
+/* The same in each process: some operations choose their keys by a map's seed, and what they leave is compared. */
+ssize_t __wrap_getrandom(void *to, size_t size, unsigned flags);
+ssize_t __wrap_getrandom(void *to, size_t size, unsigned flags)
+{
+    static uint64_t state;
+    (void)flags;
+    for (size_t i = 0; i < size; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        ((unsigned char *)to)[i] = (unsigned char)(state >> 56);
+    }
+    return (ssize_t)size;
+}
+
 static void *no_memory(void)
 {
     errno = ENOMEM;
@@ -149,6 +162,12 @@ static bool ends_otherwise(const char *name)
     return false;
 }
 
+/* Calls that are several operations, of which those before the failure stand, and which say how many. */
+static bool does_a_part(const char *call)
+{
+    return !strncmp(call, "tarn_map_put_many", 17);
+}
+
 static int first_damage(const struct tarn_damage *t, void *arg)
 {
     snprintf(arg, 200, "%s (at %#llx)", t->what, (unsigned long long)t->ref);
@@ -200,7 +219,7 @@ static void judge_failure(const struct failing *f, int result)
         wrong("%s:%d: %s: %d (%s), where there was no memory", f->file, f->line, f->call, result, tarn_error());
     if (!*tarn_error())
         wrong("%s:%d: %s: %d, and tarn_error says nothing", f->file, f->line, f->call, result);
-    if (contents_of(lab.seg, op->flags) != f->contents)
+    if (!does_a_part(f->call) && contents_of(lab.seg, op->flags) != f->contents)
         wrong("%s:%d: %s failed (%s), and something has changed", f->file, f->line, f->call, tarn_error());
     if (tarn_check(lab.seg, first_damage, damage))
         wrong("%s:%d: %s failed, and left a damage: %s", f->file, f->line, f->call, damage);
@@ -243,6 +262,10 @@ static void make_segment(void)
     MUST(tarn_open("memfd:failing", TARN_CREATE, &o, &lab.seg));
     MUST(tarn_thread_attach(lab.seg));
     MUST(tarn_object(lab.seg, "root", struct root, &lab.root));
+    if (op->flags & OP_TREES) {
+        MUST(tarn_tree_open(lab.seg, "tree", TARN_CREATE, &lab.tree));
+        MUST(tarn_tree_open(lab.seg, "tree64", TARN_CREATE | TARN_TREE_U64, &lab.tree64));
+    }
     if (op->flags & OP_MAPS) {
         MUST(tarn_map_open(lab.seg, "map", TARN_CREATE, &lab.map));
         MUST(tarn_map_open(lab.seg, "numbers", TARN_CREATE | TARN_MAP_U64, &lab.numbers));

@@ -58,7 +58,8 @@ struct operation {
     void (*run)(struct lab *l);   /* stepped. mark() between states that are legal by themselves */
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
-extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[], tree_operations[];
+extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[],
+    tree_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
@@ -71,6 +72,12 @@ void lab_fail(const char *format, ...) __attribute__((format(printf, 1, 2), nore
         int must_ = (call);                                                                                  \
         if (must_ < 0)                                                                                       \
             lab_fail("%s:%d: %s: %d: %s", __FILE__, __LINE__, #call, must_, tarn_error());                   \
+    } while (0)
+#define MUST_BE(result, call)                                                                                \
+    do {                                                                                                     \
+        int was_ = (call);                                                                                   \
+        if (was_ != (result))                                                                                \
+            lab_fail("%s:%d: %s: %d, not %d: %s", __FILE__, __LINE__, #call, was_, result, tarn_error());    \
     } while (0)
 #endif
 

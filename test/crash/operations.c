@@ -118,15 +118,6 @@ static struct timespec soon(void)
     t.tv_nsec %= 1000000000;
     return t;
 }
-#ifndef MUST_BE
-#define MUST_BE(result, call)                                                                                \
-    do {                                                                                                     \
-        int was_ = (call);                                                                                   \
-        if (was_ != (result))                                                                                \
-            lab_fail("%s:%d: %s: %d, not %d: %s", __FILE__, __LINE__, #call, was_, result, tarn_error());    \
-    } while (0)
-#endif
-
 static void read_unlock(struct lab *l)
 {
     MUST(tarn_rwlock_read(SEG, &R->rwlock));
@@ -916,4 +907,5 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, map_operations, coll_operations, heap_operations, tree_operations, NULL};
+const struct operation *const operation_tables[] = {core_operations, map_operations,  coll_operations,
+                                                    heap_operations, tree_operations, NULL};

@@ -6,14 +6,6 @@
 #include "lab.h"
 
 #define SEG (l->seg)
-#ifndef MUST_BE
-#define MUST_BE(want, call)                                                                                  \
-    do {                                                                                                     \
-        int is_ = (call);                                                                                    \
-        if (is_ != (want))                                                                                   \
-            lab_fail("%s: %d, not %d", #call, is_, want);                                                    \
-    } while (0)
-#endif
 
 static void set(struct lab *l, int word, uint64_t value)
 {

@@ -22,6 +22,13 @@ static uint64_t chain_contents(tarn *seg, tarn_ref first, uint64_t count)
     return h;
 }
 
+/* 0, unless it is one of the dead: a living one's section may stand open. */
+static uint64_t dead_owner(tarn *seg, const tarn_mutex *m)
+{
+    uint32_t owner = m->owner;
+    return owner && fate_of(seg, owner & ~ID_DIRTY) == ALIVE ? 0 : owner;
+}
+
 uint64_t coll_contents(tarn *seg)
 {
     char text[200] = {0};
@@ -30,7 +37,7 @@ uint64_t coll_contents(tarn *seg)
     uint64_t h = 31;
     if (tarn_find(seg, "vector", NULL, &ref) == 0) {
         tarn_vector *v = at_offset(seg, ref);
-        h = mix(mix(h, v->size), v->lock.owner); /* nobody has it, dead or alive */
+        h = mix(mix(h, v->size), dead_owner(seg, &v->lock));
         for (uint64_t i = 0; i < v->size && i < 100; i++) {
             const uint64_t *at = tarn_vector_at(seg, v, i, v->element);
             for (unsigned k = 0; k < v->element / 8; k++)
@@ -40,17 +47,17 @@ uint64_t coll_contents(tarn *seg)
     }
     if (tarn_find(seg, "bytes", NULL, &ref) == 0) {
         tarn_bytes *b = at_offset(seg, ref);
-        h = mix(mix(h, b->lock.owner), (uint64_t)tarn_bytes_get(seg, b, text, sizeof text, &size));
+        h = mix(mix(h, dead_owner(seg, &b->lock)), (uint64_t)tarn_bytes_get(seg, b, text, sizeof text, &size));
         for (size_t i = 0; i < size && i < sizeof text; i++)
             h = mix(h, (unsigned char)text[i]);
     }
     if (tarn_find(seg, "queue", NULL, &ref) == 0) {
         tarn_queue *q = at_offset(seg, ref);
-        h = mix(mix(h, q->lock.owner), chain_contents(seg, q->first, q->count));
+        h = mix(mix(h, dead_owner(seg, &q->lock)), chain_contents(seg, q->first, q->count));
     }
     if (tarn_find(seg, "stack", NULL, &ref) == 0) {
         tarn_stack *k = at_offset(seg, ref);
-        h = mix(mix(h, k->lock.owner), chain_contents(seg, k->first, k->count));
+        h = mix(mix(h, dead_owner(seg, &k->lock)), chain_contents(seg, k->first, k->count));
     }
     return h;
 }
