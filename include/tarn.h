@@ -603,7 +603,8 @@ TARN_API int tarn_retire(tarn *seg, tarn_ref ref);
 TARN_API int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size);
 
 /* tarn_free_from, tarn_retire_from - free the block whose ref is at *place and store 0 there, in one step. -EINVAL: no
- * allocated block is there. */
+ * allocated block is there. (A ref to a block that another thread freed before is a fault of the program that is mostly told so; where that would cost a
+ * line of memory more, it is taken for the free of now. The heap stays whole.) */
 TARN_API int tarn_free_from(tarn *seg, tarn_ref *place);
 TARN_API int tarn_retire_from(tarn *seg, tarn_ref *place);
 
