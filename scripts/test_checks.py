@@ -211,7 +211,7 @@ class Checks(unittest.TestCase):
         self.assertGreaterEqual(sum(m.tso for m in found), 10)
         self.assertEqual({m.kind for m in found}, set(mutation.KINDS))
         # renamed by no line put before it
-        name = 'sync/mutex_slow.c:mutex_take_slow:barrier:2'
+        name = 'sync/mutex_slow.c:mutex_take_slow:barrier:1'
         self.assertEqual([m.what for m in found if m.name == name], ['all_threads_barrier(seg); -> ;'])
 
 
