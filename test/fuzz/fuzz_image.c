@@ -184,7 +184,7 @@ static void make_image(enum kind kind, struct image *ret)
 {
     struct tarn_options o = {.size = sizeof o,
                              .initial = 192 << 10,
-                             .limit = 1 << 20,
+                             .limit = 2 << 20,
                              .participants = 3,
                              .record_size = 2048,
                              .span_size = kind == WIDE ? 65536 : 4096,
