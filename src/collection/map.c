@@ -510,9 +510,10 @@ static inline int brief_begin(tarn_map *m, uint64_t key, struct brief *b)
 /* Put a number that is not there. 1: there is no room. */
 static inline int brief_fill(struct brief *b, uint64_t value)
 {
-    struct slot *slot = place_slot(&b->at);
+    struct slot *slot;
     if (TARN_RARE(b->at.at >= MAP_SLOTS))
         return 1;
+    slot = place_slot(&b->at);
     store64(&b->bucket->reuse, b->bucket->reuse + 1);
     store64(&slot->hash, no_hash(b->hash));
     store64(&slot->word, value);

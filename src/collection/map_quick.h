@@ -17,15 +17,17 @@ QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(c
         if (!quick_slots(m, load64(&part->head), &slots))
             return -1;
         do {
+            unsigned at = (unsigned)__builtin_ctzll(mask);
 #if MAP_PAIRS
-            struct slot pair = pair_whole(&slots[__builtin_ctzll(mask)]);
+            struct slot pair = pair_whole(&slots[at]);
 #else
             struct slot pair;
-            if (!pair_load((const struct bucket *)(m->base + (entry & MAP_REF)),
-                           &slots[__builtin_ctzll(mask)], &pair))
+            if (!pair_load((const struct bucket *)(m->base + (entry & MAP_REF)), &slots[at], &pair))
                 return -1;
 #endif
             if (!TARN_RARE(pair.hash != hash)) {
+                if (TARN_RARE(!tag_still_there(part, at, hash)))
+                    return -1;
                 *ret_value = pair.word;
                 return 1;
             }

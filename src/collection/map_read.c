@@ -70,6 +70,8 @@ static inline int search_part(const tarn_map *m, const struct bucket *first, con
         if (pair.hash != k->hash)
             continue;
         if (m->u64) {
+            if (!tag_still_there(&b->tags[part], (unsigned)__builtin_ctzll(mask), k->hash))
+                continue; /* removed, and perhaps about to be put again */
             memcpy(want->value, &pair.word, 8);
             return 1;
         }

@@ -202,6 +202,26 @@ static const char *reused(void)
                ? "a slot is counted that is free"
                : NULL;
 }
+/* 0 removes a number and puts it again, into the same slot; what 1 has seen of that is so from then on, whoever dies. */
+static void remake_and_get(int p)
+{
+    uint64_t v = 0;
+    if (p == 0) {
+        MUST(tarn_map_remove64(numbers[p], 1));
+        MUST(tarn_map_put64(numbers[p], 1, 11));
+        return;
+    }
+    if (tarn_map_get64(numbers[p], 1, &v) == 0) {
+        must_be(v == 10 || v == 11, "a number has a value that it never had");
+        ghost[p] = v == 11;
+    }
+}
+static const char *remade(void)
+{
+    uint64_t v = 0;
+    int e = tarn_map_get64(numbers[DRIVER], 1, &v);
+    return ghost[1] && (e || v != 11) ? "a reader has seen what was not put" : NULL;
+}
 /* In a section, which is undone: what is in the slot is put back. */
 static void undo_and_get(int p)
 {
@@ -297,6 +317,8 @@ const struct test_case map_cases[] = {
     {"map, split and see", 2, 2, 3, 0, make_full_whole, open_it, split_and_see, is_seen},
     {"map, reuse and get", 2, 3, 3, 0, make_whole, open_it, reuse_and_get, reused},
     {"map, reuse and get, halves", 2, 3, 3, 0, make_halves, open_it, reuse_and_get, reused},
+    {"map, remake and get", 2, 3, 4, 0, make_whole, open_it, remake_and_get, remade},
+    {"map, remake and get, halves", 2, 3, 3, 0, make_halves, open_it, remake_and_get, remade},
     {"map, undo and get", 2, 3, 3, 0, make_whole, open_it, undo_and_get, undone},
     {"map, undo and get, halves", 2, 3, 3, 0, make_halves, open_it, undo_and_get, undone},
     {0},
