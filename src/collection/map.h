@@ -195,12 +195,6 @@ static inline unsigned tag_at(const struct tags *t, unsigned at)
 {
     return load64(&t->word[at / 8]) >> 8 * (at % 8) & 0xff;
 }
-/* Is it, after the slot was read? A number that was removed, and is being put again in the same slot, is not there before its tag is. */
-static inline __attribute__((always_inline)) bool tag_still_there(const struct tags *t, unsigned at, uint64_t hash)
-{
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n((const uint8_t *)t->word + at, __ATOMIC_RELAXED) == tag_of(hash);
-}
 static inline uint64_t tag_bits(unsigned tag, unsigned at)
 {
     return (uint64_t)tag << 8 * (at % 8);

@@ -51,6 +51,13 @@ static inline int copy_entry(const tarn_map *m, uint64_t ref, const struct key *
     return 1;
 }
 
+/* Is it, after the slot was read? A number that was removed, and is being put again in the same slot, is not there before its tag is. */
+static inline __attribute__((always_inline)) bool tag_still_there(const struct tags *t, unsigned at, uint64_t hash)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n((const uint8_t *)t->word + at, __ATOMIC_RELAXED) == tag_of(hash);
+}
+
 /* Look through one bucket's part; first: its chain's first bucket. 1: copied; 0, -EUCLEAN. */
 static inline int search_part(const tarn_map *m, const struct bucket *first, const struct bucket *b,
                               const struct key *k, struct want *want)
