@@ -271,7 +271,7 @@ static inline uint64_t *entry_at(const struct tarn *seg, struct map *map, uint64
 /* Is the entry at ref that of this key? 1, 0, or -EUCLEAN. */
 static inline int entry_is(const tarn_map *m, uint64_t ref, const struct key *k)
 {
-    const struct entry_bytes *e = at_offset(m->seg, ref);
+    const struct entry_bytes *e = at_offset(m->seg, ref & MAP_REF);
     uint64_t value;
     if (TARN_RARE(!map_block(m->seg, ref, sizeof *e)))
         return -EUCLEAN;

@@ -76,7 +76,7 @@ int map_descend(const tarn_map *m, uint64_t hash, struct where *w)
 
 int map_hash_of(const tarn_map *m, uint64_t ref, uint64_t *ret_hash)
 {
-    const struct entry_bytes *e = at_offset(m->seg, ref);
+    const struct entry_bytes *e = at_offset(m->seg, ref & MAP_REF);
     uint64_t keys, values;
     if (!map_block(m->seg, ref, sizeof *e))
         return -EUCLEAN;

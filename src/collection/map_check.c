@@ -132,7 +132,7 @@ static void check_bucket(const tarn_map *m, const struct snapshot *p, const stru
 /* Bytes of the entry, as it says; 0: it cannot be. */
 static uint64_t entry_size(const tarn_map *m, uint64_t ref)
 {
-    const struct entry_bytes *e = at_offset(m->seg, ref);
+    const struct entry_bytes *e = at_offset(m->seg, ref & MAP_REF);
     uint64_t size = sizeof *e + (uint64_t)e->key_size + e->value_size;
     return in_data(m->seg, ref, size) && e->key_size ? size : 0;
 }

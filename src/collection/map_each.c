@@ -108,7 +108,7 @@ int map_snapshot(const tarn_map *m, uint64_t hash, struct snapshot *p)
 /* Have two entries the same key? Every length is checked. */
 static bool same_key(const tarn_map *m, uint64_t a, uint64_t b)
 {
-    const struct entry_bytes *x = at_offset(m->seg, a), *y = at_offset(m->seg, b);
+    const struct entry_bytes *x = at_offset(m->seg, a & MAP_REF), *y = at_offset(m->seg, b & MAP_REF);
     uint64_t size;
     if (!map_block(m->seg, a, sizeof *x) || !map_block(m->seg, b, sizeof *y))
         return false;
@@ -189,7 +189,7 @@ static char *copies_room(struct copies *c, uint64_t size)
 static int copy_entry(const tarn_map *m, const struct slot *pair, struct copies *c)
 {
     struct copy_head head = {8, 8};
-    const struct entry_bytes *e = m->u64 ? NULL : at_offset(m->seg, pair->word);
+    const struct entry_bytes *e = m->u64 ? NULL : at_offset(m->seg, pair->word & MAP_REF);
     char *to;
     uint64_t value = pair->word, number = number_hashed(m->seed, m->multiplier, pair->hash);
     if (!m->u64) {

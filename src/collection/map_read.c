@@ -33,7 +33,7 @@ struct want {
 /* Copy the value of the entry at ref, if that is the key's. 1, 0, -EUCLEAN. */
 static inline int copy_entry(const tarn_map *m, uint64_t ref, const struct key *k, struct want *want)
 {
-    const struct entry_bytes *e = at_offset(m->seg, ref);
+    const struct entry_bytes *e = at_offset(m->seg, ref & MAP_REF);
     int is = entry_is(m, ref, k);
     if (is != 1)
         return is;
@@ -307,9 +307,10 @@ static inline struct self *quick_self(const void *quick)
 static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *k, struct want *want)
 {
     uint64_t size, most = learned(&m->entry_most), word;
-    const struct entry_bytes *e = (const struct entry_bytes *)(m->base + ref);
+    const struct entry_bytes *e;
     if (TARN_RARE(ref > most || ref & 15))
         return -1;
+    e = (const struct entry_bytes *)(m->base + ref);
     if (__atomic_load_n(&e->key_size, __ATOMIC_RELAXED) != k->size)
         return 1;
     size = __atomic_load_n(&e->value_size, __ATOMIC_RELAXED);
