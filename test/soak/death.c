@@ -89,9 +89,12 @@ static void die(void)
     if (guest && (death == BY_EXEC || death == BY_EXEC_OF_THREAD))
         death = BY_EXIT;
     mark_all(now_ns());
-    me.log->ends = death == BY_SEGV ? SIGSEGV : death == BY_ABORT ? SIGABRT : death == BY_TERM ? SIGTERM : 0;
-    if (!guest)
-        shared->log[me.slot / LANE * LANE].ends = me.log->ends;
+    __atomic_fetch_or(guest ? &me.log->ends : &shared->log[me.slot / LANE * LANE].ends,
+                      death == BY_SEGV    ? 1u << SIGSEGV
+                      : death == BY_ABORT ? 1u << SIGABRT
+                      : death == BY_TERM  ? 1u << SIGTERM
+                                          : 0,
+                      __ATOMIC_SEQ_CST); /* two threads of a process may be about to end it */
     switch (death) {
     case BY_EXIT: _exit(3);
     case BY_SEGV: raise(SIGSEGV); break;

@@ -291,7 +291,7 @@ static void tell_end(int status, const struct log *l)
     int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (signal == SIGKILL)
         count.kills++;
-    else if (signal && l->ends == (uint32_t)signal)
+    else if (signal && l->ends >> signal & 1)
         count.signals++;
     else if (signal)
         violation("the worker of slot %u ended by signal %d in '%s'", (unsigned)(l - shared->log), signal,

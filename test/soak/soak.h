@@ -135,7 +135,7 @@ struct log { /* written by the slot's thread; by the controller when that is dea
     uint32_t undone;   /* 1: in a section that has not come to its commit: if it dies, nothing has happened */
     uint32_t soils;    /* bits of locks that its death may leave dirty, */
     uint32_t soils_as; /* that of this incarnation */
-    uint32_t ends;     /* the signal that it is about to raise */
+    uint32_t ends;     /* the signals that its threads are about to raise: bits */
     uint32_t what;     /* the operation it is at, */
     uint64_t since_ms; /* since when */
     uint64_t item[ITEMS];
