@@ -45,6 +45,18 @@ static int pair_add(struct snapshot *p, const struct slot *pair)
     return 0;
 }
 
+/* A slot's pair, and its tag of that moment: what an undo leaves in a slot whose tag was read before it may look like an entry. false: it is being stored over. */
+static bool pair_and_tag(const struct bucket *first, const struct tags *t, unsigned at,
+                         const struct slot *slot, struct slot *ret_pair, unsigned *ret_tag)
+{
+    uint64_t count = load64(&first->reuse);
+    if (!pair_load(first, slot, ret_pair))
+        return false;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    *ret_tag = tag_at(t, at);
+    return load64(&first->reuse) == count;
+}
+
 /* 0, -EUCLEAN, -ENOMEM. What is the sibling's, or is being stored over, is passed over. */
 static int pairs_add(const tarn_map *m, struct snapshot *p, const struct bucket *b)
 {
@@ -59,14 +71,16 @@ static int pairs_add(const tarn_map *m, struct snapshot *p, const struct bucket 
         if (used && !slots)
             return -EUCLEAN;
         for (; used; used &= used - 1) {
-            unsigned at = (unsigned)__builtin_ctzll(used);
+            unsigned at = (unsigned)__builtin_ctzll(used), tag;
             int e;
-            for (int i = 0; !pair_load(p->where.bucket, &slots->at[part][at], &pair); i++)
+            for (int i = 0;
+                 !pair_and_tag(p->where.bucket, &b->tags[part], at, &slots->at[part][at], &pair, &tag); i++)
                 if (i == SPLITS_MOST)
                     return -EUCLEAN;
-            bool right = part_of(pair.hash) == part && is_right(pair.hash, prefix, LINK_DEPTH(p->where.link));
-            p->strays += !right || tag_at(&b->tags[part], at) != tag_of(pair.hash);
-            if (right && (e = pair_add(p, &pair)))
+            if (part_of(pair.hash) != part || !is_right(pair.hash, prefix, LINK_DEPTH(p->where.link)) ||
+                tag != tag_of(pair.hash))
+                p->strays++;
+            else if ((e = pair_add(p, &pair)))
                 return e;
         }
     }

@@ -55,7 +55,7 @@ static inline int copy_entry(const tarn_map *m, uint64_t ref, const struct key *
 static inline __attribute__((always_inline)) bool tag_still_there(const struct tags *t, unsigned at, uint64_t hash)
 {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n((const uint8_t *)t->word + at, __ATOMIC_RELAXED) == tag_of(hash);
+    return tag_at(t, at) == tag_of(hash);
 }
 
 /* Look through one bucket's part; first: its chain's first bucket. 1: copied; 0, -EUCLEAN. */

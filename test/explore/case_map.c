@@ -242,6 +242,45 @@ static const char *undone(void)
     return tarn_map_count(numbers[DRIVER], &n) || n != 1 ? "a section was not undone" : NULL;
 }
 
+/* A walk while numbers are put whose section is undone, the second into a slot that was never used: what an undo leaves there is no entry. In the first part,
+ * where an empty slot looks like one. */
+static uint64_t in_first_part(uint64_t from)
+{
+    const tarn_map *m = numbers[DRIVER];
+    while (part_of(hash_number(m->seed, m->multiplier, from)))
+        from++;
+    return from;
+}
+static int is_one_of_them(const void *key, size_t key_size, const void *value, size_t size, void *arg)
+{
+    uint64_t k, v;
+    (void)key_size, (void)size, (void)arg;
+    memcpy(&k, key, 8);
+    memcpy(&v, value, 8);
+    must_be((k == 1 && v == 10) || (k > 1 && v == k && k == in_first_part(k)),
+            "a walk shows an entry that is none");
+    ghost[1] += k == 1;
+    return 0;
+}
+static void undo_and_walk(int p)
+{
+    uint64_t one = in_first_part(2), two = in_first_part(one + 1);
+    if (p == 1) {
+        MUST(tarn_map_each(numbers[p], is_one_of_them, NULL));
+        must_be(ghost[1] == 1, "a walk does not show an entry once that was there all the time");
+        return;
+    }
+    MUST(tarn_begin(seg_of(p)));
+    MUST(tarn_map_put64(numbers[p], one, one));
+    MUST(tarn_map_put64(numbers[p], two, two));
+    MUST(tarn_abort(seg_of(p)));
+}
+static const char *none_left(void)
+{
+    uint64_t n = 0;
+    return tarn_map_count(numbers[DRIVER], &n) || n != 1 ? "a section was not undone" : NULL;
+}
+
 /* ---- the sibling changes after a split ---- */
 
 static void make_full_halves(void)
@@ -321,5 +360,7 @@ const struct test_case map_cases[] = {
     {"map, remake and get, halves", 2, 3, 3, 0, make_halves, open_it, remake_and_get, remade},
     {"map, undo and get", 2, 3, 3, 0, make_whole, open_it, undo_and_get, undone},
     {"map, undo and get, halves", 2, 3, 3, 0, make_halves, open_it, undo_and_get, undone},
+    {"map, undo and walk", 2, 3, 3, 0, make_whole, open_it, undo_and_walk, none_left},
+    {"map, undo and walk, halves", 2, 3, 3, 0, make_halves, open_it, undo_and_walk, none_left},
     {0},
 };
