@@ -105,39 +105,57 @@ static __attribute__((noinline)) int free_from_slow(struct self *s, uint64_t *pl
     return 0;
 }
 
-/* The fast path: a small block of one's own span, outside any section. False: nothing was done. That its offset is a block's is seen by
- * the product's lower half being less than the reciprocal: class.c. `wide`: constant, of h. */
-static inline __attribute__((always_inline)) bool free_from_fast(struct self *s, struct heap_cache *h,
-                                                                 uint64_t *place, bool wide)
+/* A block that the fast paths found. */
+struct fast_block {
+    struct class_cache *class;
+    char *side; /* its span's side table */
+    uint64_t span, index;
+};
+
+/* The small block of one's own span whose ref is at *place, outside any section; false: it is none, or there is more to it. That its offset is a
+ * block's is seen by the product's lower half being less than the reciprocal: class.c. `wide`: constant, of h. */
+static inline __attribute__((always_inline)) bool fast_find(struct self *s, struct heap_cache *h,
+                                                            const uint64_t *place, bool wide, struct fast_block *b)
 {
-    uint64_t from, span, product, index, now, *f, *intent;
-    struct class_cache *q;
-    char *side;
+    uint64_t from, product;
     if (TARN_RARE(whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8) ||
                   s->journal))
         return false;
     from = *place - h->data;
     if (TARN_RARE(from >= (wide ? h->wide_limit : h->limit_own)))
         return false;
-    span = fast_span(h, from, wide);
-    q = (struct class_cache *)((char *)h + h->span_class[span]);
-    product = (wide ? (uint16_t)from : from & h->span_mask) * q->reciprocal;
-    index = product >> 32;
-    if (TARN_RARE((uint32_t)product >= (uint32_t)q->reciprocal || (uint32_t)index >= q->blocks))
+    b->span = fast_span(h, from, wide);
+    b->class = (struct class_cache *)((char *)h + h->span_class[b->span]);
+    product = (wide ? (uint16_t)from : from & h->span_mask) * b->class->reciprocal;
+    b->index = product >> 32;
+    if (TARN_RARE((uint32_t)product >= (uint32_t)b->class->reciprocal || (uint32_t)b->index >= b->class->blocks))
         return false;
-    side = fast_side(h, span, wide);
-    f = (uint64_t *)(side + sizeof(struct span)) + (index >> 6);
+    b->side = fast_side(h, b->span, wide);
+    return true;
+}
+
+/* The fast path of a free. False: nothing was done. */
+static inline __attribute__((always_inline)) bool free_from_fast(struct self *s, struct heap_cache *h,
+                                                                 uint64_t *place, bool wide)
+{
+    uint64_t now, *f, *intent;
+    struct class_cache *q;
+    struct fast_block b;
+    if (!fast_find(s, h, place, wide, &b))
+        return false;
+    q = b.class;
+    f = (uint64_t *)(b.side + sizeof(struct span)) + (b.index >> 6);
     now = *f;
-    if (TARN_RARE(bit_set(&now, index)))
+    if (TARN_RARE(bit_set(&now, b.index)))
         return false;
     if (q->count == CACHED) {
-        if (TARN_RARE(!h->span_open[span]))
+        if (TARN_RARE(!h->span_open[b.span]))
             return false;
     } else {
         compiler_barrier(); /* what was computed above is computed again: that is cheaper than to keep it in callee-saved registers */
-        if (TARN_RARE(fast_freed(h, q, *place - h->data, side)[index]))
+        if (TARN_RARE(fast_freed(h, q, *place - h->data, b.side)[b.index]))
             return false;
-        q->cached[q->count++] = CACHED_WORD(*place, index);
+        q->cached[q->count++] = CACHED_WORD(*place, b.index);
     }
     intent = &s->record->intent;
     store64(intent, (uint64_t)place - h->minus_free);
@@ -151,29 +169,17 @@ static inline __attribute__((always_inline)) bool free_from_fast(struct self *s,
 static inline __attribute__((always_inline)) bool retire_from_fast(struct self *s, struct heap_cache *h,
                                                                    uint64_t *place, bool wide)
 {
-    uint64_t from, span, product, index, *intent;
     struct limbo *l = &h->limbo;
-    struct class_cache *q;
+    struct fast_block b;
+    uint64_t *intent;
     uint8_t *freed;
-    char *side;
-    if (TARN_RARE(whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8) ||
-                  s->journal))
+    if (!fast_find(s, h, place, wide, &b))
         return false;
-    from = *place - h->data;
-    if (TARN_RARE(from >= (wide ? h->wide_limit : h->limit_own)))
+    freed = fast_freed(h, b.class, *place - h->data, b.side) + b.index;
+    if (TARN_RARE(((uint64_t *)(b.side + sizeof(struct span)))[b.index >> 6] >> (b.index & 63) & 1 ||
+                  *freed || l->lost || l->tail % LIMBO_BATCH == LIMBO_BATCH - 1 || l->tail - l->head == LIMBO))
         return false;
-    span = fast_span(h, from, wide);
-    q = (struct class_cache *)((char *)h + h->span_class[span]);
-    product = (wide ? (uint16_t)from : from & h->span_mask) * q->reciprocal;
-    index = product >> 32;
-    if (TARN_RARE((uint32_t)product >= (uint32_t)q->reciprocal || (uint32_t)index >= q->blocks))
-        return false;
-    side = fast_side(h, span, wide);
-    freed = fast_freed(h, q, from, side) + index;
-    if (TARN_RARE(((uint64_t *)(side + sizeof(struct span)))[index >> 6] >> (index & 63) & 1 || *freed ||
-                  l->lost || l->tail % LIMBO_BATCH == LIMBO_BATCH - 1 || l->tail - l->head == LIMBO))
-        return false;
-    l->block[l->tail++ % LIMBO] = CACHED_WORD(*place, index);
+    l->block[l->tail++ % LIMBO] = CACHED_WORD(*place, b.index);
     intent = &s->record->intent;
     store64(intent, (uint64_t)place - h->minus_free + (INTENT_RETIRE - INTENT_FREE));
     store8(freed, (uint8_t)(s->code | BLOCK_RETIRED)); /* commit: recovery goes on from here */
