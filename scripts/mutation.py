@@ -29,7 +29,7 @@ LOADS = r'\b(?:load64|load32|__atomic_load_n|fate_of|fate_quick|mutex_held|liven
 BARRIERS = ['compiler_barrier', 'all_threads_barrier', '__atomic_thread_fence', 'os_membarrier', 'os_membarrier_register']
 FULL = ['all_threads_barrier', 'os_membarrier', 'os_membarrier_register']  # and a fence of SEQ_CST: they empty store buffers
 WAKES = ['os_futex_wake', 'os_robust_pending', 'bell_arm', 'bell_disarm', 'pass', 'mutex_wake_after_unlock']
-SAVES = ['log_save', 'tarn_save', 'save']
+SAVES = ['log_save', 'tarn_save', 'save', 'section_save']
 HINT = re.compile(r'(?:h|q|m)->\w+(?:\[.*?\])?(?:\.\w+)?\s*(?:[-+]?=(?!=)|\+\+)|span->\w+\s*=(?!=)|notes_clear\(|span_open\(|span_forget\(|'
                   r'list_add\(|forget_pick\(|log_forget\w*\(|note_freed\(|put_freed\(|q->block\[')
 # memory that only its own thread sees

@@ -76,14 +76,11 @@ static int in_section(struct self *s, tarn_bytes *b, const struct piece *head, c
         return e;
     if (size)
         fill(s->seg, block, head, tail);
-    if (log_save(s, offset_of(s->seg, &b->block), 1)) {
-        s->doomed = 1; /* the new block is allocated, and nothing will lead to it */
-        return log_is_full();
-    }
-    if (old && (e = heap_free(s, old, LOG_RETIRE)) < 0) {
-        s->doomed = 1; /* the same */
-        return e == -EINVAL ? damaged(s->seg, b) : log_is_full();
-    }
+    /* From here on the new block is allocated, and after a failure nothing would lead to it. */
+    if ((e = section_save(s, &b->block, 1)) < 0)
+        return section_doom(s, e);
+    if (old && (e = heap_free(s, old, LOG_RETIRE)) < 0)
+        return section_doom(s, e == -EINVAL ? damaged(s->seg, b) : log_is_full());
     store64(&b->block, block);
     return 0;
 }
@@ -134,9 +131,7 @@ static int change(tarn *seg, tarn_bytes *b, bool append, const void *from, size_
         mutex_unlock_inner(s, &b->lock);
         return e;
     }
-    e = mutex_lock_in(s, &b->lock);
-    if (e >= 0)
-        e = mutex_release(s, &b->lock); /* put off to the end of the section */
+    e = mutex_lock_to_the_end(s, &b->lock);
     return e < 0 ? e : change_locked(s, b, append, &tail, call);
 }
 
@@ -217,8 +212,8 @@ int bytes_retire(struct self *s, uint64_t ref)
     if (!is_there(s->seg, b, sizeof *b))
         return damaged(s->seg, b);
     if (!mutex_held(s, &b->lock)) {
-        int e = mutex_lock_in(s, &b->lock);
-        if (e < 0 || (e = mutex_release(s, &b->lock)) < 0)
+        int e = mutex_lock_to_the_end(s, &b->lock);
+        if (e < 0)
             return e;
     }
     const struct piece nothing = {0};

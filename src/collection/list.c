@@ -72,12 +72,7 @@ static int damaged(const struct tarn *seg, const tarn_list *list)
 /* The list's lock, in the open section, for as long as that lasts. */
 static int take(struct self *s, tarn_list *list)
 {
-    if (mutex_held(s, &list->lock))
-        return 0;
-    int e = mutex_lock_in(s, &list->lock);
-    if (e < 0)
-        return e;
-    return mutex_release(s, &list->lock); /* put off to the end of the section */
+    return mutex_held(s, &list->lock) ? 0 : mutex_lock_to_the_end(s, &list->lock);
 }
 
 /* The link's own word says that it is in this list: under the list's lock that stays so. */
@@ -90,11 +85,6 @@ static int check_member(const struct tarn *seg, const tarn_list *list, const tar
         return fail(-ENOENT, "the link at %#llx, %s, is in no list", (unsigned long long)at, is_to_be);
     return fail(-EINVAL, "the link at %#llx, %s, is in the list at %#llx, not in the one at %#llx: name the one that it is in",
                 (unsigned long long)at, is_to_be, (unsigned long long)of, (unsigned long long)mine);
-}
-
-static int save(struct self *s, const uint64_t *word, uint64_t words)
-{
-    return log_save(s, offset_of(s->seg, word), words) ? log_is_full() : 0;
 }
 
 /* Between two neighbours, one of which is given: `after` it, or before. */
@@ -112,8 +102,8 @@ static int insert(struct self *s, tarn_list *list, tarn_link *link, tarn_link *a
     if (!other || other == link || !leads_to(load64(after ? &next->previous : &previous->next), here, stop))
         return damaged(seg, list);
     /* its next is not saved: undone, it keeps where it led just now, for where it led before may be no member any more */
-    e = save(s, &link->previous, 2); /* and its list */
-    if (e < 0 || (e = save(s, &previous->next, 1)) < 0 || (e = save(s, &next->previous, 1)) < 0)
+    e = section_save(s, &link->previous, 2); /* and its list */
+    if (e < 0 || (e = section_save(s, &previous->next, 1)) < 0 || (e = section_save(s, &next->previous, 1)) < 0)
         return e;
     if (load64(&link->next)) /* it was in a list, so readers may stand on it, and are led here */
         store64(&list->moves, load64(&list->moves) + 1); /* not saved: an undo must not take it back */
@@ -136,8 +126,8 @@ static int remove_link(struct self *s, tarn_list *list, tarn_link *link)
     if (!previous_word || !next_word || !previous || !next || load64(&previous->next) != me ||
         load64(&next->previous) != me)
         return damaged(seg, list);
-    if ((e = save(s, &previous->next, 1)) < 0 || (e = save(s, &next->previous, 1)) < 0 ||
-        (e = save(s, &link->next, 3)) < 0) /* all: it may be put elsewhere in this section */
+    if ((e = section_save(s, &previous->next, 1)) < 0 || (e = section_save(s, &next->previous, 1)) < 0 ||
+        (e = section_save(s, &link->next, 3)) < 0) /* all: it may be put elsewhere in this section */
         return e;
     /* the newest entry: its undo counts before it leads those back who stand on the link */
     if (log_word(s, LOG_WORD(offset_of(seg, &list->moves), LOG_COUNT)))

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "collection/entry.h"
 #include "collection/map.h"
 #include "name/name.h"
 
@@ -101,13 +102,6 @@ void tarn_map_close(tarn_map *map)
 
 /* ---- a change, as a section or in one ---- */
 
-/* What a call has begun cannot stand: the whole section must not commit. */
-static int doom(struct self *s, int e)
-{
-    s->doomed = 1;
-    return e;
-}
-
 /* Find the key in the chain of a bucket whose lock is held. 1, 0, -EUCLEAN. */
 static inline int chain_find(const tarn_map *m, const struct where *w, const struct key *k, struct place *ret)
 {
@@ -181,31 +175,17 @@ static int make_room(struct self *s, tarn_map *m, const struct key *k, struct wh
     }
 }
 
-static inline int save(struct self *s, uint64_t *word)
-{
-    return TARN_RARE(log_save(s, offset_of(s->seg, word), 1)) ? log_is_full() : 0;
-}
-
-/* Store one 8-byte word, saved. */
-static inline int store_saved(struct self *s, uint64_t *word, uint64_t value)
-{
-    int e = save(s, word);
-    if (e == 0)
-        store64(word, value);
-    return e;
-}
-
 /* A slot that this section may have freed keeps what an undo of that needs. Undone, newest first, it is stored over in the same order
  * as here: the count, the tag, no hash, the word, the hash. */
 static __attribute__((noinline)) int save_slot(struct self *s, const struct where *w, struct slot *slot,
                                                uint64_t hash, uint64_t *tags)
 {
     int e;
-    if ((e = save(s, &slot->hash)) < 0 || (e = save(s, &slot->word)) < 0)
+    if ((e = section_save(s, &slot->hash, 1)) < 0 || (e = section_save(s, &slot->word, 1)) < 0)
         return e;
     store64(&w->bucket->reuse, w->bucket->reuse + 1);
     store64(&slot->hash, no_hash(hash));
-    if ((e = save(s, &slot->hash)) < 0 || (e = save(s, tags)) < 0)
+    if ((e = section_save(s, &slot->hash, 1)) < 0 || (e = section_save(s, tags, 1)) < 0)
         return e;
     return log_word(s, LOG_WORD(offset_of(s->seg, &w->bucket->reuse), LOG_COUNT)) ? log_is_full() : 0;
 }
@@ -224,7 +204,7 @@ static inline int fill(struct self *s, const struct where *w, const struct place
         if (e < 0)
             return e;
     } else {
-        e = save(s, tags);
+        e = section_save(s, tags, 1);
         if (TARN_RARE(e < 0))
             return e;
         store64(&w->bucket->reuse, w->bucket->reuse + 1);
@@ -233,25 +213,6 @@ static inline int fill(struct self *s, const struct where *w, const struct place
     store64(&slot->word, word);
     store64(&slot->hash, hash);
     store64(tags, *tags | tag_bits(tag_of(hash), to->at));
-    return 0;
-}
-
-/* A filled entry in the open section. */
-static inline int entry_make(struct self *s, const struct key *k, const void *value, uint64_t size,
-                             uint64_t *ret_entry)
-{
-    struct entry_bytes *n;
-    int e = heap_alloc(s, sizeof *n + size + k->size, false, ret_entry);
-    if (TARN_RARE(e < 0))
-        return e;
-    n = at_offset(s->seg, *ret_entry);
-    n->key_size = (uint32_t)k->size;
-    n->value_size = (uint32_t)size;
-    if (size && value)
-        memcpy(n + 1, value, size);
-    else if (size)
-        memset(n + 1, 0, size);
-    memcpy((char *)(n + 1) + size, k->bytes, k->size);
     return 0;
 }
 
@@ -265,13 +226,13 @@ static inline int insert(struct self *s, tarn_map *m, const struct key *k, struc
     if (TARN_RARE(e < 0))
         return e;
     if (!m->u64) {
-        e = entry_make(s, k, value, size, &word);
+        e = entry_make(s, k->bytes, k->size, value, size, &word);
         if (TARN_RARE(e < 0))
             return e;
     } else if (value)
         memcpy(&word, value, 8);
     e = fill(s, w, &to, fresh, k->hash, word);
-    return TARN_RARE(e < 0) ? doom(s, e) : e;
+    return TARN_RARE(e < 0) ? section_doom(s, e) : e;
 }
 
 /* The value of a key, if it is 8 bytes: stored over in place. NULL: any other size. */
@@ -293,15 +254,15 @@ static inline int replace(struct self *s, const tarn_map *m, const struct key *k
     int e;
     if (word) {
         memcpy(&v, value, 8);
-        return store_saved(s, word, v);
+        return section_store(s, word, v);
     }
     word = &place_slot(at)->word;
-    e = entry_make(s, k, value, size,
+    e = entry_make(s, k->bytes, k->size, value, size,
                    &entry); /* before the word is saved: so an undo puts that back before it retires the new entry */
     if (e < 0)
         return e;
-    if ((e = save(s, word)) < 0 || (e = map_retire_block(s, *word)) < 0)
-        return doom(s, e);
+    if ((e = section_save(s, word, 1)) < 0 || (e = map_retire_block(s, *word)) < 0)
+        return section_doom(s, e);
     store64(word, entry);
     return 0;
 }
@@ -375,7 +336,7 @@ static inline int add(tarn_map *m, const struct key *k, uint64_t add, uint64_t *
         word = value8(m, &at);
         if (word) {
             sum += *word;
-            e = store_saved(s, word, sum);
+            e = section_store(s, word, sum);
         } else
             e = fail(-EINVAL, "tarn_map_add: the key's value is not of 8 bytes");
     } else if (e == 0)
@@ -442,11 +403,11 @@ static inline int take_out(tarn_map *m, const struct key *k)
     e = take_and_find(s, m, k, &w, &fresh, &at);
     if (e == 1) {
         uint64_t *tags = place_tags(&at);
-        e = store_saved(s, tags, *tags & ~tag_bits(0xff, at.at));
+        e = section_store(s, tags, *tags & ~tag_bits(0xff, at.at));
         if (e == 0 && !m->u64) {
             e = map_retire_block(s, place_slot(&at)->word);
             if (e < 0)
-                doom(s, e);
+                section_doom(s, e);
         }
     } else if (e == 0)
         e = fail_constant(-ENOENT, "the map has no such key");

@@ -610,10 +610,9 @@ static int take_pinned(struct self *s, tarn_map *m, uint64_t hash, struct where 
         if (mutex_held(s, &w->bucket->lock))
             fresh = false;
         else {
-            e = mutex_lock_in(s, &w->bucket->lock); /* never comes dirty: only sections take it */
+            e = mutex_lock_to_the_end(s, &w->bucket->lock); /* never comes dirty: only sections take it */
             if (TARN_RARE(e < 0))
                 return e;
-            mutex_release(s, &w->bucket->lock); /* put off to the end of the section */
         }
         if (TARN_RARE(load64(&m->map->state) == MAP_GONE))
             return map_gone(s, m);

@@ -44,20 +44,10 @@ static int damaged(const struct chain *c)
 
 static int take(struct self *s, const struct chain *c)
 {
-    int e = 0;
-    if (!mutex_held(s, c->lock)) {
-        e = mutex_lock_in(s, c->lock);
-        if (e >= 0)
-            e = mutex_release(s, c->lock); /* put off to the end of the section */
-    }
+    int e = mutex_held(s, c->lock) ? 0 : mutex_lock_to_the_end(s, c->lock);
     if (e >= 0)
         store64(c->turns, load64(c->turns) + 1); /* before anything changes */
     return e;
-}
-
-static int save(struct self *s, const void *from, uint64_t words)
-{
-    return log_save(s, offset_of(s->seg, from), words) ? log_is_full() : 0;
 }
 
 /* place: where the ref stands, which becomes 0; NULL: nowhere. */
@@ -74,8 +64,8 @@ static int push(struct self *s, const struct chain *c, uint64_t ref, uint64_t *p
                     (unsigned long long)ref, (unsigned long long)load64(&n->in));
     if (c->last && load64(c->last) && (!(last = node_at(seg, load64(c->last))) || load64(&last->in) != c->at))
         return damaged(c);
-    if ((e = save(s, n, 2)) < 0 || (e = save(s, c->first, c->words)) < 0 ||
-        (last && (e = save(s, &last->next, 1)) < 0) || (place && (e = save(s, place, 1)) < 0))
+    if ((e = section_save(s, n, 2)) < 0 || (e = section_save(s, c->first, c->words)) < 0 ||
+        (last && (e = section_save(s, &last->next, 1)) < 0) || (place && (e = section_save(s, place, 1)) < 0))
         return e;
     store64(&n->next, c->last ? 0 : load64(c->first));
     store64(&n->in, c->at);
@@ -101,7 +91,8 @@ static int pop(struct self *s, const struct chain *c, uint64_t *place, uint64_t 
         return fail_constant(-ENOENT, "the queue or stack is empty");
     if (!n || load64(&n->in) != c->at)
         return damaged(c);
-    if ((e = save(s, n, 2)) < 0 || (e = save(s, c->first, c->words)) < 0 || (place && (e = save(s, place, 1)) < 0))
+    if ((e = section_save(s, n, 2)) < 0 || (e = section_save(s, c->first, c->words)) < 0 ||
+        (place && (e = section_save(s, place, 1)) < 0))
         return e;
     next = load64(&n->next);
     store64(c->first, next);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "collection/entry.h"
 #include "collection/tree.h"
 #include "name/name.h"
 
@@ -170,43 +171,12 @@ void tarn_tree_close(tarn_tree *tree)
 
 /* ---- a change, as a section or in one ---- */
 
-/* What a call has begun cannot stand: the whole section must not commit. */
-static int doom(struct self *s, int e)
-{
-    s->doomed = 1;
-    return e;
-}
-
-static inline int store_saved(struct self *s, uint64_t *word, uint64_t value)
-{
-    if (TARN_RARE(log_save(s, offset_of(s->seg, word), 1)))
-        return log_is_full();
-    store64(word, value);
-    return 0;
-}
-
-/* A filled entry in the open section. */
-static int entry_make(struct self *s, const struct tree_key *k, const void *value, uint64_t size, uint64_t *ret_entry)
-{
-    struct entry_bytes *n;
-    int e = heap_alloc(s, sizeof *n + size + k->size, false, ret_entry);
-    if (TARN_RARE(e < 0))
-        return e;
-    n = at_offset(s->seg, *ret_entry);
-    n->key_size = (uint32_t)k->size;
-    n->value_size = (uint32_t)size;
-    if (size)
-        memcpy(n + 1, value, size);
-    memcpy((char *)(n + 1) + size, k->bytes, k->size);
-    return 0;
-}
-
 /* A word for a value: the number, or the ref of a new entry. */
 int tree_value_word(struct self *s, const tarn_tree *t, const struct tree_key *k, const void *value,
                     uint64_t size, uint64_t *ret_word)
 {
     if (!t->u64)
-        return entry_make(s, k, value, size, ret_word);
+        return entry_make(s, k->bytes, k->size, value, size, ret_word);
     memcpy(ret_word, value, 8);
     return 0;
 }
@@ -242,13 +212,13 @@ static int insert(struct self *s, tarn_tree *t, const struct tree_key *k, struct
             return e;
         rank = tree_rank(t, leaf->node, leaf->node->order, k, &same);
         if (rank < 0)
-            return doom(s, tree_damaged(t));
+            return section_doom(s, tree_damaged(t));
     }
     e = tree_value_word(s, t, k, value, size, &word);
     if (e < 0) /* a split may stand: it changes nothing that a user sees */
         return e;
     e = tree_leaf_insert(s, leaf->node, fresh, (unsigned)rank, k->head, word);
-    return e < 0 ? doom(s, e) : 0;
+    return e < 0 ? section_doom(s, e) : 0;
 }
 
 static int replace(struct self *s, tarn_tree *t, const struct tree_key *k, struct node *n, int rank,
@@ -259,19 +229,20 @@ static int replace(struct self *s, tarn_tree *t, const struct tree_key *k, struc
     int e;
     if (t->u64) {
         memcpy(&v, value, 8);
-        return store_saved(s, word, v);
+        return section_store(s, word, v);
     }
     if (!entry_view(t, *word, &old))
         return tree_damaged(t);
     if (size == 8 && old.value_size == 8) {
         memcpy(&v, value, 8);
-        return store_saved(s, (uint64_t *)(uintptr_t)old.value, v);
+        return section_store(s, (uint64_t *)(uintptr_t)old.value, v);
     }
-    e = entry_make(s, k, value, size, &entry); /* before the word is saved: undo takes it off the tree first, then retires it */
+    e = entry_make(s, k->bytes, k->size, value, size,
+                   &entry); /* before the word is saved: undo takes it off the tree first, then retires it */
     if (e < 0)
         return e;
     if (log_save(s, offset_of(s->seg, word), 1) || log_word(s, LOG_WORD(*word, LOG_RETIRE)))
-        return doom(s, log_is_full());
+        return section_doom(s, log_is_full());
     store64(word, entry);
     return 0;
 }
@@ -332,9 +303,9 @@ static inline int take_out(tarn_tree *t, const struct tree_key *k)
     else {
         uint64_t order = leaf.node->order,
                  word = node_refs(leaf.node, LEAF_ROOM)[order_slot(order, (unsigned)rank)];
-        e = store_saved(s, &leaf.node->order, order_remove(order, (unsigned)rank));
+        e = section_store(s, &leaf.node->order, order_remove(order, (unsigned)rank));
         if (e == 0 && !t->u64 && TARN_RARE(log_word(s, LOG_WORD(word, LOG_RETIRE))))
-            e = doom(s, log_is_full());
+            e = section_doom(s, log_is_full());
     }
     empty = !order_count(leaf.node->order);
     if (TARN_RARE(own && empty && (e == 0 || e == -ENOENT))) {

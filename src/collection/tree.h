@@ -322,8 +322,6 @@ int tree_take(struct self *s, tarn_tree *t, const struct tree_key *k, struct spo
 /* In it: split a full leaf into which a key is to come: *leaf becomes the one for it, *ret_born the new one. 0, -ENOSPC and kin. */
 int tree_split(struct self *s, tarn_tree *t, const struct tree_key *k, struct spot *leaf, bool *fresh,
                struct spot *ret_born);
-/* Lock it until the section ends. 0, or a failure. */
-int tree_lock_to_the_end(struct self *s, tarn_mutex *m);
 /* The key in a slot of a leaf whose lock is held. 0, -EUCLEAN. */
 int tree_key_at(const tarn_tree *t, const struct node *n, unsigned slot, struct tree_key *ret_key);
 /* A key between two: at most the second, above the first. */

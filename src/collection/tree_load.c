@@ -113,7 +113,7 @@ static int load_begin(struct load *l, const struct tree_key *k)
         return 0;
     if (rank && tree_key_at(l->t, n, order_slot(n->order, order_count(n->order) - 1), &l->last))
         return tree_damaged(l->t);
-    e = tree_lock_to_the_end(l->s, &l->t->tree->loader); /* as all do, with the leaf taken before */
+    e = mutex_lock_to_the_end(l->s, &l->t->tree->loader); /* as all do, with the leaf taken before */
     return e < 0 ? e : 1;
 }
 

@@ -18,12 +18,6 @@ int tree_damaged(const tarn_tree *t)
     return fail(-EUCLEAN, "the tree at ref %#llx is damaged: run tarn check", (unsigned long long)t->ref);
 }
 
-static int doom(struct self *s, int e)
-{
-    s->doomed = 1;
-    return e;
-}
-
 static bool try_inner(struct self *s, tarn_mutex *m)
 {
     return !mutex_held(s, m) && mutex_take(s, m, SLOT_INNER, MUTEX_TRY, NULL) >= 0;
@@ -451,15 +445,6 @@ int tree_gone(struct self *s, const tarn_tree *t)
     return fail(-ESTALE, "the tree was unbound and its memory given back");
 }
 
-int tree_lock_to_the_end(struct self *s, tarn_mutex *m)
-{
-    int e = mutex_lock_in(s, m); /* never comes dirty: only sections take it, and inner locks */
-    if (TARN_RARE(e < 0))
-        return e;
-    mutex_release(s, m); /* put off to the end of the section */
-    return 0;
-}
-
 /* 0; 1: begin again; or a failure. Pinned. */
 static int take_pinned(struct self *s, tarn_tree *t, const struct tree_key *k, struct spot *p, bool *ret_fresh)
 {
@@ -473,7 +458,7 @@ static int take_pinned(struct self *s, tarn_tree *t, const struct tree_key *k, s
             return -EUCLEAN;
     }
     if (is_loading(s, t))
-        return (e = tree_lock_to_the_end(s, &t->tree->loader)) < 0 ? e : 1;
+        return (e = mutex_lock_to_the_end(s, &t->tree->loader)) < 0 ? e : 1;
     for (unsigned hops = 0; hops < HOPS_MOST; hops++) {
         bool fresh = !mutex_held(s, &p->node->lock);
         if (!is_below_last(t, p->node, k)) {
@@ -483,12 +468,12 @@ static int take_pinned(struct self *s, tarn_tree *t, const struct tree_key *k, s
             if (TARN_RARE(e))
                 continue;
         }
-        if (fresh && (e = tree_lock_to_the_end(s, &p->node->lock)) < 0)
+        if (fresh && (e = mutex_lock_to_the_end(s, &p->node->lock)) < 0)
             return e;
         if (TARN_RARE(load64(&t->tree->state) == TREE_GONE))
             return tree_gone(s, t);
         if (is_loading(s, t)) {
-            e = tree_lock_to_the_end(s, &t->tree->loader);
+            e = mutex_lock_to_the_end(s, &t->tree->loader);
             return e < 0 ? e : 1;
         }
         if (TARN_RARE(!is_alive(s, t, p)))
@@ -575,15 +560,15 @@ int tree_split(struct self *s, tarn_tree *t, const struct tree_key *k, struct sp
     }
     b->order = ORDER_EMPTY | born;
     b->right = n->right;
-    e = tree_lock_to_the_end(s, &b->lock);
+    e = mutex_lock_to_the_end(s, &b->lock);
     if (e < 0)
-        return doom(s, e);
+        return section_doom(s, e);
     /* Undo takes the newest first: entries back, a new version, link back, and at last it was never born. The version tells a reader that saw the link
      * as it was, then the entries without those that moved, and now the link as it was. */
     if (log_save(s, offset_of(s->seg, &b->state), 1) || log_save(s, offset_of(s->seg, &n->right), 1) ||
         log_word(s, LOG_WORD(offset_of(s->seg, &n->version), LOG_COUNT)) ||
         log_save(s, offset_of(s->seg, &n->order), 1))
-        return doom(s, log_is_full());
+        return section_doom(s, log_is_full());
     store64(&b->state, NODE_ALIVE);
     store64(&n->right, ref);
     store64(&n->order, (order & ~15ull) | half);

@@ -143,11 +143,10 @@ static int take(struct self *s, tarn_vector *v)
 {
     if (mutex_held(s, &v->lock))
         return 0;
-    int e = mutex_lock_in(s, &v->lock);
-    if (e < 0)
-        return e;
-    store32(&v->changing, 0);
-    return mutex_release(s, &v->lock); /* put off to the end of the section */
+    int e = mutex_lock_to_the_end(s, &v->lock);
+    if (e >= 0)
+        store32(&v->changing, 0);
+    return e;
 }
 
 static int save(struct self *s, const void *from, uint64_t bytes)

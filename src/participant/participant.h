@@ -185,6 +185,25 @@ int section_abort(struct self *s);
 /* The end of a call that is a section of its own, or part of the open one: e < 0 undoes it, if it is its own, and is returned. */
 int section_end(struct self *s, int e);
 int log_is_full(void); /* -ENOSPC, with the words for it */
+/* log_save of words at that address, with the words for its failure. */
+static inline int section_save(struct self *s, const void *from, uint64_t words)
+{
+    return TARN_RARE(log_save(s, offset_of(s->seg, from), words)) ? log_is_full() : 0;
+}
+/* Save a word, and store it. */
+static inline int section_store(struct self *s, uint64_t *word, uint64_t value)
+{
+    int e = section_save(s, word, 1);
+    if (e == 0)
+        store64(word, value);
+    return e;
+}
+/* What a call has begun cannot stand: the whole section must not commit. Returns e. */
+static inline int section_doom(struct self *s, int e)
+{
+    s->doomed = 1;
+    return e;
+}
 
 /* Bytes of an extent (a block of the heap), and the words in it. */
 static inline uint32_t extent_size(const struct geometry *g)

@@ -26,6 +26,12 @@ static inline int mutex_lock_in(struct self *s, tarn_mutex *m)
 }
 /* Give it up: put off in a section. 0, -EPERM. */
 int mutex_release(struct self *s, tarn_mutex *m);
+/* Take m, which the thread does not have yet, in the open section, for as long as that lasts. 0, or a failure of mutex_take. */
+static inline int mutex_lock_to_the_end(struct self *s, tarn_mutex *m)
+{
+    int e = mutex_lock_in(s, m);
+    return TARN_RARE(e < 0) ? e : mutex_release(s, m);
+}
 
 /* The same for inner locks: never put off, never dirty. */
 int mutex_lock_inner(struct self *s, tarn_mutex *m);
