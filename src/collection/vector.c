@@ -4,7 +4,7 @@
  *     every k with 8 (2^k - 1) < size:  chunk[k] is an allocated block of 2^(k+3) elements at least
  *     i < size  =>  i < high;   element i >= high of any chunk is zeros
  * Changes are sections, of their own or part of the caller's, under the vector's lock, which is held until that ends. Order:
- *     push   chunk[k], if it is not there (saved, allocated, stored); element's bytes saved if below high; size saved; high; bytes; size
+ *     push   chunk[k], if it is not there (allocated, saved, stored); element's bytes saved if below high; size saved; high; bytes; size
  *     pop    size and chunk[k + 1] saved; size; chunk[k + 1] = 0
  * so that for a reader, who takes no lock, a size is there after what it counts: also while it is undone, newest store first. Commit
  * point: the section's.
@@ -191,9 +191,11 @@ static int make_chunk(struct self *s, tarn_vector *v, unsigned k, uint64_t eleme
         return fail(-ENOSPC, "the vector at %#llx: its next chunk would have %llu bytes, and a block of this segment has %llu at most",
                     (unsigned long long)offset_of(s->seg, v), (unsigned long long)bytes,
                     (unsigned long long)heap_most(s->seg));
-    if ((e = save(s, &v->chunk[k], 8)) < 0 || (e = heap_alloc(s, bytes, true, &block)) < 0)
+    if ((e = heap_alloc(s, bytes, true, &block)) < 0)
         return e;
-    store64(&v->chunk[k], block);
+    if ((e = section_store(s, &v->chunk[k], block)) <
+        0) /* saved after that: undo takes it off the vector first, then retires it */
+        return section_doom(s, e);
     *ret_made = true;
     return 0;
 }
