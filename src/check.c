@@ -140,7 +140,8 @@ static void check_collection(struct look *l, const struct name_copy *n)
         const char *type;
         uint64_t size;
         void (*check)(struct tarn *seg, uint64_t ref, const struct collection_checker *k);
-    } of[] = {{VECTOR_TYPE_NAME, sizeof(tarn_vector), vector_check},
+    } of[] = {{LIST_TYPE_NAME, sizeof(tarn_list), list_check},
+              {VECTOR_TYPE_NAME, sizeof(tarn_vector), vector_check},
               {BYTES_TYPE_NAME, sizeof(tarn_bytes), bytes_check},
               {QUEUE_TYPE_NAME, sizeof(tarn_queue), queue_check},
               {STACK_TYPE_NAME, sizeof(tarn_stack), stack_check}};
@@ -149,22 +150,16 @@ static void check_collection(struct look *l, const struct name_copy *n)
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         if (!strcmp(n->type, of[i].type) && n->size == of[i].size)
             of[i].check(l->seg, n->ref, &k);
+    if ((!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(l->seg, n->ref, &k) < 0) ||
+        (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree) && tree_check(l->seg, n->ref, &k) < 0))
+        l->failed = -ENOMEM;
 }
 
 static void on_object(const struct name_copy *n, void *arg)
 {
     struct look *l = arg;
-    const struct map_checker k = {.damage = damage, .block = reach_block, .owner = check_owner, .arg = l};
     if (heap_state(l->seg, n->ref, NULL) != BLOCK_ALLOCATED || reach(l, n->ref))
         return; /* reported with the name; a second name of it */
-    if (!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(l->seg, n->ref, &k) < 0)
-        l->failed = -ENOMEM;
-    if (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree) &&
-        tree_check(l->seg, n->ref,
-                   &(struct tree_checker){.damage = damage, .block = reach_block, .owner = check_owner, .arg = l}) < 0)
-        l->failed = -ENOMEM;
-    if (!strcmp(n->type, LIST_TYPE_NAME) && n->size == sizeof(tarn_list))
-        list_check(l->seg, n->ref, &(struct list_checker){.damage = damage, .owner = check_owner, .arg = l});
     check_collection(l, n);
 }
 

@@ -79,7 +79,8 @@ static void ignore_entry(uint64_t block, void *arg)
 static void mend_object(const struct name_copy *n, void *arg)
 {
     struct repair *p = arg;
-    const struct map_checker k = {.damage = ignore_damage, .block = ignore_block, .owner = free_lock, .arg = p};
+    const struct collection_checker k = {
+        .damage = ignore_damage, .block = ignore_block, .owner = free_lock, .arg = p};
     if (!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(p->seg, n->ref, &k) < 0)
         p->failed = -ENOMEM;
 }

@@ -2,7 +2,7 @@
  *
  * `block` is the ref of a block {size, bytes} that is whole before it is reached, and then never changed; it is replaced by one store, and the old
  * block is retired. So a reader, who takes no lock, has the old string or the new one: pinned, or by a copy that the epoch validates.
- * Who writes has the lock. In an open section the change is part of that, and undone with it: the word is saved, the block allocated, the old one
+ * Who writes has the lock. In an open section the change is part of that, and undone with it: the block is allocated, the word saved, the old one
  * listed to be retired. Commit point: the section's. Outside, it is one of the heap's one-step operations (docs/crash-core.md) under the
  * same lock, taken as an inner one, for only single stores change what it guards. Commit point: the store of `block`. docs/bytes.md */
 #include <errno.h>

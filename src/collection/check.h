@@ -1,4 +1,4 @@
-/* collection/check.h - the vector, byte strings, queue and stack, for tarn_check and tarn_unbind. The calls are in tarn.h. */
+/* collection/check.h - what tarn_check asks of each collection; and, of those that have no header of their own, what tarn_unbind does. */
 #ifndef TARN_COLLECTION_CHECK_H
 #define TARN_COLLECTION_CHECK_H
 

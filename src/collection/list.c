@@ -417,7 +417,7 @@ static bool look(struct tarn *seg, tarn_list *list, struct finding *f, bool *ret
     return false;
 }
 
-void list_check(struct tarn *seg, uint64_t ref, const struct list_checker *k)
+void list_check(struct tarn *seg, uint64_t ref, const struct collection_checker *k)
 {
     tarn_list *list = at_offset(seg, ref);
     bool again = true;

@@ -2,16 +2,11 @@
 #ifndef TARN_LIST_H
 #define TARN_LIST_H
 
-#include "collection/layout.h"
+#include "collection/check.h"
 #include "segment/segment.h"
 
 /* What is wrong with the list at ref, if anything: calls back; `owner` for its lock. Bounded, whatever the bytes; takes no lock. A change that a
  * living, stopped or dead participant has in hand is no damage. */
-struct list_checker {
-    void (*damage)(uint64_t ref, const char *what, void *arg);
-    void (*owner)(const tarn_mutex *mutex, void *arg);
-    void *arg;
-};
-void list_check(struct tarn *seg, uint64_t ref, const struct list_checker *k);
+void list_check(struct tarn *seg, uint64_t ref, const struct collection_checker *k);
 
 #endif

@@ -21,6 +21,7 @@
 #include <xxhash.h>
 
 #include "collection/layout.h"
+#include "collection/check.h"
 #include "heap/heap.h"
 #include "os/error.h"
 #include "participant/again.h"
@@ -309,7 +310,9 @@ static inline uint64_t map_guess(const tarn_map *m, uint64_t hash, uint64_t *ret
 {
     uint64_t index = *ret_index = learned(&m->index), i = hash & index;
     const struct map_segments *known = __atomic_load_n(&m->segments, __ATOMIC_ACQUIRE);
-    return load64(&known->at[i >> MAP_SEGMENT_SHIFT][i & (MAP_SEGMENT - 1)]);
+    const uint64_t *segment =
+        __atomic_load_n(&known->at[i >> MAP_SEGMENT_SHIFT], __ATOMIC_RELAXED); /* index came after it */
+    return load64(&segment[i & (MAP_SEGMENT - 1)]);
 }
 
 /* ---- map_bucket.c: where a hash belongs; structure ---- */
@@ -363,13 +366,7 @@ static inline uint64_t reverse64(uint64_t x)
 
 /* What is wrong with a map, and what it reaches: `block` is called once for each block but the root, with the bytes it must have; `owner` for each
  * mutex. Takes no lock, writes nothing; bounded whatever the bytes. What is in motion may be reported: look twice. 0, -ENOMEM. */
-struct map_checker {
-    void (*damage)(uint64_t ref, const char *what, void *arg);
-    void (*block)(uint64_t ref, uint64_t size, void *arg);
-    void (*owner)(const tarn_mutex *mutex, void *arg);
-    void *arg;
-};
-int map_check(struct tarn *seg, uint64_t root, const struct map_checker *k);
+int map_check(struct tarn *seg, uint64_t root, const struct collection_checker *k);
 /* In the section that unbinds it: retire the whole map, root included. Who changes it meanwhile is waited for; who comes later gets -ESTALE. */
 int map_retire(struct self *s, uint64_t root);
 

@@ -27,7 +27,7 @@ static bool handle_for(struct tarn *seg, uint64_t root, tarn_map *ret)
 /* ---- check ---- */
 
 /* The blocks of the directory. */
-static void check_segments(const tarn_map *m, unsigned depth, const struct map_checker *k)
+static void check_segments(const tarn_map *m, unsigned depth, const struct collection_checker *k)
 {
     uint64_t n = (1ull << depth) > MAP_SEGMENT ? 1ull << (depth - MAP_SEGMENT_SHIFT) : 1,
              filled = load64(&m->map->filled);
@@ -57,7 +57,7 @@ static void check_segments(const tarn_map *m, unsigned depth, const struct map_c
 
 enum { ASTRAY_MOST = 16 }; /* then a directory is damaged enough */
 
-static void check_entries(const tarn_map *m, unsigned depth, const struct map_checker *k)
+static void check_entries(const tarn_map *m, unsigned depth, const struct collection_checker *k)
 {
     uint64_t filled = load64(&m->map->filled);
     struct where w;
@@ -89,7 +89,7 @@ static void check_entries(const tarn_map *m, unsigned depth, const struct map_ch
 }
 
 static void check_chain(const tarn_map *m, const struct where *w, uint64_t ref, bool head,
-                        const struct map_checker *k)
+                        const struct collection_checker *k)
 {
     for (unsigned n = 0; ref; n++) {
         const struct bucket *b = bucket_at(m->seg, ref);
@@ -108,7 +108,7 @@ static void check_chain(const tarn_map *m, const struct where *w, uint64_t ref, 
     }
 }
 
-static void check_bucket(const tarn_map *m, const struct snapshot *p, const struct map_checker *k)
+static void check_bucket(const tarn_map *m, const struct snapshot *p, const struct collection_checker *k)
 {
     const struct where *w = &p->where;
     bool cleaning = w->link & LINK_CLEANING;
@@ -137,7 +137,7 @@ static uint64_t entry_size(const tarn_map *m, uint64_t ref)
     return in_data(m->seg, ref, size) && e->key_size ? size : 0;
 }
 
-static void check_keys(const tarn_map *m, const struct snapshot *p, const struct map_checker *k)
+static void check_keys(const tarn_map *m, const struct snapshot *p, const struct collection_checker *k)
 {
     for (uint64_t i = 0; i < p->count && !m->u64; i++) {
         uint64_t ref = p->pair[i].word, hash, size;
@@ -151,7 +151,7 @@ static void check_keys(const tarn_map *m, const struct snapshot *p, const struct
     }
 }
 
-int map_check(struct tarn *seg, uint64_t root, const struct map_checker *k)
+int map_check(struct tarn *seg, uint64_t root, const struct collection_checker *k)
 {
     struct snapshot p = {0};
     uint64_t depth, at = 0, next;

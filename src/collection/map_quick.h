@@ -34,7 +34,7 @@ QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(c
             mask &= mask - 1;
         } while (mask);
     }
-    return is_there(index, entry, part, hash) ? 0 : -1;
+    return pair_is_there(index, entry, part, hash) ? 0 : -1;
 }
 
 /* No pin: no entry is followed, and what is looked at here is given back only with the whole map. */
@@ -68,7 +68,7 @@ QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct k
         if (e != 1)
             return e == 0 ? 1 : -1;
     }
-    return is_there(index, entry, part, k->hash) ? 0 : -1;
+    return pair_is_there(index, entry, part, k->hash) ? 0 : -1;
 }
 
 QUICK_FOR static int QUICK(get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room,

@@ -287,8 +287,8 @@ static inline __attribute__((always_inline)) bool quick_slots(const tarn_map *m,
 
 /* Would a key of this hash be in this part, and in no chain? Asked after tags and slots were read: a key that left them left its mark here before. The entry's
  * bucket has the prefix that the index has in the entry's depth; where that is more than the index has bits, they are 0. */
-static inline __attribute__((always_inline)) bool is_there(uint64_t index, uint64_t entry,
-                                                           const struct tags *part, uint64_t hash)
+static inline __attribute__((always_inline)) bool pair_is_there(uint64_t index, uint64_t entry,
+                                                                const struct tags *part, uint64_t hash)
 {
     uint64_t head;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);

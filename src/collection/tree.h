@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "collection/layout.h"
+#include "collection/check.h"
 #include "heap/heap.h"
 #include "os/error.h"
 #include "participant/again.h"
@@ -346,13 +347,7 @@ int tree_value_word(struct self *s, const tarn_tree *t, const struct tree_key *k
 int tree_leaf_insert(struct self *s, struct node *n, bool fresh, unsigned rank, uint64_t head, uint64_t word);
 
 /* ---- tree_check.c, for unbind and tarn_check: as map_check, map_retire ---- */
-struct tree_checker {
-    void (*damage)(uint64_t ref, const char *what, void *arg);
-    void (*block)(uint64_t ref, uint64_t size, void *arg);
-    void (*owner)(const tarn_mutex *mutex, void *arg);
-    void *arg;
-};
-int tree_check(struct tarn *seg, uint64_t root, const struct tree_checker *k);
+int tree_check(struct tarn *seg, uint64_t root, const struct collection_checker *k);
 int tree_retire(struct self *s, uint64_t root);
 
 #endif

@@ -34,7 +34,7 @@ static uint64_t below(const tarn_tree *t, const struct node *n)
 
 struct checking {
     tarn_tree t;
-    const struct tree_checker *k;
+    const struct collection_checker *k;
     bool ordered; /* this process knows the order */
 };
 
@@ -141,7 +141,7 @@ static bool check_level(const struct checking *c, uint64_t ref, unsigned level)
     return true;
 }
 
-int tree_check(struct tarn *seg, uint64_t root, const struct tree_checker *k)
+int tree_check(struct tarn *seg, uint64_t root, const struct collection_checker *k)
 {
     struct checking c = {.k = k};
     const struct node *n;

@@ -185,7 +185,7 @@ static void note_owner(const tarn_mutex *m, void *arg)
 const char *judge_lists(tarn *seg, const struct root *root)
 {
     const char *bad = NULL;
-    const struct list_checker k = {.damage = note_damage, .owner = note_owner, .arg = &bad};
+    const struct collection_checker k = {.damage = note_damage, .owner = note_owner, .arg = &bad};
     list_check(seg, tarn_ref_of(seg, &root->list), &k);
     list_check(seg, tarn_ref_of(seg, &root->other), &k);
     return bad ? bad : judge_coll(seg, root);
