@@ -79,13 +79,6 @@ static inline void assert_error_says(const char *part)
         fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
 }
 
-static inline struct tarn_stat stat_of(tarn *seg)
-{
-    struct tarn_stat s;
-    assert_int_equal(tarn_stat(seg, &s), 0);
-    return s;
-}
-
 static inline struct timespec from_now(long milliseconds)
 {
     struct timespec t;

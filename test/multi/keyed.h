@@ -275,12 +275,6 @@ static int see_number(const void *key, size_t key_size, const void *value, size_
     shown[k]++;
     return 0;
 }
-static int say_damage(const struct tarn_damage *d, void *arg)
-{
-    (void)arg;
-    fprintf(stderr, "damage at %#llx: %s\n", (unsigned long long)d->ref, d->what);
-    return 0;
-}
 
 static void walk_once(keyed *one, bool lasting)
 {
@@ -325,7 +319,7 @@ static void read_on(unsigned who)
         walk_once(singles, false);
         if (of.walk_more)
             of.walk_more(lasting);
-        check(tarn_check(seg, say_damage, NULL) == 0);
+        check(tarn_check(seg, print_damage, NULL) == 0);
         all->checks++;
     }
 }
@@ -347,11 +341,11 @@ static void at_the_end(void *unused)
     check(of.count(bytes, &count) == 0 && count == want);
     check(of.count(numbers, &count) == 0 && count == want);
     check(of.count(singles, &count) == 0 && count == want_singles);
-    check(tarn_check(seg, say_damage, NULL) == 0);
+    check(tarn_check(seg, print_damage, NULL) == 0);
     check(tarn_leaked(seg, &leaked) == 0 && leaked == 0);
     check(tarn_unbind(seg, "bytes", 1) == 0 && tarn_unbind(seg, "numbers", 1) == 0 &&
           tarn_unbind(seg, "singles", 1) == 0);
-    check(tarn_check(seg, say_damage, NULL) == 0);
+    check(tarn_check(seg, print_damage, NULL) == 0);
     check(tarn_leaked(seg, &leaked) == 0 && leaked == 0);
     check(tarn_close(seg) == 0);
 }
