@@ -1,4 +1,4 @@
-/* helper.h - for tests: a directory of their own for POSIX objects, child processes whose checks count, and what a segment says of itself.
+/* helper.h - for tests: a directory of their own for POSIX objects, child processes whose checks count, and what the library says.
  *
  * own_directory() makes a directory in /dev/shm and has posix: look there, so that no test meets another or a user's objects;
  * With TARN_TEST_FILE in the environment, posix:/NAME in a call means file:NAME in that directory: so what was written for the one is run for the
@@ -283,8 +283,13 @@ static inline pid_t fork_child(void)
     return child;
 }
 
-/* ---- what a segment says of itself ---- */
+/* ---- what the library says ---- */
 
+static inline void assert_says(const char *part)
+{
+    if (!strstr(tarn_error(), part))
+        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
+}
 static inline struct tarn_stat stat_of(tarn *seg)
 {
     struct tarn_stat s;
