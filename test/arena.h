@@ -73,19 +73,6 @@ static inline void empty(tarn *seg, struct arena *a)
     }
 }
 
-static inline void assert_error_says(const char *part)
-{
-    if (!strstr(tarn_error(), part))
-        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
-}
-
-static inline struct tarn_stat stat_of(tarn *seg)
-{
-    struct tarn_stat s;
-    assert_int_equal(tarn_stat(seg, &s), 0);
-    return s;
-}
-
 static inline struct timespec from_now(long milliseconds)
 {
     struct timespec t;

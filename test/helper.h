@@ -1,4 +1,4 @@
-/* helper.h - for tests: a directory of their own for POSIX objects, and child processes whose checks count.
+/* helper.h - for tests: a directory of their own for POSIX objects, child processes whose checks count, and what the library says.
  *
  * own_directory() makes a directory in /dev/shm and has posix: look there, so that no test meets another or a user's objects;
  * With TARN_TEST_FILE in the environment, posix:/NAME in a call means file:NAME in that directory: so what was written for the one is run for the
@@ -28,6 +28,7 @@
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -271,6 +272,44 @@ static inline int in_child(void (*run)(void *arg), void *arg)
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
             ;
     return status;
+}
+
+/* A child that does not outlive a test that failed. */
+static inline pid_t fork_child(void)
+{
+    pid_t parent = getpid(), child = fork();
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
+        _exit(98);
+    return child;
+}
+
+/* ---- what the library says ---- */
+
+static inline void assert_says(const char *part)
+{
+    if (!strstr(tarn_error(), part))
+        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
+}
+static inline struct tarn_stat stat_of(tarn *seg)
+{
+    struct tarn_stat s;
+    assert_int_equal(tarn_stat(seg, &s), 0);
+    return s;
+}
+
+static inline int print_damage(const struct tarn_damage *d, void *unused)
+{
+    (void)unused;
+    print_error("damage at %#llx: %s\n", (unsigned long long)d->ref, d->what);
+    return 0;
+}
+/* Nothing is damaged, and every block is reached. */
+static inline void assert_clean(tarn *seg)
+{
+    uint64_t leaked = 1;
+    assert_int_equal(tarn_check(seg, print_damage, NULL), 0);
+    assert_int_equal(tarn_leaked(seg, &leaked), 0);
+    assert_int_equal(leaked, 0);
 }
 
 #endif

@@ -4,19 +4,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "lab.h"
+#include "operations.h"
 #include "participant/participant.h"
 #include "sync/sync.h"
-
-#define R (l->root)
-#define REF(i) (&l->root->ref[i])
-#define SEG (l->seg)
-
-static void set(struct lab *l, int word, uint64_t value)
-{
-    MUST(tarn_save(SEG, &R->word[word], 8));
-    R->word[word] = value;
-}
 
 /* ---- locks ---- */
 static void lock_unlock(struct lab *l)

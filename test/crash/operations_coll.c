@@ -2,12 +2,8 @@
  * tarn_check reaches its blocks; what the oracle sees of them is in oracle_coll.c. */
 #include <string.h>
 
-#include "lab.h"
+#include "operations.h"
 #include "segment/segment.h"
-
-#define R (l->root)
-#define REF(i) (&l->root->ref[i])
-#define SEG (l->seg)
 
 static tarn_vector *vector;
 static tarn_bytes *bytes;
@@ -24,12 +20,6 @@ static void make(struct lab *l)
     R->collection[1] = offset_of(SEG, bytes);
     R->collection[2] = offset_of(SEG, queue);
     R->collection[3] = offset_of(SEG, stack);
-}
-
-static void set(struct lab *l, int word, uint64_t value)
-{
-    MUST(tarn_save(SEG, &R->word[word], 8));
-    R->word[word] = value;
 }
 
 /* ---- vector ---- */

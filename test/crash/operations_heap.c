@@ -2,11 +2,7 @@
 #include <string.h>
 
 #include "heap/table.h"
-#include "lab.h"
-
-#define R (l->root)
-#define REF(i) (&l->root->ref[i])
-#define SEG (l->seg)
+#include "operations.h"
 
 /* Each byte, so that the oracle sees what was copied; the last ones are zeros again in what is larger. */
 static void filled(struct lab *l, int i, size_t size)

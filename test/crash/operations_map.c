@@ -3,15 +3,7 @@
 #include <string.h>
 
 #include "collection/map.h"
-#include "lab.h"
-
-#define SEG (l->seg)
-
-static void set(struct lab *l, int word, uint64_t value)
-{
-    MUST(tarn_save(SEG, &l->root->word[word], 8));
-    l->root->word[word] = value;
-}
+#include "operations.h"
 
 /* ---- maps ---- */
 static void put(struct lab *l, const char *key, const char *value)

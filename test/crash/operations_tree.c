@@ -2,10 +2,8 @@
  * nodes unlinked, loads; in sections of their own, and in such that commit or abort. */
 #include <string.h>
 
-#include "lab.h"
+#include "operations.h"
 #include "collection/tree.h"
-
-#define SEG (l->seg)
 
 /* Two in a step, so that there is room between. */
 static void numbers(struct lab *l, uint64_t from, uint64_t to)

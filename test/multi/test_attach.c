@@ -46,12 +46,6 @@ static tarn *open_ok(const char *url, unsigned flags, const struct tarn_options 
     return seg;
 }
 
-static void assert_says(const char *part)
-{
-    if (!strstr(tarn_error(), part))
-        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
-}
-
 struct node {
     struct node *next;
     long value;

@@ -64,12 +64,6 @@ static int clean_up(void **state)
     return 0;
 }
 
-static void assert_says(const char *part)
-{
-    if (!strstr(tarn_error(), part))
-        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
-}
-
 static tarn *bank_ok(const char *at, struct bank **ret_bank)
 {
     tarn *seg = NULL;

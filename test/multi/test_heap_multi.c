@@ -74,12 +74,6 @@ static uint64_t chain(uint64_t ref)
         n++;
     return n;
 }
-static int say(const struct tarn_damage *d, void *arg)
-{
-    (void)arg;
-    print_message("damage at %llu: %s\n", (unsigned long long)d->ref, d->what);
-    return 0;
-}
 
 static void assert_whole(const struct board *b)
 {
@@ -99,7 +93,7 @@ static void assert_whole(const struct board *b)
         }
     for (uint32_t i = 0; i < shared->geometry.records; i++)
         reached += chain(record_at(shared, i)->log_more) + chain(record_at(shared, i)->held_more);
-    assert_int_equal(heap_check(shared, say, NULL), 0);
+    assert_int_equal(heap_check(shared, print_damage, NULL), 0);
     assert_int_equal(heap_walk(shared, tally_block, &t), 0);
     assert_int_equal(t.allocated, reached);
 }

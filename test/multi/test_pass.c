@@ -33,12 +33,6 @@ static int tear_down(void **state)
     return remove_directory(state);
 }
 
-static void assert_says(const char *part)
-{
-    if (!strstr(tarn_error(), part))
-        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
-}
-
 static int open_descriptors(void)
 {
     int count = 0;

@@ -2,8 +2,6 @@
  * processes and read-only, and whole after kills in the midst of its changes, which are sections that saved what it may write. */
 #include "helper.h"
 
-#include <sys/prctl.h>
-
 static tarn *seg;
 static bool full;
 static void *segment_malloc(size_t size)
@@ -113,14 +111,6 @@ static void change_for_ever(struct root *root, unsigned rounds)
         check(tarn_mutex_unlock(seg, &root->lock) == 0);
         check((rand_r(&rounds) % 4 ? tarn_commit : tarn_abort)(seg) == 0);
     }
-}
-
-static pid_t fork_child(void)
-{
-    pid_t parent = getpid(), child = fork();
-    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
-        _exit(98);
-    return child;
 }
 
 static void killed_in_the_midst(void **state)

@@ -44,12 +44,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void assert_says(const char *part)
-{
-    if (!strstr(tarn_error(), part))
-        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
-}
-
 /* ---- the linker puts these between: a maker dies at the n-th of his steps ---- */
 
 static int steps_to_death = -1, death = SIGKILL;

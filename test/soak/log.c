@@ -140,6 +140,10 @@ uint64_t cell_key(unsigned slot, unsigned index, uint32_t mark)
 {
     return mix((uint64_t)slot << 40 | (uint64_t)index << 32 | mark);
 }
+uint64_t string_filling(bool tree, unsigned slot, unsigned index, uint32_t mark)
+{
+    return cell_key(slot, (tree ? 200 : 100) + index, mark);
+}
 uint64_t number_key(unsigned slot, unsigned index)
 {
     return (uint64_t)slot << 16 | index;
@@ -210,50 +214,29 @@ static bool member_holds(unsigned slot, unsigned i, uint64_t number)
     return m->list == number && m->slot == slot && m->index == i;
 }
 
-/* 0: the key is not there. Else: its value. */
-static bool number_holds(uint64_t key, uint64_t number)
+/* 0: the key is not there. Else: its value. In the map of numbers, or in the tree. */
+static bool number_holds(bool tree, uint64_t key, uint64_t number)
 {
     uint64_t value;
-    int e = tarn_map_get64(numbers, key, &value);
+    int e = tree ? tarn_tree_get64(leaves, key, &value) : tarn_map_get64(numbers, key, &value);
     if (e && e != -ENOENT)
-        violation("tarn_map_get64: %d %s", e, tarn_error());
+        violation("tarn_%s_get64: %d %s", tree ? "tree" : "map", e, tarn_error());
     return e ? number == 0 : value == number;
 }
 
-/* 0: the key is not there. {size, mark}: so long, and filled so. */
-static bool string_holds(unsigned slot, unsigned i, uint64_t number)
+/* 0: the key is not there. {size, mark}: so long, and filled so. In the map of strings, or in the tree. */
+static bool string_holds(bool tree, unsigned slot, unsigned i, uint64_t number)
 {
     char key[128];
     uint64_t value[64];
     size_t size, length = string_key(key, slot, i);
-    int e = tarn_map_get(strings, key, length, value, sizeof value, &size);
+    int e = tree ? tarn_tree_get(phrases, key, length, value, sizeof value, &size)
+                 : tarn_map_get(strings, key, length, value, sizeof value, &size);
     if (e && e != -ENOENT)
-        violation("tarn_map_get: %d %s", e, tarn_error());
+        violation("tarn_%s_get: %d %s", tree ? "tree" : "map", e, tarn_error());
     if (e || !number)
         return e && !number;
-    return size == SIZE_OF(number) && filled(value, size, cell_key(slot, 100 + i, MARK_OF(number)));
-}
-
-static bool leaf_holds(unsigned slot, unsigned i, uint64_t number)
-{
-    uint64_t value;
-    int e = tarn_tree_get64(leaves, number_key(slot, i), &value);
-    if (e && e != -ENOENT)
-        violation("tarn_tree_get64: %d %s", e, tarn_error());
-    return e ? number == 0 : value == number;
-}
-
-static bool word_holds(unsigned slot, unsigned i, uint64_t number)
-{
-    char key[128];
-    uint64_t value[64];
-    size_t size, length = string_key(key, slot, i);
-    int e = tarn_tree_get(phrases, key, length, value, sizeof value, &size);
-    if (e && e != -ENOENT)
-        violation("tarn_tree_get: %d %s", e, tarn_error());
-    if (e || !number)
-        return e && !number;
-    return size == SIZE_OF(number) && filled(value, size, cell_key(slot, 200 + i, MARK_OF(number)));
+    return size == SIZE_OF(number) && filled(value, size, string_filling(tree, slot, i, MARK_OF(number)));
 }
 
 /* 0, 1: is it bound? Name 0 is bound to what is in cell 0. */
@@ -287,16 +270,16 @@ bool item_holds(unsigned slot, unsigned item, uint64_t number)
     if (item < KEY)
         return member_holds(slot, item - MEMBER, number);
     if (item < STRING)
-        return number_holds(number_key(slot, item - KEY), number);
+        return number_holds(false, number_key(slot, item - KEY), number);
     if (item < LEAF)
-        return string_holds(slot, item - STRING, number);
+        return string_holds(false, slot, item - STRING, number);
     if (item < WORD)
-        return leaf_holds(slot, item - LEAF, number);
+        return number_holds(true, number_key(slot, item - LEAF), number);
     if (item < NAME)
-        return word_holds(slot, item - WORD, number);
+        return string_holds(true, slot, item - WORD, number);
     if (item < HOT)
         return name_holds(slot, item - NAME, number);
-    return number_holds(number_key(slot, 1000), number);
+    return number_holds(false, number_key(slot, 1000), number);
 }
 
 void resolve(void)

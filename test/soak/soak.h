@@ -219,6 +219,7 @@ void fill(void *block, size_t size, uint64_t key);
 bool filled(const void *block, size_t size, uint64_t key);
 bool zeroed(const void *block, size_t size);
 uint64_t cell_key(unsigned slot, unsigned index, uint32_t mark);
+uint64_t string_filling(bool tree, unsigned slot, unsigned index, uint32_t mark); /* of the value of a key of strings */
 uint64_t number_key(unsigned slot, unsigned index);
 size_t string_key(char *to, unsigned slot, unsigned index);
 void object_name(char *to, unsigned slot, unsigned index);

@@ -508,27 +508,6 @@ static int step_number(void)
     return 0;
 }
 
-static int step_string(void)
-{
-    char key[128];
-    unsigned i = chance(STRINGS);
-    uint64_t number = now_is(STRING + i), value[64];
-    size_t length = string_key(key, me.slot, i), size = 8 * chance(2u << chance(6));
-    uint32_t mark = some_mark();
-    lowest = PLAIN;
-    if (size > sizeof value)
-        size = sizeof value;
-    if (!number || chance(2)) {
-        fill(value, size, cell_key(me.slot, 100 + i, mark));
-        expect(STRING + i, SIZED(size, mark));
-        TRY(tarn_map_put(strings, key, length, value, size));
-    } else {
-        expect(STRING + i, 0);
-        TRY(tarn_map_remove(strings, key, length));
-    }
-    return 0;
-}
-
 static int step_leaf(void)
 {
     unsigned i = chance(LEAVES), r = chance(8);
@@ -551,25 +530,51 @@ static int step_leaf(void)
     return 0;
 }
 
+/* In the map of strings, or in the tree. What a key is to have next, which is expected from now on; false: nothing, it is to be removed. */
+static bool next_string(bool tree, unsigned i, uint64_t value[64], size_t *ret_size)
+{
+    unsigned item = (tree ? WORD : STRING) + i;
+    size_t size = 8 * chance(2u << chance(6));
+    uint32_t mark = some_mark();
+    lowest = PLAIN;
+    if (size > 64 * sizeof *value)
+        size = 64 * sizeof *value;
+    if (now_is(item) && !chance(2)) {
+        expect(item, 0);
+        return false;
+    }
+    fill(value, size, string_filling(tree, me.slot, i, mark));
+    expect(item, SIZED(size, mark));
+    *ret_size = size;
+    return true;
+}
+
+static int step_string(void)
+{
+    char key[128];
+    unsigned i = chance(STRINGS);
+    uint64_t value[64];
+    size_t size, length = string_key(key, me.slot, i);
+    if (next_string(false, i, value, &size))
+        TRY(tarn_map_put(strings, key, length, value, size));
+    else
+        TRY(tarn_map_remove(strings, key, length));
+    return 0;
+}
+
 static int step_word(void)
 {
     char key[128];
     unsigned i = chance(WORDS);
-    uint64_t number = now_is(WORD + i), value[64];
-    size_t length = string_key(key, me.slot, i), size = 8 * chance(2u << chance(6));
-    uint32_t mark = some_mark();
-    lowest = PLAIN;
-    if (size > sizeof value)
-        size = sizeof value;
-    if (!number || chance(2)) {
-        fill(value, size, cell_key(me.slot, 200 + i, mark));
-        expect(WORD + i, SIZED(size, mark));
-        TRY(number ? tarn_tree_replace(phrases, key, length, value, size)
-                   : tarn_tree_put(phrases, key, length, value, size));
-    } else {
-        expect(WORD + i, 0);
+    bool there = now_is(WORD + i);
+    uint64_t value[64];
+    size_t size, length = string_key(key, me.slot, i);
+    if (!next_string(true, i, value, &size))
         TRY(tarn_tree_remove(phrases, key, length));
-    }
+    else if (there)
+        TRY(tarn_tree_replace(phrases, key, length, value, size));
+    else
+        TRY(tarn_tree_put(phrases, key, length, value, size));
     return 0;
 }
 

@@ -1,8 +1,6 @@
 /* test_bytes.c - byte strings: each call's results, sections, memory, hostile bytes; writers that are killed, and readers who see the old one or the new. */
 #include "helper.h"
 
-#include <sys/prctl.h>
-
 #include "participant/participant.h"
 
 static tarn *seg;
@@ -17,19 +15,8 @@ static int open_segment(void **state)
 static int close_segment(void **state)
 {
     (void)state;
-    uint64_t leaked = 1;
-    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
-    assert_int_equal(tarn_leaked(seg, &leaked), 0);
-    assert_int_equal(leaked, 0);
+    assert_clean(seg);
     return tarn_close(seg);
-}
-
-static pid_t fork_child(void)
-{
-    pid_t parent = getpid(), child = fork();
-    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
-        _exit(98);
-    return child;
 }
 
 static void assert_bytes(tarn *of, const tarn_bytes *b, const char *want)
@@ -43,17 +30,10 @@ static void assert_bytes(tarn *of, const tarn_bytes *b, const char *want)
     assert_int_equal(got[size], 1);
 }
 
-static uint64_t allocated(void)
-{
-    struct tarn_stat st = {0};
-    assert_int_equal(tarn_stat(seg, &st), 0);
-    return st.allocated;
-}
-
 static void each_call(void **state)
 {
     (void)state;
-    uint64_t nothing = allocated();
+    uint64_t nothing = stat_of(seg).allocated;
     char few[4] = "###";
     size_t size = 1;
     assert_bytes(seg, bytes, "");
@@ -74,7 +54,7 @@ static void each_call(void **state)
     assert_bytes(seg, bytes, big);
     assert_int_equal(tarn_bytes_set(seg, bytes, NULL, 0), 0);
     assert_bytes(seg, bytes, "");
-    assert_int_equal(allocated(), nothing);
+    assert_int_equal(stat_of(seg).allocated, nothing);
     tarn_bytes nowhere = {0};
     assert_int_equal(tarn_bytes_set(seg, &nowhere, "a", 1), -EINVAL);
     assert_int_equal(tarn_bytes_get(seg, &nowhere, few, 1, NULL), -EINVAL);
@@ -94,7 +74,7 @@ static void each_call(void **state)
     for (int i = 0; i < 20000; i++) /* many times what there is room for */
         assert_int_equal(tarn_bytes_set(seg, bytes, big, (size_t)i % 4000), 0);
     assert_int_equal(tarn_unbind(seg, "bytes", 1), 0);
-    assert_true(allocated() < nothing);
+    assert_true(stat_of(seg).allocated < nothing);
     assert_int_equal(tarn_object(seg, "bytes", tarn_bytes, &bytes), 0);
 }
 

@@ -42,19 +42,6 @@ static void end(tarn *seg, const char *url)
     (void)tarn_unlink(url);
 }
 
-static void assert_says(const char *part)
-{
-    if (!strstr(tarn_error(), part))
-        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
-}
-
-static struct tarn_stat stat_of(tarn *seg)
-{
-    struct tarn_stat s;
-    assert_int_equal(tarn_stat(seg, &s), 0);
-    return s;
-}
-
 static void modes_are_set(void **state)
 {
     (void)state;

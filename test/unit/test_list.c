@@ -2,8 +2,6 @@
  * killed, and readers without locks beside them. */
 #include "helper.h"
 
-#include <sys/prctl.h>
-
 #include "collection/list.h"
 
 struct member {
@@ -19,15 +17,6 @@ struct root {
     tarn_ref member[MOST];
     long counter;
 };
-
-/* A child that does not outlive a test that failed. */
-static pid_t fork_child(void)
-{
-    pid_t parent = getpid(), child = fork();
-    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
-        _exit(98);
-    return child;
-}
 
 static tarn *seg;
 static struct root *root;

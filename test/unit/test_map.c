@@ -34,20 +34,6 @@ static int close_segment(void **state)
     return tarn_close(seg);
 }
 
-static int print_damage(const struct tarn_damage *d, void *arg)
-{
-    (void)arg;
-    print_error("damage at %#llx: %s\n", (unsigned long long)d->ref, d->what);
-    return 0;
-}
-static void clean_now(void)
-{
-    uint64_t leaked = 1;
-    assert_int_equal(tarn_check(seg, print_damage, NULL), 0);
-    assert_int_equal(tarn_leaked(seg, &leaked), 0);
-    assert_int_equal(leaked, 0);
-}
-
 /* ---- against a model ---- */
 
 struct model {
@@ -134,13 +120,13 @@ static void random_u64(void **state)
         if (round % 10 < 3)
             agree64(m);
         if (round % 50 == 1)
-            clean_now();
+            assert_clean(seg);
     }
     agree64(m);
-    clean_now();
+    assert_clean(seg);
     tarn_map_close(m);
     assert_int_equal(tarn_unbind(seg, "m", 1), 0);
-    clean_now();
+    assert_clean(seg);
 }
 
 /* The bytes of a model's key and value */
@@ -224,10 +210,10 @@ static void random_bytes(void **state)
         count += now[k].there;
     assert_int_equal(tarn_map_each(m, see_bytes, &s), 0);
     assert_int_equal(s.count, count);
-    clean_now();
+    assert_clean(seg);
     tarn_map_close(m);
     assert_int_equal(tarn_unbind(seg, "m", 1), 0);
-    clean_now();
+    assert_clean(seg);
 }
 
 /* ---- what each call promises ---- */
@@ -276,7 +262,7 @@ static void promises(void **state)
     assert_int_equal(tarn_map_put(other, "k", 1, "v", 1), -ESTALE);
     tarn_map_close(other);
     tarn_map_close(n);
-    clean_now();
+    assert_clean(seg);
 }
 
 static void conditional_puts(void **state)
@@ -339,7 +325,7 @@ static void conditional_puts(void **state)
     }
     tarn_map_close(m);
     tarn_map_close(n);
-    clean_now();
+    assert_clean(seg);
 }
 
 static int count_one(const void *key, size_t key_size, const void *value, size_t size, void *arg)
@@ -391,7 +377,7 @@ static void many(void **state)
     assert_in_range(pieces, N / 236, 4 * N / 60);
     for (uint64_t i = 0; i < 4 * N; i++)
         assert_true(seen[i] == 1 || (i >= N && !seen[i]));
-    clean_now();
+    assert_clean(seg);
     tarn_map_close(m);
     tarn_map_close(b);
 }
@@ -439,15 +425,15 @@ static void growth(void **state)
     assert_in_range(m->map->depth, 10, 13);
     assert_in_range(m->map->buckets, N / 236, N / 90);
     assert_in_range(m->map->filled, 1 << (m->map->depth - 1), 1 << m->map->depth);
-    clean_now();
+    assert_clean(seg);
     for (uint64_t i = 0; i < N; i += 2)
         assert_int_equal(tarn_map_remove64(m, i), 0);
     assert_int_equal(tarn_map_count(m, &count), 0);
     assert_int_equal(count, N / 2);
-    clean_now();
+    assert_clean(seg);
     tarn_map_close(m);
     assert_int_equal(tarn_unbind(seg, "m", 1), 0);
-    clean_now();
+    assert_clean(seg);
 }
 
 /* One section fills overflow chains; single operations afterwards fold them into split buckets. */
@@ -468,7 +454,7 @@ static void chains(void **state)
         assert_int_equal(aborted ? tarn_abort(seg) : tarn_commit(seg), 0);
         assert_int_equal(tarn_map_count(m, &count), 0);
         assert_int_equal(count, aborted ? 0 : N - N / 10);
-        clean_now();
+        assert_clean(seg);
         if (aborted)
             tarn_map_close(m);
     }
@@ -487,10 +473,10 @@ static void chains(void **state)
     } while (at && ++limit < 100000);
     snapshot_free(&p);
     assert_int_equal(chained, 0);
-    clean_now();
+    assert_clean(seg);
     tarn_map_close(m);
     assert_int_equal(tarn_unbind(seg, "m", 1), 0);
-    clean_now();
+    assert_clean(seg);
 }
 
 /* Keys that all collide in their low bits: the directory must not grow with them without bound. */
@@ -513,7 +499,7 @@ static void colliding(void **state)
             assert_int_equal(tarn_map_get64(m, i, &v), 0);
             found--;
         }
-    clean_now();
+    assert_clean(seg);
     tarn_map_close(m);
 }
 
@@ -548,7 +534,7 @@ static void walk_while_growing(void **state)
     for (int i = 0; i < 1000; i++)
         assert_true(w.shown[i] <= 1 && (e == 7 || w.shown[i] == 1));
     tarn_map_close(w.m);
-    clean_now();
+    assert_clean(seg);
 }
 
 /* ---- memory runs out; read-only; hostile ---- */
@@ -566,7 +552,7 @@ static void no_memory(void **state)
         n++;
     assert_int_equal(e, -ENOSPC);
     assert_in_range(n, 500, 2200);
-    clean_now();
+    assert_clean(seg);
     assert_int_equal(tarn_map_count(m, &count), 0);
     assert_int_equal(count, n);
     assert_int_equal(tarn_begin(seg), 0);
@@ -591,7 +577,7 @@ static void no_memory(void **state)
         assert_int_equal(tarn_map_remove(m, &keys, 8), 0);
     tarn_map_close(m);
     assert_int_equal(tarn_unbind(seg, "m", 1), 0);
-    clean_now();
+    assert_clean(seg);
 }
 
 static void any_failure(int e)
@@ -650,7 +636,7 @@ static void hostile(void **state)
     assert_in_range(reported, rounds / 4, rounds);
     tarn_map_close(m);
     free(ref);
-    clean_now();
+    assert_clean(seg);
 }
 
 int main(void)

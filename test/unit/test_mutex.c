@@ -380,7 +380,7 @@ static void who_holds_does_not_leave(void **state)
     assert_int_equal(tarn_mutex_lock(seg, &a->lock[0]), 0);
     assert_int_equal(tarn_thread_detach(seg), -EBUSY);
     assert_int_equal(tarn_close(seg), -EBUSY);
-    assert_error_says("lock");
+    assert_says("lock");
     assert_int_equal(other_tries(&a->lock[0]), -EBUSY); /* nothing was done */
     assert_int_equal(tarn_mutex_unlock(seg, &a->lock[0]), 0);
     assert_int_equal(tarn_thread_detach(seg), 0);
@@ -390,7 +390,7 @@ static void who_holds_does_not_leave(void **state)
     assert_int_equal(tarn_mutex_unlock(seg, &a->lock[0]), 0);
     pthread_t t = holder(&a->lock[0]);
     assert_int_equal(tarn_close(seg), -EBUSY);
-    assert_error_says("thread");
+    assert_says("thread");
     assert_int_equal(tarn_mutex_try(seg, &a->lock[0]), -EBUSY); /* still open, still held */
     let_go(t);
 }
@@ -459,7 +459,7 @@ static void no_room_for_another(void **state)
     unsigned n = lock_until_full(&e);
     assert_int_equal(e, -ENOSPC);
     assert_in_range(n, 4, LOCKS - 1);
-    assert_error_says("lock");
+    assert_says("lock");
     assert_int_equal(other_tries(&a->lock[n]), 0); /* the refused one is free */
     assert_int_equal(tarn_mutex_unlock(seg, &a->lock[n]), -EPERM);
     assert_int_equal(other_tries(&a->lock[n - 1]), -EBUSY);

@@ -21,17 +21,6 @@ static int close_segment(void **state)
     return tarn_close(seg);
 }
 
-static void clean_now(void)
-{
-    int n = tarn_check(seg, NULL, NULL);
-    uint64_t leaked = 1;
-    if (n)
-        print_error("check: %d\n", n);
-    assert_int_equal(n, 0);
-    assert_int_equal(tarn_leaked(seg, &leaked), 0);
-    assert_int_equal(leaked, 0);
-}
-
 static void found_or_made(void **state)
 {
     struct thing *t = NULL, *again = NULL;
@@ -49,11 +38,11 @@ static void found_or_made(void **state)
     assert_int_equal(tarn_find(seg, "thing", &newer, &ref), -EPROTO);
     assert_non_null(strstr(tarn_error(), "version 2"));
     assert_non_null(strstr(tarn_error(), "version 0"));
-    clean_now();
+    assert_clean(seg);
     assert_int_equal(tarn_unbind(seg, "thing", 1), 0);
     assert_int_equal(tarn_unbind(seg, "thing", 1), -ENOENT);
     assert_int_equal(tarn_find(seg, "thing", NULL, &ref), -ENOENT);
-    clean_now();
+    assert_clean(seg);
 }
 
 static void refused(void **state)
@@ -81,9 +70,9 @@ static void refused(void **state)
     assert_int_equal(tarn_bind(seg, "x", &(struct tarn_type){"big", 1 << 20, 0}, ref), -EINVAL);
     assert_int_equal(tarn_bind(seg, "x", &type, ref), 0);
     assert_int_equal(tarn_bind(seg, "x", &type, ref), -EEXIST);
-    clean_now();
+    assert_clean(seg);
     assert_int_equal(tarn_unbind(seg, "x", 1), 0);
-    clean_now();
+    assert_clean(seg);
 }
 
 /* Too little memory: nothing of it remains. */
@@ -101,12 +90,12 @@ static void no_memory(void **state)
     } while (e == 0 && n < 20);
     assert_int_equal(e, -ENOSPC);
     assert_in_range(n, 4, 8);
-    clean_now();
+    assert_clean(seg);
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "huge %d", i);
         assert_int_equal(tarn_unbind(seg, name, 1), 0);
     }
-    clean_now();
+    assert_clean(seg);
 }
 
 struct seen {
@@ -161,12 +150,12 @@ static void many(void **state)
     assert_int_equal(tarn_object(reader, "n0", struct thing, &t), -ENOENT);
     assert_int_equal(tarn_check(reader, NULL, NULL), 0);
     assert_int_equal(tarn_close(reader), 0);
-    clean_now();
+    assert_clean(seg);
     for (int i = 0; i < 2000; i++) {
         snprintf(name, sizeof name, "n%d", i);
         assert_int_equal(tarn_unbind(seg, name, 1), i % 3 ? 0 : -ENOENT);
     }
-    clean_now();
+    assert_clean(seg);
 }
 
 /* A holder of the names' lock who stays: a read-only attachment gives up, in time. */
@@ -239,7 +228,7 @@ static void hostile(void **state)
             memcpy(tarn_ptr(seg, entry[i], 80), words[i], 80);
     }
     assert_in_range(reported, 250, 400); /* the reserved word and an object's other block are nobody's business */
-    clean_now();
+    assert_clean(seg);
 }
 
 int main(void)

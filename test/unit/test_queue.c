@@ -2,8 +2,6 @@
  * killed, and nothing is lost or handed out twice. */
 #include "helper.h"
 
-#include <sys/prctl.h>
-
 #include "participant/participant.h"
 
 enum { MOST = 60 };
@@ -35,14 +33,6 @@ static int close_segment(void **state)
     (void)state;
     assert_int_equal(tarn_check(seg, NULL, NULL), 0);
     return tarn_close(seg);
-}
-
-static pid_t fork_child(void)
-{
-    pid_t parent = getpid(), child = fork();
-    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
-        _exit(98);
-    return child;
 }
 
 static struct block *at(tarn_ref ref)

@@ -168,10 +168,10 @@ static void only_in_a_section(void **state)
         assert_true(tarn_error()[0]);
         assert_int_equal(tarn_write(seg, &a->word[0], &one, 8), -EPERM);
         assert_int_equal(tarn_commit(seg), -EPERM);
-        assert_error_says("section");
+        assert_says("section");
         assert_int_equal(tarn_abort(seg), -EPERM);
         assert_int_equal(tarn_alloc(seg, 16, &ref), -EPERM);
-        assert_error_says("section");
+        assert_says("section");
         assert_int_equal(tarn_free(seg, tarn_ref_of(seg, a)), -EPERM);
         assert_int_equal(tarn_retire(seg, tarn_ref_of(seg, a)), -EPERM);
         assert_int_equal(a->word[0], 0);
@@ -258,7 +258,7 @@ static void names_do_not_change(void **state)
     assert_int_equal(tarn_begin(seg), 0);
     assert_int_equal(tarn_alloc(seg, 8, &ref), 0);
     assert_int_equal(tarn_bind(seg, "new", &other, ref), -EPERM);
-    assert_error_says("section");
+    assert_says("section");
     assert_int_equal(tarn_find_or_make(seg, "newer", &other, &address), -EPERM);
     assert_ptr_equal(address, &ref);
     assert_int_equal(tarn_unbind(seg, "arena", 0), -EPERM);
@@ -278,9 +278,9 @@ static void who_is_in_one_does_not_leave(void **state)
     assert_int_equal(tarn_begin(seg), 0);
     set(&a->word[0], 1);
     assert_int_equal(tarn_thread_detach(seg), -EBUSY);
-    assert_error_says("section");
+    assert_says("section");
     assert_int_equal(tarn_close(seg), -EBUSY);
-    assert_error_says("section");
+    assert_says("section");
     assert_int_equal(tarn_abort(seg), 0);
     assert_int_equal(a->word[0], 0);
     assert_int_equal(tarn_thread_detach(seg), 0);

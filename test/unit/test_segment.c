@@ -23,12 +23,6 @@ static tarn *open_ok(const char *url, unsigned flags, const struct tarn_options 
     return seg;
 }
 
-static void assert_says(const char *part)
-{
-    if (!strstr(tarn_error(), part))
-        fail_msg("\"%s\" does not say \"%s\"", tarn_error(), part);
-}
-
 /* The linker puts this in syscall's place (--wrap). Commits of `patience` bytes and more are always interrupted; and `interloper`, if set,
  * is a count that somebody else raises during the next one. */
 static uint64_t patience = UINT64_MAX, *interloper;

@@ -36,20 +36,6 @@ static int close_segment(void **state)
     return tarn_close(seg);
 }
 
-static int print_damage(const struct tarn_damage *d, void *arg)
-{
-    (void)arg;
-    print_error("damage at %#llx: %s\n", (unsigned long long)d->ref, d->what);
-    return 0;
-}
-static void clean_now(void)
-{
-    uint64_t leaked = 1;
-    assert_int_equal(tarn_check(seg, print_damage, NULL), 0);
-    assert_int_equal(tarn_leaked(seg, &leaked), 0);
-    assert_int_equal(leaked, 0);
-}
-
 /* ---- the model: all keys there may be, in order, and which are there ---- */
 
 struct model_key {
@@ -242,7 +228,7 @@ static void agree(void)
     walk_from(0, 30, 9);
     tarn_tree_seek_last(cursor);
     walk_from(KEYS, 30, 9);
-    clean_now();
+    assert_clean(seg);
 }
 
 static void change_one(uint64_t span)
@@ -297,13 +283,6 @@ static void at_random(unsigned rounds)
     agree();
 }
 
-static uint64_t allocated(void)
-{
-    struct tarn_stat s;
-    assert_int_equal(tarn_stat(seg, &s), 0);
-    return s.allocated;
-}
-
 /* Down to nothing, in some order: the memory is what it was when the tree was new. */
 static void take_all_out(unsigned way, uint64_t baseline)
 {
@@ -323,7 +302,7 @@ static void take_all_out(unsigned way, uint64_t baseline)
     }
     agree();
     assert_int_equal(tree->tree->root, tree->tree->first);
-    assert_int_equal(allocated(), baseline);
+    assert_int_equal(stat_of(seg).allocated, baseline);
 }
 
 static void whole(unsigned flags, uint32_t order_id, int (*order)(const void *, const void *), unsigned rounds)
@@ -341,7 +320,7 @@ static void whole(unsigned flags, uint32_t order_id, int (*order)(const void *, 
     for (uint64_t i = 0; i < KEYS; i++)
         assert_int_equal(do_put(i, i), 0);
     assert_int_equal(tarn_abort(seg), 0);
-    baseline = allocated();
+    baseline = stat_of(seg).allocated;
     for (unsigned way = 0; way < 3; way++) {
         for (uint64_t i = 0; i < KEYS; i++) {
             uint64_t at = way == 0 ? i : way == 1 ? KEYS - 1 - i : i * 1009 % KEYS;
@@ -357,7 +336,7 @@ static void whole(unsigned flags, uint32_t order_id, int (*order)(const void *, 
     tarn_tree_cursor_close(cursor);
     tarn_tree_close(tree);
     assert_int_equal(tarn_unbind(seg, "t", 1), 0);
-    clean_now();
+    assert_clean(seg);
 }
 
 static void numbers(void **state)
@@ -435,7 +414,7 @@ static void promises(void **state)
         assert_int_equal(tarn_tree_put(t, long_key, 600 * k + 1, &k, 8), 0);
         assert_int_equal(tarn_tree_put64(n, k, k), 0);
     }
-    clean_now();
+    assert_clean(seg);
 
     assert_int_equal(tarn_tree_cursor_open(t, &c), 0);
     assert_int_equal(tarn_tree_previous(c, &e), -ENOENT);
@@ -461,7 +440,7 @@ static void promises(void **state)
     tarn_tree_close(t);
     tarn_tree_close(n);
     tarn_tree_close(NULL);
-    clean_now();
+    assert_clean(seg);
 }
 
 /* Every prefix of some keys: by a cursor, and by looking at all keys. */
@@ -551,12 +530,12 @@ static void load_kind(unsigned flags, int (*order)(const void *, const void *))
     memcpy(before, now, sizeof now);
     l = (struct load){500, KEYS, KEYS - 3, ~0ull};
     assert_int_equal(tarn_tree_load(tree, next_key, &l), -EOVERFLOW);
-    baseline = allocated(); /* extents of the log stay with the record */
+    baseline = stat_of(seg).allocated; /* extents of the log stay with the record */
     l = (struct load){500, KEYS, KEYS - 3, ~0ull};
     assert_int_equal(tarn_tree_load(tree, next_key, &l), -EOVERFLOW);
     memcpy(now, before, sizeof now);
     agree();
-    assert_int_equal(allocated(), baseline);
+    assert_int_equal(stat_of(seg).allocated, baseline);
     l = (struct load){500, KEYS, ~0ull, ~0ull};
     assert_int_equal(tarn_tree_load(tree, next_key, &l), 0);
     agree();
@@ -592,7 +571,7 @@ static void no_memory(void **state)
         n++;
     assert_int_equal(e, -ENOSPC);
     assert_in_range(n, 500, 2200);
-    clean_now();
+    assert_clean(seg);
     assert_int_equal(tarn_tree_count(t, &count), 0);
     assert_int_equal(count, n);
     assert_int_equal(tarn_begin(seg), 0);
@@ -626,7 +605,7 @@ static void no_memory(void **state)
     assert_int_equal(t->tree->root, t->tree->first);
     tarn_tree_close(t);
     assert_int_equal(tarn_unbind(seg, "t", 1), 0);
-    clean_now();
+    assert_clean(seg);
 }
 
 /* ---- damaged bytes ---- */
@@ -726,7 +705,7 @@ static void hostile(void **state)
         assert_in_range(reported, rounds / 8, rounds * 2);
         tarn_tree_close(t);
     }
-    clean_now();
+    assert_clean(seg);
 }
 
 int main(void)

@@ -2,8 +2,6 @@
  * push, pop and write over and are killed, and readers without locks beside them. */
 #include "helper.h"
 
-#include <sys/prctl.h>
-
 #include "participant/participant.h"
 
 static tarn *seg;
@@ -18,20 +16,8 @@ static int open_segment(void **state)
 static int close_segment(void **state)
 {
     (void)state;
-    uint64_t leaked = 1;
-    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
-    assert_int_equal(tarn_leaked(seg, &leaked), 0);
-    assert_int_equal(leaked, 0);
+    assert_clean(seg);
     return tarn_close(seg);
-}
-
-/* A child that does not outlive a test that failed. */
-static pid_t fork_child(void)
-{
-    pid_t parent = getpid(), child = fork();
-    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
-        _exit(98);
-    return child;
 }
 
 static void each_call(void **state)
@@ -195,27 +181,21 @@ static void random_walks(void **state)
 
 /* ---- memory ---- */
 
-static uint64_t allocated(void)
-{
-    struct tarn_stat st = {0};
-    assert_int_equal(tarn_stat(seg, &st), 0);
-    return st.allocated;
-}
-
 static void memory_comes_back(void **state)
 {
     (void)state;
-    uint64_t nothing = allocated(), element[3] = {1, 2, 3};
+    uint64_t nothing = stat_of(seg).allocated, element[3] = {1, 2, 3};
     for (int round = 0; round < 20; round++) { /* 20 times more than there is */
         for (int i = 0; i < 100000; i++)
             assert_int_equal(tarn_vector_push(seg, vector, element, sizeof element, NULL), 0);
         if (round % 2) {
             assert_int_equal(tarn_vector_resize(seg, vector, 0, sizeof element), 0);
-            assert_int_equal(allocated(), nothing);
+            assert_int_equal(stat_of(seg).allocated, nothing);
         } else {
             while (tarn_vector_size(seg, vector))
                 assert_int_equal(tarn_vector_pop(seg, vector, NULL, sizeof element), 0);
-            assert_true(allocated() > nothing && allocated() < nothing + 1000); /* the first chunk is kept */
+            assert_true(stat_of(seg).allocated > nothing &&
+                        stat_of(seg).allocated < nothing + 1000); /* the first chunk is kept */
         }
     }
     /* about a chunk's boundary, nothing is allocated and retired again and again */
@@ -229,7 +209,7 @@ static void memory_comes_back(void **state)
         assert_int_equal(vector->chunk[1], chunk);
     }
     assert_int_equal(tarn_unbind(seg, "vector", 1), 0);
-    assert_true(allocated() < nothing);
+    assert_true(stat_of(seg).allocated < nothing);
     assert_int_equal(tarn_object(seg, "vector", tarn_vector, &vector), 0);
 }
 
@@ -238,23 +218,23 @@ static void full(void **state)
 {
     (void)state;
     static char element[4096];
-    uint64_t n = 0, nothing = allocated();
+    uint64_t n = 0, nothing = stat_of(seg).allocated;
     int e;
     while ((e = tarn_vector_push(seg, vector, element, sizeof element, NULL)) == 0)
         n++;
     assert_int_equal(e, -ENOSPC);
     assert_true(n > 500);
     assert_int_equal(tarn_vector_size(seg, vector), n);
-    uint64_t has = allocated();
+    uint64_t has = stat_of(seg).allocated;
     assert_int_equal(tarn_begin(seg), 0);
     assert_int_equal(tarn_vector_push(seg, vector, element, sizeof element, NULL), -ENOSPC);
     assert_int_equal(tarn_vector_pop(seg, vector, element, sizeof element), 0);
     assert_int_equal(tarn_vector_push(seg, vector, element, sizeof element, NULL), 0);
     assert_int_equal(tarn_commit(seg), 0);
     assert_int_equal(tarn_vector_size(seg, vector), n);
-    assert_int_equal(allocated(), has);
+    assert_int_equal(stat_of(seg).allocated, has);
     assert_int_equal(tarn_vector_resize(seg, vector, 0, sizeof element), 0);
-    assert_int_equal(allocated(), nothing);
+    assert_int_equal(stat_of(seg).allocated, nothing);
 }
 
 /* ---- several processes ---- */
