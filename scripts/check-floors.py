@@ -3,7 +3,7 @@
 
 Each directory of src/ is a floor; a file includes from its own floor or from below, as "floor/file.h" or, of its own floor,
 "file.h". Files directly in src/ are the top and may include all. What stands outside src/ for users to read or run (tool, demo,
-examples, bench) includes only <tarn.h> of the project; tool, demo and bench have headers of their own besides. Tests may include
+examples, bench) includes only <tarn.h> and <tarn/...> of the project; tool, demo and bench have headers of their own besides. Tests may include
 all.
 """
 import pathlib
@@ -34,7 +34,7 @@ def fault_in_src(path, src, quoted, name):
     if own and own not in FLOORS:
         return f'src/{own} is no floor: add it to FLOORS in scripts/check-floors.py'
     first, _, rest = name.partition('/')
-    if name == 'tarn.h' or (not quoted and first not in FLOORS):
+    if name == 'tarn.h' or name.startswith('tarn/') or (not quoted and first not in FLOORS):
         return None
     if '..' in name.split('/'):
         return f'"{name}": write it as "floor/file.h"'
@@ -50,14 +50,14 @@ def fault_in_src(path, src, quoted, name):
 def fault_outside(path, top, quoted, name):
     """Why a file of tool, demo, examples or bench may not include this, or None."""
     area = path.relative_to(top).parts[0]
-    if name == 'tarn.h':
+    if name == 'tarn.h' or (not quoted and name.startswith('tarn/')):
         return None
     if quoted and area in OWN_HEADERS:
         found = [d / name for d in (path.parent, top / area) if (d / name).exists()]
         if found and (top / area).resolve() in found[0].resolve().parents:
             return None
     if quoted or name.split('/')[0] in FLOORS + ['src']:
-        return f'"{name}": {area} includes only <tarn.h> of this project'
+        return f'"{name}": {area} includes only <tarn.h> and <tarn/...> of this project'
     return None
 
 

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "os/os.h"
+#include "channel/channel.h"
 #include "collection/check.h"
 #include "collection/list.h"
 #include "collection/map.h"
@@ -150,6 +151,8 @@ static void check_collection(struct look *l, const struct name_copy *n)
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         if (!strcmp(n->type, of[i].type) && n->size == of[i].size)
             of[i].check(l->seg, n->ref, &k);
+    if (is_channel(n->type, n->size))
+        channel_check(l->seg, n->type, n->ref, &k);
     if ((!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(l->seg, n->ref, &k) < 0) ||
         (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree) && tree_check(l->seg, n->ref, &k) < 0))
         l->failed = -ENOMEM;

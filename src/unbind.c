@@ -1,9 +1,10 @@
-/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps, trees, vectors, byte strings.
+/* unbind.c - removing a name, and what it named. At the top because it must know what has more than one block: maps, trees, vectors, byte strings, channels.
  *
  * Commit point: the one section in which the name is unlinked and every block retired. */
 #include <errno.h>
 #include <string.h>
 
+#include "channel/channel.h"
 #include "collection/check.h"
 #include "collection/map.h"
 #include "collection/tree.h"
@@ -19,6 +20,8 @@ static int retire(struct self *s, const struct name_copy *n)
         return bytes_retire(s, n->ref);
     if (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree))
         return tree_retire(s, n->ref);
+    if (is_channel(n->type, n->size))
+        return channel_retire(s, n->type, n->ref);
     return heap_free(s, n->ref, LOG_RETIRE);
 }
 

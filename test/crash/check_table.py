@@ -7,7 +7,7 @@ import sys
 
 def main():
     top = pathlib.Path(sys.argv[1])
-    header = re.sub(r'/\*.*?\*/', '', (top / 'include/tarn.h').read_text(), flags=re.S)
+    header = re.sub(r'/\*.*?\*/', '', ''.join((top / 'include' / h).read_text() for h in ('tarn.h', 'tarn/channel.h')), flags=re.S)
     public = re.findall(r'^TARN_API\b[^;(]*?\b(\w+)\(', header, re.M)
     table = re.sub(r'/\*.*?\*/', '', ''.join(
         f.read_text() for f in sorted((top / 'test/crash').glob('operations*.c'))), flags=re.S)
@@ -22,7 +22,7 @@ def main():
     faults = [f'{n}: neither an operation in test/crash/operations*.c nor excused in test/crash/excused.txt'
               for n in public if n not in called and n not in excused]
     faults += [f'{n}: excused, and an operation' for n in excused if n in called]
-    faults += [f'{n}: excused, and not in tarn.h' for n in excused if n not in public]
+    faults += [f'{n}: excused, and in no header' for n in excused if n not in public]
     faults += [f'{n}: excused without a reason' for n, reason in excused.items() if not reason]
     count = len(re.findall(r'^    \{"', table, re.M))
     if count < 40:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The shared library exports exactly what tarn.h marks TARN_API, each under a version. usage: exports.py LIBRARY TARN.H"""
+"""The shared library exports exactly what the headers mark TARN_API, each under a version. usage: exports.py LIBRARY HEADER..."""
 import pathlib
 import re
 import subprocess
@@ -7,11 +7,11 @@ import sys
 
 
 def main():
-    library, header = sys.argv[1:]
-    text = re.sub(r'/\*.*?\*/', '', pathlib.Path(header).read_text(), flags=re.S)
+    library, *headers = sys.argv[1:]
+    text = re.sub(r'/\*.*?\*/', '', ''.join(pathlib.Path(h).read_text() for h in headers), flags=re.S)
     declared = set(re.findall(r'^TARN_API\b[^;(]*?\b(\w+)\(', text, re.M))
     if len(declared) < 40 or text.count('\nTARN_API ') != len(declared):
-        sys.exit(f'exports.py: {header}: {len(declared)} declarations understood, of {text.count(chr(10) + "TARN_API ")}')
+        sys.exit(f'exports.py: {headers}: {len(declared)} declarations understood, of {text.count(chr(10) + "TARN_API ")}')
     out = subprocess.run(['nm', '-D', '--defined-only', library], check=True, stdout=subprocess.PIPE).stdout.decode()
     exported = set()
     faults = []
@@ -23,8 +23,8 @@ def main():
         exported.add(name)
         if not version:
             faults.append(f'{symbol} has no version: add it to src/tarn.map')
-    faults += [f'{n} is in tarn.h, and not exported: add it to src/tarn.map' for n in sorted(declared - exported)]
-    faults += [f'{n} is exported, and not in tarn.h' for n in sorted(exported - declared)]
+    faults += [f'{n} is in a header, and not exported: add it to src/tarn.map' for n in sorted(declared - exported)]
+    faults += [f'{n} is exported, and in no header' for n in sorted(exported - declared)]
     print(*faults, sep='\n', end='\n' if faults else '')
     return 1 if faults else 0
 

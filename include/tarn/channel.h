@@ -1,0 +1,76 @@
+/* tarn/channel.h - messages between processes through a segment: ring, message queue, topic, call. Include it besides tarn.h.
+ *
+ * A channel is a named object, of fixed capacity, made by whoever comes first. Who uses it takes a *seat* in it, as a sender or a receiver, by opening
+ * it: from then on the handle is the opening *thread's*, for it is a thread that is a participant, and that can die. All that a party has in hand
+ * (a loan, a message received and not released) is seen by the others, and given back when it dies, without its doing anything.
+ * - `_try` never waits: -EAGAIN. `_timed` waits until an absolute time of CLOCK_MONOTONIC: -ETIMEDOUT, at once if that is past. The plain call waits
+ *   for as long as it takes; it spins for some microseconds first. All of them are -EPERM in an open section, for nobody sees what that does before its end.
+ * - A message sent is there until it is received, whoever is killed. A message in the sender's hand when he is killed was never sent. What happens to one in
+ *   a killed receiver's hand is said at each kind.
+ * - A read-only attachment can look (parties, statistics, and topics), and nothing else: -EROFS.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef TARN_CHANNEL_H
+#define TARN_CHANNEL_H
+
+#include <tarn.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- what all have in common ------------------------------------------------------------------------------------------ */
+
+/* flags of the open calls, besides TARN_CREATE: as what. One, both where the kind allows it, or none: to look only. */
+#define TARN_SEND 0x1000u    /* producer, publisher, client */
+#define TARN_RECEIVE 0x2000u /* consumer, subscriber, server */
+
+/* How a channel is to be, for who makes it; who finds it made takes it as it is. Zeros are defaults. */
+struct tarn_channel_options {
+    size_t size;       /* of this struct */
+    uint32_t capacity; /* messages (byte ring: bytes), rounded up to a power of two; 0: 1,024. At most 2^30 */
+    uint32_t message;  /* bytes of a message at most; 0: 64. At most 2^30 */
+    uint32_t parties;  /* seats; 0: 32. At most 4,096 */
+    uint32_t flags;    /* of the kind */
+    uint32_t number;   /* of the kind: priorities of a message queue, ... */
+    uint32_t reserved[3];
+};
+
+/* tarn_channel_parties - call back for each party of the channel of this name, of any kind, also from a read-only attachment: a snapshot, without a lock.
+ * The callback's result other than 0 ends the walk and is returned. -ENOENT, -EPROTO: the name is no channel. */
+struct tarn_party {
+    uint32_t participant; /* see tarn_participants */
+    uint32_t role;        /* TARN_SEND, TARN_RECEIVE */
+    uint32_t pid;         /* in its own PID namespace */
+    uint32_t tid;
+    int alive;         /* 0: it died, and its seat was not cleared yet */
+    uint64_t since;    /* ns of CLOCK_REALTIME */
+    uint64_t messages; /* sent and received */
+    uint64_t lost;     /* missed */
+    uint64_t behind;   /* messages that are there for it, and not yet received; of a sender 0 */
+};
+TARN_API int tarn_channel_parties(tarn *seg, const char *name,
+                                  int (*each)(const struct tarn_party *p, void *arg), void *arg);
+
+/* tarn_channel_stat - the channel of this name: what it is, and how it is. As tarn_channel_parties. */
+struct tarn_channel_stat {
+    char kind[16]; /* "ring", "mq", "topic", "call" */
+    uint32_t capacity, message, parties;
+    uint32_t senders, receivers; /* seats taken */
+    uint32_t changes;            /* counts joins, leaves and deaths: see tarn_channel_watch */
+    uint32_t deaths;
+    uint64_t sent, received; /* since it was made */
+    uint64_t waiting;        /* messages that are there */
+    uint64_t lost, again;    /* with dead receivers; given to another after one's death */
+};
+TARN_API int tarn_channel_stat(tarn *seg, const char *name, struct tarn_channel_stat *ret_stat);
+
+/* tarn_channel_watch - wait until somebody joins, leaves or dies: until `changes` is another than *seen, which is then set to it. Clears the seats of the
+ * dead. until: NULL: for ever. 0; -ETIMEDOUT; -ENOENT; -EPERM: in a section. */
+TARN_API int tarn_channel_watch(tarn *seg, const char *name, uint32_t *seen, const struct timespec *until);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

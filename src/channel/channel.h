@@ -1,0 +1,134 @@
+/* channel/channel.h - what the four channels share: how one is made and opened, seats, sleeping and waking. docs/channel.md
+ *
+ * Two structs per concept: struct channel, struct channel_seat (layout.h) live in the segment; struct party is private, the first member of each
+ * kind's handle, and belongs to the thread that opened it. */
+#ifndef TARN_CHANNEL_CHANNEL_H
+#define TARN_CHANNEL_CHANNEL_H
+
+#include <errno.h>
+
+#include "channel/layout.h"
+#include "heap/heap.h"
+#include "sync/sync.h"
+#include "tarn/channel.h"
+
+struct channel_class;
+
+struct party {
+    tarn *seg;
+    struct self *self; /* of the thread that has the seat; NULL: it only looks */
+    uint32_t id;       /* self's, when it took the seat */
+    uint32_t role;
+    struct channel *channel;
+    struct channel_seat *seat; /* NULL: it only looks */
+    struct channel_seat *seats;
+    char *slots;
+    struct channel_shape shape; /* checked: everything in it is within the body, and the body within the segment */
+    uint64_t ref;               /* of the channel */
+    const struct channel_class *class;
+    char name[64]; /* its first bytes, for messages */
+};
+
+/* What a kind hands down. */
+struct channel_class {
+    const char *type; /* RING_TYPE_NAME, ... */
+    const char *noun; /* "ring", ... */
+    /* Complete and check a shape: capacity, size, seats and flags are as asked for (0: default, which it fills in); the result is bytes behind the seats,
+     * or 0: cannot be, said by fail(). Called by the creator, and by each who opens it (whose shape must come out as it is). */
+    uint64_t (*bytes)(struct channel_shape *shape);
+    /* In the creator's section: body and root are zeroed, shape is there. NULL: zeros are a good one. */
+    void (*fill)(struct channel *c, char *slots);
+    /* Give back whatever the seat of this dead or leaving party has in hand. Under the channel's lock, by anybody; single stores, repeatable after a
+     * death at any of them. The identity is GONE, or the caller's own. NULL: it never has anything. */
+    void (*give_back)(const struct party *by, struct channel_seat *seat);
+    /* For parties and statistics, also of a read-only attachment, any bytes: messages behind. NULL: none. */
+    uint64_t (*behind)(const struct party *looks, const struct channel_seat *seat);
+    void (*stat)(const struct party *looks, struct tarn_channel_stat *stat);
+    /* Is there something to receive (TARN_RECEIVE), or room to send (TARN_SEND)? Asked by the handle's own thread, before it sleeps, and of descriptors
+     * by another: changes nothing, waits for nobody. */
+    bool (*ready)(const struct party *p, uint32_t role);
+};
+extern const struct channel_class ring_class, mq_class, topic_class, call_class;
+
+/* ---- opening ---- */
+
+/* Find the channel, or, with TARN_CREATE, make it; and take a seat where flags have TARN_SEND or TARN_RECEIVE. most: parties of one role at a time, 0: as
+ * many as there are seats. p is zeroed. 0; -ENOENT; -EPROTO; -EINVAL; -EUCLEAN; -EROFS; -EUSERS: no seat is free; -EBUSY: `most` are there: the holder is named. */
+int channel_open(tarn *seg, const char *name, const struct channel_class *class, unsigned flags,
+                 const struct tarn_channel_options *options, uint32_t most, struct party *p);
+/* Leave: what is in hand is given back. Never fails; only by the thread that has the seat is it orderly, else it is a death. */
+void channel_close(struct party *p);
+/* Clear the seats of the dead and of those who have left the segment: they are recovered first. Returns how many. Doorbells are rung for each. */
+int channel_clear_dead(struct party *p);
+
+/* 0, or why this thread may not use the handle so: -EPERM (another thread's, a child's, an open section), -EROFS/-EBADF (it has not that role). */
+int party_refused(const struct party *p, uint32_t role, const char *call);
+static inline bool party_may(const struct party *p, uint32_t role)
+{
+    const struct self *s = self_last;
+    if (TARN_RARE(s != p->self))
+        return false;
+    return !TARN_RARE(!s || s->id != p->id || s->depth || !(p->role & role));
+}
+/*     if (TARN_RARE(!party_may(p, TARN_SEND) && (e = party_refused(p, TARN_SEND, "tarn_ring_send")))) return e; 
+ * (self_last may be of another segment that this thread used meanwhile: party_refused looks it up, and is 0 then.) */
+
+static inline struct channel_seat *seat_at(const struct party *p, uint32_t i)
+{
+    return &p->seats[i];
+}
+
+/* ---- sleeping and waking ---- */
+
+/* After a store that somebody may wait for: wake who sleeps at the doorbell; n: 1, or INT32_MAX. Who sleeps has set `sleepers` and issued a membarrier
+ * before his last look, so a plain load is enough here (pairs with channel_sleep). A caller who may die between that store and this call either has
+ * the bell armed from before the store on, or whoever sleeps watches its liveness (channel_sleep does, of the first hundred seats). */
+void doorbell_wake(struct doorbell *d, int n);
+static inline void doorbell_ring(const struct party *p, struct doorbell *d, int n)
+{
+    if (TARN_RARE(p->seg->exchange_unlock))
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    compiler_barrier();
+    if (TARN_RARE(load32(&d->sleepers)))
+        doorbell_wake(d, n);
+}
+
+/* One wait:
+ *     struct channel_wait w = channel_wait(p, &c->news, TARN_RECEIVE, how, until);
+ *     while ((e = try it) == -EAGAIN && (e = channel_sleep(&w)) == 0)
+ *         ;
+ *     channel_wait_end(&w);
+ * channel_sleep returns 0: look again (it looked a few times first, slept, or was woken; somebody may have died, whose seat is cleared then);
+ * -EAGAIN (MUTEX_TRY), -ETIMEDOUT: without a sentence. The class's `ready` is asked for the role between marking and sleeping. */
+struct channel_wait {
+    struct party *p;
+    struct doorbell *bell;
+    enum mutex_wait how;
+    const struct timespec *until;
+    int look;
+    unsigned cap;
+    uint32_t role;
+    bool armed, slept;
+};
+static inline struct channel_wait channel_wait(struct party *p, struct doorbell *bell, uint32_t role,
+                                               enum mutex_wait how, const struct timespec *until)
+{
+    return (struct channel_wait){.p = p, .bell = bell, .role = role, .how = how, .until = until, .cap = CAP_FIRST};
+}
+int channel_sleep(struct channel_wait *w);
+/* Woken ones who take what they were woken for, where a doorbell wakes one at a time, and whoever gives up, wake the next. */
+void channel_wait_end(struct channel_wait *w);
+
+/* Now, in ns: CLOCK_REALTIME, CLOCK_MONOTONIC. */
+uint64_t channel_now(int clock);
+
+/* ---- check.c, unbind.c ---- */
+struct collection_checker;
+void channel_check(struct tarn *seg, const char *type, uint64_t ref, const struct collection_checker *k);
+int channel_retire(struct self *s, const char *type, uint64_t ref);
+bool is_channel(const char *type, uint64_t size);
+
+/* The channel of this name, of any kind, to look at. */
+int channel_look(tarn *seg, const char *name, struct party *ret);
+
+#endif

@@ -1,0 +1,118 @@
+/* channel/wait.c - sleeping at a doorbell, waking who sleeps there, and waiting for somebody to join, leave or die. docs/channel.md
+ *
+ *     while anybody sleeps at d with nobody awake on his behalf:  d.sleepers == 1, and what he waits for was not there when he looked last
+ * Sleeper: bell armed; sleepers = 1; membarrier; look; sleep on {sleepers, 1}, the liveness of the other parties, the segment's bells. Ringer: the message;
+ * sleepers is read; if 1: sleepers = 0; wake. Either the ringer reads 1, or the sleeper's look sees the message. A ringer who dies between the two is a
+ * party whose liveness is watched. Of several sleepers, of whom one is woken, that one sets sleepers again; if he dies, his bell has all look. */
+#include "channel/channel.h"
+
+enum { WATCHED_MOST = 100 }; /* below SLEEP_MOST; more parties than that: the cap is the net */
+
+void doorbell_wake(struct doorbell *d, int n)
+{
+    if (exchange32(&d->sleepers, 0))
+        os_futex_wake(&d->sleepers, n);
+}
+
+/* The liveness words of the other parties, behind wait[0..n). *ret_dead: one of them is dead. */
+static int watch_parties(struct party *p, struct os_wait *wait, int n, bool *ret_dead)
+{
+    int most = n + WATCHED_MOST;
+    for (uint32_t i = 0; i < p->shape.seats && n < most; i++) {
+        uint32_t id = load32(&seat_at(p, i)->id), *live, v;
+        if (!id || id == p->self->id || ID_INDEX(id) >= p->seg->geometry.records)
+            continue;
+        live = liveness_of(p->seg, ID_INDEX(id));
+        v = load32(live);
+        if (fate_quick(p->seg, id) != ALIVE)
+            *ret_dead = true;
+        else
+            wait[n++] = (struct os_wait){live, v};
+    }
+    return n;
+}
+
+int channel_sleep(struct channel_wait *w)
+{
+    struct party *p = w->p;
+    struct os_wait wait[SLEEP_MOST + 2] = {{&w->bell->sleepers, 1}};
+    bool dead = false;
+    int n, k;
+    if (w->how == MUTEX_TRY)
+        return -EAGAIN;
+    if (w->until && os_passed(w->until))
+        return -ETIMEDOUT;
+    if (look_again(&w->look))
+        return 0;
+    if (!w->armed) {
+        bell_arm(p->self);
+        w->armed = true;
+    }
+    store32(&w->bell->sleepers, 1);
+    all_threads_barrier(p->seg); /* pairs with doorbell_ring */
+    if (p->class->ready(p, w->role))
+        return 0;
+    n = watch_parties(p, wait, 1, &dead);
+    if (dead && channel_clear_dead(p))
+        return 0;
+    waits_for(p->self, WAITS_ACT | offset_of(p->seg, w->bell) | (w->until != NULL));
+    k = sleep_on_words(p->self, wait, n, w->until, &w->cap);
+    waits_for(p->self, 0);
+    if (k >= 0 || k == -EOWNERDEAD)
+        w->slept = true;
+    if (k != 0)
+        channel_clear_dead(p);
+    if (k >= 1)
+        wake_next(&wait[1], n - 1);
+    return 0;
+}
+
+void channel_wait_end(struct channel_wait *w)
+{
+    if (!w->armed)
+        return;
+    if (w->slept) { /* others may sleep still: of several who slept one is woken */
+        store32(&w->bell->sleepers, 1);
+        all_threads_barrier(w->p->seg);
+        if (w->p->class->ready(w->p, w->role))
+            os_futex_wake(&w->bell->sleepers, 1);
+    }
+    bell_disarm(w->p->self);
+}
+
+int tarn_channel_watch(tarn *seg, const char *name, uint32_t *seen, const struct timespec *until)
+{
+    struct os_wait wait[SLEEP_MOST + 2];
+    struct party p;
+    unsigned cap = CAP_FIRST;
+    int e = channel_look(seg, name, &p), n, k;
+    uint32_t now;
+    if (e < 0 || (until && (e = sync_deadline(until, "tarn_channel_watch"))))
+        return e;
+    p.self = self_of(seg, &e);
+    if (!p.self || (e = sync_in_section(p.self, "tarn_channel_watch")))
+        return e;
+    p.id = p.self->id;
+    bell_arm(p.self);
+    for (;;) {
+        bool dead = false;
+        channel_clear_dead(&p);
+        now = load32(&p.channel->changes);
+        if (now != *seen || (until && os_passed(until)))
+            break;
+        wait[0] = (struct os_wait){&p.channel->changes, now};
+        n = watch_parties(&p, wait, 1, &dead);
+        if (dead && channel_clear_dead(&p))
+            continue;
+        waits_for(p.self, WAITS_ACT | offset_of(seg, &p.channel->changes) | (until != NULL));
+        k = sleep_on_words(p.self, wait, n, until, &cap);
+        if (k >= 1)
+            wake_next(&wait[1], n - 1);
+    }
+    waits_for(p.self, 0);
+    bell_disarm(p.self);
+    if (now == *seen)
+        return fail(-ETIMEDOUT, "tarn_channel_watch: nobody joined, left or died at \"%s\" in time", name);
+    *seen = now;
+    return 0;
+}
