@@ -69,6 +69,21 @@ TARN_API int tarn_channel_stat(tarn *seg, const char *name, struct tarn_channel_
  * dead. until: NULL: for ever. 0; -ETIMEDOUT; -ENOENT; -EPERM: in a section. */
 TARN_API int tarn_channel_watch(tarn *seg, const char *name, uint32_t *seen, const struct timespec *until);
 
+/* ---- one descriptor for many channels, for poll and epoll -------------------------------------------------------------------- */
+
+/* A descriptor that is readable when something can be done at one of the channels in it. Private memory; any thread may use it. */
+typedef struct tarn_poll tarn_poll;
+#define TARN_POLL_MOST 64u
+
+/* tarn_poll_open - *ret_fd is an eventfd, non-blocking, closed by exec. A thread is started for it, which blocks all signals and takes part in the segment until
+ * tarn_poll_close; before that tarn_close is -EBUSY. A forked child has the descriptor, not the thread. 0; -ENOMEM, -EMFILE, -ENFILE, -EAGAIN as the system says. */
+TARN_API int tarn_poll_open(tarn *seg, tarn_poll **ret_poll, int *ret_fd);
+/* tarn_poll_close - all that were added are out of it, and the descriptor is closed. NULL is accepted. */
+TARN_API void tarn_poll_close(tarn_poll *poll);
+/* tarn_poll_clear - instead of read: the descriptor is not readable any more, and will be when there is something to do; call it, then try every channel
+ * until -EAGAIN. Between the time that it became readable and this call, senders are not held up by it at all. 0; -EPERM: a forked child's. */
+TARN_API int tarn_poll_clear(tarn_poll *poll);
+
 #ifdef __cplusplus
 }
 #endif

@@ -269,6 +269,7 @@ int channel_open(tarn *seg, const char *name, const struct channel_class *class,
 void channel_close(struct party *p)
 {
     struct self *s = self_if(p->seg);
+    channel_poll_leave(p);
     if (!p->seat || !s || s != p->self || s->id != p->id)
         return; /* another thread's, or a child's: its seat is cleared when it is seen to be gone */
     bell_arm(s);

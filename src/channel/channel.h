@@ -26,7 +26,8 @@ struct party {
     struct channel_shape shape; /* checked: everything in it is within the body, and the body within the segment */
     uint64_t ref;               /* of the channel */
     const struct channel_class *class;
-    char name[64]; /* its first bytes, for messages */
+    tarn_poll *poll; /* in which it is watched, or NULL */
+    char name[64];   /* its first bytes, for messages */
 };
 
 /* What a kind hands down. */
@@ -45,7 +46,7 @@ struct channel_class {
     uint64_t (*behind)(const struct party *looks, const struct channel_seat *seat);
     void (*stat)(const struct party *looks, struct tarn_channel_stat *stat);
     /* Is there something to receive (TARN_RECEIVE), or room to send (TARN_SEND)? Asked by the handle's own thread, before it sleeps, and of descriptors
-     * by another: changes nothing, waits for nobody. */
+     * by another: it reads words of the segment (seat.at, ...) and what of the handle never changes; changes nothing, waits for nobody. */
     bool (*ready)(const struct party *p, uint32_t role);
 };
 extern const struct channel_class ring_class, mq_class, topic_class, call_class;
@@ -93,6 +94,10 @@ static inline void doorbell_ring(const struct party *p, struct doorbell *d, int 
         doorbell_wake(d, n);
 }
 
+/* The liveness words of the living parties but `me`, behind wait[0..n), up to `most` words in all. Returns how many there are then. *ret_dead is set if a
+ * party is dead. */
+int parties_watch(const struct party *p, uint32_t me, struct os_wait *wait, int n, int most, bool *ret_dead);
+
 /* One wait:
  *     struct channel_wait w = channel_wait(p, &c->news, TARN_RECEIVE, how, until);
  *     while ((e = try it) == -EAGAIN && (e = channel_sleep(&w)) == 0)
@@ -118,6 +123,11 @@ static inline struct channel_wait channel_wait(struct party *p, struct doorbell 
 int channel_sleep(struct channel_wait *w);
 /* Woken ones who take what they were woken for, where a doorbell wakes one at a time, and whoever gives up, wake the next. */
 void channel_wait_end(struct channel_wait *w);
+
+/* Watch, in this descriptor, whether this handle can do what its role is (TARN_RECEIVE before TARN_SEND). The kind's tarn_KIND_poll. 0; -ENOSPC: TARN_POLL_MOST
+ * are in it; -EINVAL: of another segment; -EEXIST; -EBADF: the handle only looks. channel_close takes it out of it. */
+int channel_poll(struct party *p, tarn_poll *poll, const char *call);
+void channel_poll_leave(struct party *p);
 
 /* Now, in ns: CLOCK_REALTIME, CLOCK_MONOTONIC. */
 uint64_t channel_now(int clock);

@@ -14,13 +14,11 @@ void doorbell_wake(struct doorbell *d, int n)
         os_futex_wake(&d->sleepers, n);
 }
 
-/* The liveness words of the other parties, behind wait[0..n). *ret_dead: one of them is dead. */
-static int watch_parties(struct party *p, struct os_wait *wait, int n, bool *ret_dead)
+int parties_watch(const struct party *p, uint32_t me, struct os_wait *wait, int n, int most, bool *ret_dead)
 {
-    int most = n + WATCHED_MOST;
     for (uint32_t i = 0; i < p->shape.seats && n < most; i++) {
         uint32_t id = load32(&seat_at(p, i)->id), *live, v;
-        if (!id || id == p->self->id || ID_INDEX(id) >= p->seg->geometry.records)
+        if (!id || id == me || ID_INDEX(id) >= p->seg->geometry.records)
             continue;
         live = liveness_of(p->seg, ID_INDEX(id));
         v = load32(live);
@@ -52,7 +50,7 @@ int channel_sleep(struct channel_wait *w)
     all_threads_barrier(p->seg); /* pairs with doorbell_ring */
     if (p->class->ready(p, w->role))
         return 0;
-    n = watch_parties(p, wait, 1, &dead);
+    n = parties_watch(p, p->self->id, wait, 1, WATCHED_MOST, &dead);
     if (dead && channel_clear_dead(p))
         return 0;
     waits_for(p->self, WAITS_ACT | offset_of(p->seg, w->bell) | (w->until != NULL));
@@ -101,7 +99,7 @@ int tarn_channel_watch(tarn *seg, const char *name, uint32_t *seen, const struct
         if (now != *seen || (until && os_passed(until)))
             break;
         wait[0] = (struct os_wait){&p.channel->changes, now};
-        n = watch_parties(&p, wait, 1, &dead);
+        n = parties_watch(&p, p.self->id, wait, 1, WATCHED_MOST, &dead);
         if (dead && channel_clear_dead(&p))
             continue;
         waits_for(p.self, WAITS_ACT | offset_of(seg, &p.channel->changes) | (until != NULL));
