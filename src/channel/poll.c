@@ -9,7 +9,7 @@
 #include "sync/watcher.h"
 
 enum { WATCHED_MOST = 2 + TARN_POLL_MOST + 32 };
-_Static_assert(WATCHED_MOST <= SLEEP_MOST, "words of one sleep");
+_Static_assert((int)WATCHED_MOST <= (int)SLEEP_MOST, "words of one sleep");
 
 struct tarn_poll {
     struct watcher watcher; /* first */
