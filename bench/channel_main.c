@@ -35,22 +35,12 @@ static void compare(const char *figure, const struct setting *ours, const struct
     bench_compare(figure, "ns", &me, them, count, bench_reps(7), true, &outcome);
 }
 
-static const char *const figures[] = {"channel.rtt.8B", "channel.rtt.64B", NULL};
+static const char *const figures[] = {"channel.call.rtt", NULL};
 
 int main(int argc, char **argv)
 {
     bench_start(argc, argv, "channel", figures);
-    compare("channel.rtt.8B", &(struct setting){&lane_rte_8, 1, 1, ROUNDS},
+    compare("channel.call.rtt", &(struct setting){&lane_call_8, 1, 1, ROUNDS},
             &(struct setting){&lane_lines_8, 1, 1, ROUNDS}, 1);
-    compare("channel.rtt.64B", &(struct setting){&lane_lines_64, 1, 1, ROUNDS},
-            &(struct setting){&lane_lines_64, 1, 1, ROUNDS}, 1);
-    compare("channel.rtt.64B", &(struct setting){&lane_bare_64k, 1, 1, 640},
-            &(struct setting){&lane_futex_8, 1, 1, SLEEP_ROUNDS}, 1);
-    compare("channel.rtt.8B", &(struct setting){&lane_rte_8, 1, 1, 0},
-            (struct setting[]){{&lane_lamport_8, 1, 1, 0}, {&lane_rte_batch_8, 1, 1, 0}, {&lane_rte_64, 1, 1, 0}},
-            3);
-    compare("channel.rtt.8B", &(struct setting){&lane_ck_mpmc_8, 2, 2, 0},
-            (struct setting[]){{&lane_rte_mpmc_8, 2, 2, 0}, {&lane_boost_mq_8, 1, 1, 0}, {&lane_zmq_8, 1, 1, 0}},
-            3);
     return 0;
 }

@@ -84,6 +84,77 @@ TARN_API void tarn_poll_close(tarn_poll *poll);
  * until -EAGAIN. Between the time that it became readable and this call, senders are not held up by it at all. 0; -EPERM: a forked child's. */
 TARN_API int tarn_poll_clear(tarn_poll *poll);
 
+/* ---- call: a request, and its response -------------------------------------------------------------------------------- */
+
+/* Clients (TARN_SEND) ask, servers (TARN_RECEIVE) answer; each request goes to one server, in the order in which they came; which server does not matter.
+ * capacity: calls in flight, of all clients together; message: bytes of a request, and of a response, at most.
+ * - A server that dies, or closes, with a request in hand: its client is told at once (-EOWNERDEAD); or, if the request was marked repeatable, it goes to another
+ *   server, also if the dead one had done all of it but answer.
+ * - A client that dies, or closes, takes its requests back: those not begun are never seen, the response to the others goes nowhere, and its slots are free.
+ * (Birrell and Nelson, 'Implementing remote procedure calls', 1984.) */
+typedef struct tarn_call tarn_call; /* one party's handle: private memory, of the thread that opened it */
+
+#define TARN_CALL_REPEATABLE 1u /* may be done again, by another server, if the one that was at it died */
+
+/* tarn_call_open - the call channel of this name; TARN_CREATE makes it, options as it is to be. With TARN_SEND, TARN_RECEIVE, or neither, to look only. 0; -ENOENT;
+ * -EPROTO: the name is something else; -EUSERS: no seat; -ENOSPC; -EROFS; -EINVAL; -EUCLEAN: damaged. */
+TARN_API int tarn_call_open(tarn *seg, const char *name, unsigned flags,
+                            const struct tarn_channel_options *options, tarn_call **ret_call);
+/* tarn_call_close - what it has in hand ends as by a death. NULL is accepted. 0; -EBUSY: of a client: a call is begun and not ended (tarn_call_end, tarn_call_cancel); of a
+ * server: a request is not answered; nothing is done then. */
+TARN_API int tarn_call_close(tarn_call *call);
+
+/* tarn_call_ask, _timed - one call: begin it, wait, copy the response (at most `room` bytes; *ret_size, which may be NULL, is its whole size), end it. 0; -EMSGSIZE: the
+ * request is larger than the channel's messages; -EOWNERDEAD: the server died; -ETIMEDOUT: it is taken back; else what the server said by tarn_call_fail. */
+TARN_API int tarn_call_ask(tarn_call *call, unsigned flags, const void *request, size_t size, void *response,
+                           size_t room, size_t *ret_size);
+TARN_API int tarn_call_ask_timed(tarn_call *call, unsigned flags, const void *request, size_t size,
+                                 void *response, size_t room, size_t *ret_size, const struct timespec *until);
+
+/* The same in steps, for several at a time. *ret_id names the call until it is ended, to its own client.
+ * tarn_call_loan, _try, _timed - room for a request, which is written in place: size bytes at *ret_at. Waits while all slots are in use: -EAGAIN, -ETIMEDOUT.
+ * tarn_call_begin - the request that was loaned is asked: its first `size` bytes. -EINVAL: not a loan of this handle, or larger than it.
+ * tarn_call_wait, _try, _timed - wait for the response: *ret_at, *ret_size, in place, until tarn_call_end. Results as tarn_call_ask's; after any but 0, -EAGAIN and
+ *   -ETIMEDOUT the call is ended. After -ETIMEDOUT it is still under way: wait again, or cancel it.
+ * tarn_call_end - the response is not looked at any more. -EINVAL: there is none.
+ * tarn_call_cancel - a loan, or a call under way, is taken back. A server that has it is told by tarn_call_cancelled, and when it answers. */
+TARN_API int tarn_call_loan(tarn_call *call, size_t size, void **ret_at, uint64_t *ret_id);
+TARN_API int tarn_call_loan_try(tarn_call *call, size_t size, void **ret_at, uint64_t *ret_id);
+TARN_API int tarn_call_loan_timed(tarn_call *call, size_t size, void **ret_at, uint64_t *ret_id,
+                                  const struct timespec *until);
+TARN_API int tarn_call_begin(tarn_call *call, uint64_t id, unsigned flags, size_t size);
+TARN_API int tarn_call_wait(tarn_call *call, uint64_t id, const void **ret_at, size_t *ret_size);
+TARN_API int tarn_call_wait_try(tarn_call *call, uint64_t id, const void **ret_at, size_t *ret_size);
+TARN_API int tarn_call_wait_timed(tarn_call *call, uint64_t id, const void **ret_at, size_t *ret_size,
+                                  const struct timespec *until);
+TARN_API int tarn_call_end(tarn_call *call, uint64_t id);
+TARN_API int tarn_call_cancel(tarn_call *call, uint64_t id);
+
+/* A server's request in hand, in place, until it is answered. */
+struct tarn_request {
+    uint64_t id;
+    const void *at;
+    size_t size;
+    unsigned flags;  /* TARN_CALL_REPEATABLE */
+    uint32_t client; /* its participant */
+};
+/* tarn_call_next, _try, _timed - the next request, of any client. 0; -EAGAIN; -ETIMEDOUT. A server may have several in hand.
+ * tarn_call_room - where a response may be written in place: room for the channel's largest.
+ * tarn_call_answer - the response: copied, unless `response` is what tarn_call_room gave. 0; -EMSGSIZE; -ECANCELED: the client took it back, or died: it is in hand
+ *   no more; -EINVAL: not in hand.
+ * tarn_call_fail - instead of a response: the client's call returns `error`, -4095 to -1. As tarn_call_answer.
+ * tarn_call_cancelled - 1: the client of this request in hand is not interested any more; 0: it is; -EINVAL. */
+TARN_API int tarn_call_next(tarn_call *call, struct tarn_request *ret_request);
+TARN_API int tarn_call_next_try(tarn_call *call, struct tarn_request *ret_request);
+TARN_API int tarn_call_next_timed(tarn_call *call, struct tarn_request *ret_request, const struct timespec *until);
+TARN_API int tarn_call_room(tarn_call *call, uint64_t id, void **ret_at);
+TARN_API int tarn_call_answer(tarn_call *call, uint64_t id, const void *response, size_t size);
+TARN_API int tarn_call_fail(tarn_call *call, uint64_t id, int error);
+TARN_API int tarn_call_cancelled(tarn_call *call, uint64_t id);
+
+/* tarn_call_poll - let the descriptor be readable when there is a request (server), or a response (client). See tarn_poll_open. */
+TARN_API int tarn_call_poll(tarn_call *call, tarn_poll *poll);
+
 #ifdef __cplusplus
 }
 #endif

@@ -71,4 +71,22 @@ struct channel_seat {
 };
 _Static_assert(sizeof(struct channel_seat) == 128, "channel layout");
 
+/* ---- call. Body: the order in which requests came, then a slot for each call in flight -------------------------------- */
+
+#define CALL_SMALL                                                                                           \
+    32u /* bytes of a request, and of a response that is copied, that stand in the slot's first line */
+
+/* word: {turn:45, state:3, seat + 1:16}; what each state means, and who may change it: docs/channel.md. */
+struct call_slot {
+    uint64_t word;
+    uint32_t request, response; /* bytes; each side's, before the word says so */
+    uint32_t client;            /* its seat + 1; the client's, before ASKED */
+    uint32_t flags;             /* TARN_CALL_REPEATABLE, CALL_FAR; the client's, then the server's */
+    int32_t error;              /* of a call that failed; 0: none */
+    uint32_t reserved;
+    char small[CALL_SMALL];
+    /* then, each rounded up to whole lines: a large request; a large response */
+};
+_Static_assert(sizeof(struct call_slot) == 64, "call layout");
+
 #endif

@@ -1,0 +1,789 @@
+/* channel/call.c - request and response. Layout, states, equations and orders of stores: docs/channel.md, 'Call'.
+ *
+ * Whose a call is, is decided by compare-and-swap of its slot's word, and nothing else; the order only says which to look at next. Nobody holds
+ * a lock but who clears a seat, and nobody waits for a stopped one. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "channel/channel.h"
+
+#define WHAT "call"
+
+enum state { FREE, OPEN, ASKED, TAKEN, ANSWERED, FAILED, CANCELLED };
+#define WORD(turn, state, seat) ((uint64_t)(turn) << 19 | (uint64_t)(state) << 16 | (uint64_t)(seat))
+#define TURN(w) ((w) >> 19)
+#define STATE(w) ((enum state)((w) >> 16 & 7))
+#define SEAT(w) ((uint32_t)((w)&0xffff))
+#define AFTER(w) WORD(TURN(w) + 1, FREE, 0)
+
+#define CALL_FAR 0x80000000u /* in flags: the response stands in its own lines */
+#define ORDER_SLOT 0xffffffull
+
+/* Words of struct channel.own, each in a line of its own, and of a seat. */
+enum { TAIL = 0, HEAD = 8 };
+enum { BELL = 0 /* a doorbell, of a client */, REDO = 8 };
+
+#define ID_SLOT(id) ((uint32_t)((id)&0xffffff))
+#define ID_TURN(id) ((id) >> 24) /* 40 bits of it */
+#define TURN_ID_MASK ((1ull << 40) - 1)
+
+struct tarn_call {
+    struct party party;
+    uint32_t seat;    /* its number + 1 */
+    uint32_t hint;    /* the slot to try first */
+    uint32_t waiting; /* slot + 1 of the call that is waited for */
+    uint32_t open;    /* calls begun or loaned, and requests in hand: not ended */
+};
+
+/* ---- layout --------------------------------------------------------------------------------------------------------- */
+
+static uint64_t lines(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+static uint64_t order_length(const struct party *p)
+{
+    return 2ull * p->shape.capacity;
+}
+static uint64_t area(const struct party *p) /* of a large request, or response */
+{
+    return lines(p->shape.size);
+}
+static uint64_t slot_bytes(uint64_t size)
+{
+    return sizeof(struct call_slot) + 2 * lines(size);
+}
+static uint64_t *order_at(const struct party *p, uint64_t position)
+{
+    return (uint64_t *)(void *)p->slots + (position & (order_length(p) - 1));
+}
+static struct call_slot *slot_at(const struct party *p, uint32_t i)
+{
+    return (struct call_slot *)(void *)(p->slots + order_length(p) * 8 + i * slot_bytes(p->shape.size));
+}
+static char *request_at(const struct party *p, struct call_slot *slot, uint64_t size)
+{
+    (void)p;
+    return size <= CALL_SMALL ? slot->small : (char *)(slot + 1);
+}
+static char *response_far(const struct party *p, struct call_slot *slot)
+{
+    return (char *)(slot + 1) + area(p);
+}
+
+static uint64_t bytes(struct channel_shape *shape)
+{
+    if (shape->flags)
+        return fail(-EINVAL, "a call channel has no flags: %#x", shape->flags), 0;
+    if (shape->capacity > 1 << 20 || shape->number[0])
+        return fail(-EINVAL, "a call channel has at most 2^20 calls in flight, and no number"), 0;
+    if (shape->capacity < 8)
+        shape->capacity = 8; /* the order is whole lines */
+    return 16ull * shape->capacity + shape->capacity * slot_bytes(shape->size);
+}
+
+/* ---- the order ------------------------------------------------------------------------------------------------------ */
+
+static void move_on(uint64_t *hint, uint64_t from)
+{
+    (void)swap64(hint, &from, from + 1);
+}
+
+/* The slot at a place of the order, if it still is to be served: its word. Else 0. */
+static uint64_t asked_at(const struct party *p, uint64_t entry)
+{
+    uint32_t i = (uint32_t)(entry & ORDER_SLOT) - 1;
+    uint64_t w = i < p->shape.capacity ? load64(&slot_at(p, i)->word) : 0;
+    return STATE(w) == ASKED ? w : 0;
+}
+
+/* Entries at the head whose call is not to be served are passed by. Returns the first place that is not so; UINT64_MAX: the words make no sense. */
+static uint64_t first_in_order(const struct party *p)
+{
+    uint64_t *head = &p->channel->own[HEAD], n = order_length(p);
+    for (uint64_t tries = 0; tries < 2 * n + 64; tries++) {
+        uint64_t h = load64(head), *at = order_at(p, h), e = load64(at), lap = h / n;
+        if (e >> 24 == lap && (!(e & ORDER_SLOT) || asked_at(p, e)))
+            return h;
+        if (e >> 24 == lap)
+            (void)swap64(at, &e, (lap + 1) << 24);
+        else if (e >> 24 < lap)
+            return UINT64_MAX;
+        move_on(head, h);
+    }
+    return UINT64_MAX;
+}
+
+/* 0; -EAGAIN: full of others' calls that wait; -EUCLEAN */
+static int put_in_order(const struct party *p, uint32_t slot)
+{
+    uint64_t *tail = &p->channel->own[TAIL], n = order_length(p);
+    for (uint64_t tries = 0; tries < 2 * n + 64; tries++) {
+        uint64_t t = load64(tail), *at = order_at(p, t), e = load64(at), lap = t / n;
+        if (e >> 24 < lap) { /* the last lap's is there still */
+            uint64_t h = first_in_order(p);
+            if (h == UINT64_MAX)
+                return -EUCLEAN;
+            if (t - h >= n)
+                return -EAGAIN;
+            continue;
+        }
+        if (e >> 24 == lap && !(e & ORDER_SLOT) && swap64(at, &e, e | (slot + 1))) {
+            move_on(tail, t);
+            return 0;
+        }
+        if (e >> 24 > lap || e & ORDER_SLOT)
+            move_on(tail, t);
+    }
+    return -EUCLEAN;
+}
+
+/* ---- dead and leaving ones ------------------------------------------------------------------------------------------ */
+
+static void wake_client(const struct party *p, uint32_t seat)
+{
+    if (seat - 1 < p->shape.seats)
+        doorbell_ring(p, (struct doorbell *)(void *)&seat_at(p, seat - 1)->own[BELL], INT32_MAX);
+}
+
+/* Into the order again. Noted in the seat of the dead one first: whoever comes after a dead clearer does it again. */
+static void redo(const struct party *p, struct channel_seat *seat, uint32_t i, uint64_t w)
+{
+    struct call_slot *slot = slot_at(p, i);
+    store64(&seat->own[REDO], i + 1);
+    if (w)
+        (void)swap64(&slot->word, &w, WORD(TURN(w), ASKED, slot->client & 0xffff));
+    (void)put_in_order(p, i); /* there is room: one entry for each slot, and as many again for those that are stale */
+    store64(&seat->own[REDO], 0);
+    doorbell_ring(p, &p->channel->news, 1);
+}
+
+static void give_back_one(const struct party *p, struct channel_seat *seat, uint32_t me, uint32_t i)
+{
+    struct call_slot *slot = slot_at(p, i);
+    struct channel *c = p->channel;
+    uint64_t w = load64(&slot->word);
+    bool mine = SEAT(w) == me, serves = seat->role & TARN_RECEIVE;
+    if (STATE(w) == TAKEN && mine && serves) {
+        if (slot->flags & TARN_CALL_REPEATABLE) {
+            store64(&c->again, c->again + 1);
+            redo(p, seat, i, w);
+            return;
+        }
+        store64(&c->lost, c->lost + 1);
+        slot->error = -EOWNERDEAD;
+        if (swap64(&slot->word, &w, WORD(TURN(w), FAILED, slot->client & 0xffff)))
+            wake_client(p, slot->client);
+    } else if (STATE(w) == CANCELLED && mine && serves)
+        (void)swap64(&slot->word, &w, AFTER(w));
+    else if (STATE(w) == TAKEN && slot->client == me && !serves)
+        (void)swap64(&slot->word, &w, WORD(TURN(w), CANCELLED, SEAT(w)));
+    else if (STATE(w) != FREE && STATE(w) != TAKEN && STATE(w) != CANCELLED && mine && !serves)
+        (void)swap64(&slot->word, &w, AFTER(w));
+}
+
+static void give_back(const struct party *p, struct channel_seat *seat)
+{
+    uint32_t me = (uint32_t)(seat - p->seats) + 1;
+    uint64_t again = load64(&seat->own[REDO]);
+    if (again && again - 1 < p->shape.capacity)
+        redo(p, seat, (uint32_t)again - 1, 0);
+    for (uint32_t i = 0; i < p->shape.capacity; i++) {
+        uint64_t w = load64(&slot_at(p, i)->word);
+        if (STATE(w) != FREE && (SEAT(w) == me || STATE(w) == TAKEN))
+            give_back_one(p, seat, me, i);
+    }
+}
+
+/* ---- looking -------------------------------------------------------------------------------------------------------- */
+
+static bool settled(const struct party *p, uint32_t i, uint32_t me)
+{
+    uint64_t w = load64(&slot_at(p, i)->word);
+    return (STATE(w) == ANSWERED || STATE(w) == FAILED) && SEAT(w) == me;
+}
+
+/* Of what a client waits for, besides TARN_SEND, any response: */
+enum { FOR_ONE = 1, FOR_ROOM = 2 };
+
+static bool ready(const struct party *p, uint32_t role)
+{
+    const struct tarn_call *call = (const struct tarn_call *)p;
+    if (role & TARN_RECEIVE) {
+        uint64_t h = load64(&p->channel->own[HEAD]), e = load64(order_at(p, h));
+        return e >> 24 != h / order_length(p) || e & ORDER_SLOT;
+    }
+    if (role & FOR_ONE)
+        return settled(p, call->waiting - 1, call->seat);
+    for (uint32_t i = 0; i < p->shape.capacity; i++)
+        if (role & FOR_ROOM ? STATE(load64(&slot_at(p, i)->word)) == FREE : settled(p, i, call->seat))
+            return true;
+    return false;
+}
+
+static uint64_t behind(const struct party *p, const struct channel_seat *seat)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; seat->role & TARN_RECEIVE && i < p->shape.capacity; i++)
+        n += STATE(load64(&slot_at(p, i)->word)) == ASKED;
+    return n;
+}
+
+static void stat(const struct party *p, struct tarn_channel_stat *stat)
+{
+    const struct channel_seat any = {.role = TARN_RECEIVE};
+    stat->sent = load64(&p->channel->own[TAIL]);
+    stat->received = load64(&p->channel->own[HEAD]);
+    stat->waiting = behind(p, &any);
+}
+
+const struct channel_class call_class = {.type = CALL_TYPE_NAME,
+                                         .noun = "call channel",
+                                         .bytes = bytes,
+                                         .give_back = give_back,
+                                         .behind = behind,
+                                         .stat = stat,
+                                         .ready = ready};
+
+/* ---- opening -------------------------------------------------------------------------------------------------------- */
+
+int tarn_call_open(tarn *seg, const char *name, unsigned flags, const struct tarn_channel_options *options,
+                   tarn_call **ret_call)
+{
+    tarn_call *call;
+    int e;
+    if ((flags & (TARN_SEND | TARN_RECEIVE)) == (TARN_SEND | TARN_RECEIVE))
+        return fail(-EINVAL,
+                    "tarn_call_open: TARN_SEND or TARN_RECEIVE: who is client and server opens it twice");
+    call = calloc(1, sizeof *call);
+    if (!call)
+        return fail(-ENOMEM, "no memory for a handle");
+    e = channel_open(seg, name, &call_class, flags, options, 0, &call->party);
+    if (e < 0) {
+        free(call);
+        return e;
+    }
+    if (call->party.seat)
+        call->seat = (uint32_t)(call->party.seat - call->party.seats) + 1;
+    *ret_call = call;
+    return 0;
+}
+
+int tarn_call_close(tarn_call *call)
+{
+    if (!call)
+        return 0;
+    if (call->open && call->party.self && self_if(call->party.seg) == call->party.self)
+        return fail(-EBUSY, "tarn_call_close: \"%s\" has %u %s: end or cancel them first", call->party.name,
+                    call->open,
+                    call->party.role & TARN_SEND ? "calls that are not ended" : "requests not answered");
+    channel_close(&call->party);
+    free(call);
+    return 0;
+}
+
+static int refused(const tarn_call *call, uint32_t role, const char *name)
+{
+    return TARN_RARE(!party_may(&call->party, role)) ? party_refused(&call->party, role, name) : 0;
+}
+
+int tarn_call_poll(tarn_call *call, tarn_poll *poll)
+{
+    return channel_poll(&call->party, poll, "tarn_call_poll");
+}
+
+/* ---- clients -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t id_of(uint32_t i, uint64_t w)
+{
+    return (TURN(w) & TURN_ID_MASK) << 24 | i;
+}
+
+/* The slot of a call of this handle in one of these states; its word. NULL: none; said. */
+static struct call_slot *slot_of_id(tarn_call *call, uint64_t id, uint64_t *ret_word, const char *name)
+{
+    const struct party *p = &call->party;
+    uint32_t i = ID_SLOT(id);
+    if (i < p->shape.capacity) {
+        struct call_slot *slot = slot_at(p, i);
+        uint64_t w = load64(&slot->word);
+        bool mine =
+            SEAT(w) == call->seat || ((STATE(w) == TAKEN || STATE(w) == ASKED) && slot->client == call->seat);
+        if ((TURN(w) & TURN_ID_MASK) == ID_TURN(id) && STATE(w) != FREE && mine) {
+            *ret_word = w;
+            return slot;
+        }
+    }
+    fail(-EINVAL, "%s: %#llx is no call of this handle on \"%s\" that is not ended", name,
+         (unsigned long long)id, p->name);
+    return NULL;
+}
+
+static int loan_now(tarn_call *call, uint32_t *ret_i, uint64_t *ret_word)
+{
+    const struct party *p = &call->party;
+    for (uint32_t n = 0, i = call->hint; n < p->shape.capacity; n++, i = i + 1 < p->shape.capacity ? i + 1 : 0) {
+        struct call_slot *slot = slot_at(p, i);
+        uint64_t w = load64(&slot->word);
+        if (STATE(w) != FREE || !swap64(&slot->word, &w, WORD(TURN(w), OPEN, call->seat)))
+            continue;
+        call->hint = *ret_i = i;
+        *ret_word = WORD(TURN(w), OPEN, call->seat);
+        call->open++;
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+static int loan(tarn_call *call, size_t size, enum mutex_wait how, const struct timespec *until,
+                uint32_t *ret_i, uint64_t *ret_word, const char *name)
+{
+    struct party *p = &call->party;
+    struct channel_wait w;
+    int e = refused(call, TARN_SEND, name);
+    if (e || (how == MUTEX_TIMED && (e = sync_deadline(until, name))))
+        return e;
+    if (TARN_RARE(size > p->shape.size))
+        return fail(-EMSGSIZE, "%s: a request of %zu bytes, and \"%s\" has room for %u", name, size, p->name,
+                    p->shape.size);
+    e = loan_now(call, ret_i, ret_word);
+    if (TARN_RARE(e == -EAGAIN)) {
+        w = channel_wait(p, &p->channel->room, TARN_SEND | FOR_ROOM, how, until);
+        while (e == -EAGAIN && (e = channel_sleep(&w)) == 0)
+            e = loan_now(call, ret_i, ret_word);
+        channel_wait_end(&w);
+    }
+    if (e == -EAGAIN || e == -ETIMEDOUT)
+        return fail(e, "%s: all %u calls of \"%s\" are in flight", name, p->shape.capacity, p->name);
+    return e;
+}
+
+static int loan_public(tarn_call *call, size_t size, enum mutex_wait how, const struct timespec *until,
+                       void **ret_at, uint64_t *ret_id, const char *name)
+{
+    uint32_t i;
+    uint64_t w;
+    int e = loan(call, size, how, until, &i, &w, name);
+    if (e == 0) {
+        struct call_slot *slot = slot_at(&call->party, i);
+        slot->request = (uint32_t)size;
+        *ret_at = request_at(&call->party, slot, size);
+        *ret_id = id_of(i, w);
+    }
+    return e;
+}
+int tarn_call_loan(tarn_call *call, size_t size, void **ret_at, uint64_t *ret_id)
+{
+    return loan_public(call, size, MUTEX_WAIT, NULL, ret_at, ret_id, "tarn_call_loan");
+}
+int tarn_call_loan_try(tarn_call *call, size_t size, void **ret_at, uint64_t *ret_id)
+{
+    return loan_public(call, size, MUTEX_TRY, NULL, ret_at, ret_id, "tarn_call_loan_try");
+}
+int tarn_call_loan_timed(tarn_call *call, size_t size, void **ret_at, uint64_t *ret_id, const struct timespec *until)
+{
+    return loan_public(call, size, MUTEX_TIMED, until, ret_at, ret_id, "tarn_call_loan_timed");
+}
+
+/* The slot is OPEN, its request is whole. */
+static int ask(tarn_call *call, uint32_t i, uint64_t w, unsigned flags)
+{
+    struct party *p = &call->party;
+    struct call_slot *slot = slot_at(p, i);
+    int e;
+    slot->client = call->seat;
+    slot->flags = flags;
+    slot->error = 0;
+    bell_arm(p->self);
+    store64(&slot->word, w = WORD(TURN(w), ASKED, call->seat)); /* commit point */
+    e = put_in_order(p, i);
+    if (TARN_RARE(e < 0)) {
+        if (swap64(&slot->word, &w, AFTER(w)))
+            call->open--;
+        bell_disarm(p->self);
+        return e == -EUCLEAN
+                   ? fail(e, "the order of requests of \"%s\" makes no sense: run tarn check", p->name)
+                   : fail(e, "the order of requests of \"%s\" is full: its servers do not come on", p->name);
+    }
+    doorbell_ring(p, &p->channel->news, 1);
+    bell_disarm(p->self);
+    store64(&p->seat->messages, p->seat->messages + 1);
+    return 0;
+}
+
+int tarn_call_begin(tarn_call *call, uint64_t id, unsigned flags, size_t size)
+{
+    struct call_slot *slot;
+    uint64_t w;
+    int e = refused(call, TARN_SEND, "tarn_call_begin");
+    if (e)
+        return e;
+    if (flags & ~TARN_CALL_REPEATABLE)
+        return fail(-EINVAL, "tarn_call_begin: flags %#x: TARN_CALL_REPEATABLE or 0", flags);
+    slot = slot_of_id(call, id, &w, "tarn_call_begin");
+    if (!slot)
+        return -EINVAL;
+    if (STATE(w) != OPEN || size > slot->request || size > call->party.shape.size)
+        return fail(-EINVAL, "tarn_call_begin: %#llx is asked already, or was loaned for less than %zu bytes",
+                    (unsigned long long)id, size);
+    /* A smaller one may belong where small ones stand. */
+    if (size <= CALL_SMALL && slot->request > CALL_SMALL)
+        memcpy(slot->small, slot + 1, size);
+    slot->request = (uint32_t)size;
+    return ask(call, ID_SLOT(id), w, flags);
+}
+
+/* 0, with the slot's word; -EAGAIN: not answered */
+static inline int look(const tarn_call *call, const struct call_slot *slot, uint64_t *ret_word)
+{
+    *ret_word = load64(&slot->word);
+    (void)call;
+    return STATE(*ret_word) == ANSWERED || STATE(*ret_word) == FAILED ? 0 : -EAGAIN;
+}
+
+static int wait_for(tarn_call *call, struct call_slot *slot, uint32_t i, enum mutex_wait how,
+                    const struct timespec *until, uint64_t *ret_word)
+{
+    struct party *p = &call->party;
+    struct channel_wait wait;
+    int e = look(call, slot, ret_word);
+    if (e != -EAGAIN || how == MUTEX_TRY)
+        return e;
+    call->waiting = i + 1;
+    wait = channel_wait(p, (struct doorbell *)(void *)&p->seat->own[BELL], TARN_SEND | FOR_ONE, how, until);
+    while (e == -EAGAIN && (e = channel_sleep(&wait)) == 0)
+        e = look(call, slot, ret_word);
+    channel_wait_end(&wait);
+    return e;
+}
+
+static void end(tarn_call *call, struct call_slot *slot, uint64_t w)
+{
+    struct party *p = &call->party;
+    call->open--;
+    bell_arm(p->self);
+    store64(&slot->word, AFTER(w));
+    doorbell_ring(p, &p->channel->room, 1);
+    bell_disarm(p->self);
+}
+
+/* The call has failed: it is ended, and its client told. */
+static int failed(tarn_call *call, struct call_slot *slot, uint64_t w, const char *name)
+{
+    int error = slot->error;
+    if (error > -1 || error < -4095)
+        error = -EUCLEAN;
+    end(call, slot, w);
+    if (error == -EOWNERDEAD)
+        return fail(error, "%s: the server that had the request to \"%s\" died, or closed, before it answered",
+                    name, call->party.name);
+    return fail(error, "%s: the server of \"%s\" answered with error %d", name, call->party.name, error);
+}
+
+static const char *response_at(const struct party *p, struct call_slot *slot, size_t *ret_size)
+{
+    uint32_t size = __atomic_load_n(&slot->response, __ATOMIC_RELAXED);
+    bool far = __atomic_load_n(&slot->flags, __ATOMIC_RELAXED) & CALL_FAR;
+    if (size > p->shape.size || (!far && size > CALL_SMALL))
+        size = 0; /* hostile */
+    *ret_size = size;
+    return far ? response_far(p, slot) : slot->small;
+}
+
+static int ask_and_wait(tarn_call *call, unsigned flags, const void *request, size_t size, void *response,
+                        size_t room, size_t *ret_size, enum mutex_wait how, const struct timespec *until,
+                        const char *name)
+{
+    struct party *p = &call->party;
+    struct call_slot *slot;
+    const char *from;
+    uint64_t w, id;
+    uint32_t i;
+    size_t has;
+    int e;
+    if (TARN_RARE(flags & ~TARN_CALL_REPEATABLE))
+        return fail(-EINVAL, "%s: flags %#x: TARN_CALL_REPEATABLE or 0", name, flags);
+    e = loan(call, size, how, until, &i, &w, name);
+    if (TARN_RARE(e < 0))
+        return e;
+    id = id_of(i, w);
+    slot = slot_at(p, i);
+    slot->request = (uint32_t)size;
+    if (size)
+        memcpy(request_at(p, slot, size), request, size);
+    e = ask(call, i, w, flags);
+    if (TARN_RARE(e < 0))
+        return e;
+    e = wait_for(call, slot, i, how, until, &w);
+    if (TARN_RARE(e < 0)) {
+        e = tarn_call_cancel(call, id);
+        return e < 0 ? e
+                     : fail(-ETIMEDOUT, "%s: no server of \"%s\" answered in time: the request was taken back",
+                            name, p->name);
+    }
+    if (TARN_RARE(STATE(w) == FAILED))
+        return failed(call, slot, w, name);
+    from = response_at(p, slot, &has);
+    if (has && room)
+        memcpy(response, from, has < room ? has : room);
+    if (ret_size)
+        *ret_size = has;
+    end(call, slot, w);
+    return 0;
+}
+int tarn_call_ask(tarn_call *call, unsigned flags, const void *request, size_t size, void *response,
+                  size_t room, size_t *ret_size)
+{
+    return ask_and_wait(call, flags, request, size, response, room, ret_size, MUTEX_WAIT, NULL, "tarn_call_ask");
+}
+int tarn_call_ask_timed(tarn_call *call, unsigned flags, const void *request, size_t size, void *response,
+                        size_t room, size_t *ret_size, const struct timespec *until)
+{
+    return ask_and_wait(call, flags, request, size, response, room, ret_size, MUTEX_TIMED, until,
+                        "tarn_call_ask_timed");
+}
+
+static int wait_public(tarn_call *call, uint64_t id, const void **ret_at, size_t *ret_size,
+                       enum mutex_wait how, const struct timespec *until, const char *name)
+{
+    struct call_slot *slot;
+    uint64_t w;
+    int e = refused(call, TARN_SEND, name);
+    if (e || (how == MUTEX_TIMED && (e = sync_deadline(until, name))))
+        return e;
+    slot = slot_of_id(call, id, &w, name);
+    if (!slot)
+        return -EINVAL;
+    if (STATE(w) == OPEN)
+        return fail(-EINVAL, "%s: %#llx is a loan that was not asked yet: tarn_call_begin", name,
+                    (unsigned long long)id);
+    e = wait_for(call, slot, ID_SLOT(id), how, until, &w);
+    if (e < 0)
+        return fail(e, "%s: call %#llx of \"%s\" is not answered", name, (unsigned long long)id, call->party.name);
+    if (STATE(w) == FAILED)
+        return failed(call, slot, w, name);
+    *ret_at = response_at(&call->party, slot, ret_size);
+    return 0;
+}
+int tarn_call_wait(tarn_call *call, uint64_t id, const void **ret_at, size_t *ret_size)
+{
+    return wait_public(call, id, ret_at, ret_size, MUTEX_WAIT, NULL, "tarn_call_wait");
+}
+int tarn_call_wait_try(tarn_call *call, uint64_t id, const void **ret_at, size_t *ret_size)
+{
+    return wait_public(call, id, ret_at, ret_size, MUTEX_TRY, NULL, "tarn_call_wait_try");
+}
+int tarn_call_wait_timed(tarn_call *call, uint64_t id, const void **ret_at, size_t *ret_size,
+                         const struct timespec *until)
+{
+    return wait_public(call, id, ret_at, ret_size, MUTEX_TIMED, until, "tarn_call_wait_timed");
+}
+
+int tarn_call_end(tarn_call *call, uint64_t id)
+{
+    struct call_slot *slot;
+    uint64_t w;
+    int e = refused(call, TARN_SEND, "tarn_call_end");
+    if (e)
+        return e;
+    slot = slot_of_id(call, id, &w, "tarn_call_end");
+    if (!slot)
+        return -EINVAL;
+    if (STATE(w) != ANSWERED && STATE(w) != FAILED)
+        return fail(-EINVAL, "tarn_call_end: call %#llx of \"%s\" is not answered: tarn_call_cancel takes it back",
+                    (unsigned long long)id, call->party.name);
+    end(call, slot, w);
+    return 0;
+}
+
+int tarn_call_cancel(tarn_call *call, uint64_t id)
+{
+    struct party *p = &call->party;
+    struct call_slot *slot;
+    uint64_t w;
+    int e = refused(call, TARN_SEND, "tarn_call_cancel");
+    if (e)
+        return e;
+    slot = slot_of_id(call, id, &w, "tarn_call_cancel");
+    if (!slot)
+        return -EINVAL;
+    bell_arm(p->self);
+    while (!swap64(&slot->word, &w, STATE(w) == TAKEN ? WORD(TURN(w), CANCELLED, SEAT(w)) : AFTER(w)))
+        ; /* a server took it, or answered, or its death was noticed */
+    doorbell_ring(p, &p->channel->room, 1);
+    bell_disarm(p->self);
+    call->open--;
+    return 0;
+}
+
+/* ---- servers -------------------------------------------------------------------------------------------------------- */
+
+static int next_now(tarn_call *call, struct tarn_request *ret)
+{
+    const struct party *p = &call->party;
+    uint64_t *head = &p->channel->own[HEAD], n = order_length(p);
+    for (uint64_t tries = 0; tries < 2 * n + 64; tries++) {
+        uint64_t h = load64(head), *at = order_at(p, h), e = load64(at), lap = h / n, w;
+        bool mine = false;
+        uint32_t i = (uint32_t)(e & ORDER_SLOT) - 1;
+        if (e >> 24 == lap && !(e & ORDER_SLOT))
+            return -EAGAIN;
+        if (e >> 24 < lap)
+            return -EUCLEAN;
+        if (e >> 24 == lap) {
+            if ((w = asked_at(p, e)))
+                mine = swap64(&slot_at(p, i)->word, &w, WORD(TURN(w), TAKEN, call->seat));
+            (void)swap64(at, &e, (lap + 1) << 24);
+        }
+        move_on(head, h);
+        if (mine) {
+            struct call_slot *slot = slot_at(p, i);
+            uint32_t size = __atomic_load_n(&slot->request, __ATOMIC_RELAXED);
+            uint32_t client = __atomic_load_n(&slot->client, __ATOMIC_RELAXED) - 1;
+            if (size > p->shape.size)
+                size = 0; /* hostile */
+            *ret = (struct tarn_request){.id = id_of(i, w),
+                                         .at = request_at(p, slot, size),
+                                         .size = size,
+                                         .flags = slot->flags & TARN_CALL_REPEATABLE,
+                                         .client = client < p->shape.seats ? load32(&seat_at(p, client)->id) : 0};
+            call->open++;
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
+static int next(tarn_call *call, struct tarn_request *ret, enum mutex_wait how, const struct timespec *until,
+                const char *name)
+{
+    struct party *p = &call->party;
+    struct channel_wait w;
+    int e = refused(call, TARN_RECEIVE, name);
+    if (e || (how == MUTEX_TIMED && (e = sync_deadline(until, name))))
+        return e;
+    e = next_now(call, ret);
+    if (e == -EAGAIN && how != MUTEX_TRY) {
+        w = channel_wait(p, &p->channel->news, TARN_RECEIVE, how, until);
+        while (e == -EAGAIN && (e = channel_sleep(&w)) == 0)
+            e = next_now(call, ret);
+        channel_wait_end(&w);
+    }
+    if (e == -EUCLEAN)
+        return fail(e, "%s: the order of requests of \"%s\" makes no sense: run tarn check", name, p->name);
+    if (e < 0)
+        return fail(e, "%s: there is no request at \"%s\"", name, p->name);
+    store64(&p->seat->messages, p->seat->messages + 1);
+    return 0;
+}
+int tarn_call_next(tarn_call *call, struct tarn_request *ret_request)
+{
+    return next(call, ret_request, MUTEX_WAIT, NULL, "tarn_call_next");
+}
+int tarn_call_next_try(tarn_call *call, struct tarn_request *ret_request)
+{
+    return next(call, ret_request, MUTEX_TRY, NULL, "tarn_call_next_try");
+}
+int tarn_call_next_timed(tarn_call *call, struct tarn_request *ret_request, const struct timespec *until)
+{
+    return next(call, ret_request, MUTEX_TIMED, until, "tarn_call_next_timed");
+}
+
+/* The slot of a request that this server has in hand, or had until its client took it back. */
+static struct call_slot *in_hand(tarn_call *call, uint64_t id, uint64_t *ret_word, const char *name)
+{
+    uint32_t i = ID_SLOT(id);
+    if (i < call->party.shape.capacity) {
+        struct call_slot *slot = slot_at(&call->party, i);
+        uint64_t w = *ret_word = load64(&slot->word);
+        if ((TURN(w) & TURN_ID_MASK) == ID_TURN(id) && SEAT(w) == call->seat &&
+            (STATE(w) == TAKEN || STATE(w) == CANCELLED))
+            return slot;
+    }
+    fail(-EINVAL, "%s: %#llx is no request that this handle on \"%s\" has in hand", name,
+         (unsigned long long)id, call->party.name);
+    return NULL;
+}
+
+int tarn_call_room(tarn_call *call, uint64_t id, void **ret_at)
+{
+    struct call_slot *slot;
+    uint64_t w;
+    int e = refused(call, TARN_RECEIVE, "tarn_call_room");
+    if (e)
+        return e;
+    slot = in_hand(call, id, &w, "tarn_call_room");
+    if (!slot)
+        return -EINVAL;
+    *ret_at = response_far(&call->party, slot);
+    return 0;
+}
+
+int tarn_call_cancelled(tarn_call *call, uint64_t id)
+{
+    uint64_t w;
+    int e = refused(call, TARN_RECEIVE, "tarn_call_cancelled");
+    if (e)
+        return e;
+    return in_hand(call, id, &w, "tarn_call_cancelled") ? STATE(w) == CANCELLED : -EINVAL;
+}
+
+static int settle(tarn_call *call, struct call_slot *slot, uint64_t w, enum state state, const char *name)
+{
+    struct party *p = &call->party;
+    uint32_t client = slot->client & 0xffff;
+    call->open--;
+    bell_arm(p->self);
+    while (STATE(w) == TAKEN && !swap64(&slot->word, &w, WORD(TURN(w), state, client)))
+        ;
+    if (TARN_RARE(STATE(w) == CANCELLED)) {
+        store64(&slot->word, AFTER(w));
+        doorbell_ring(p, &p->channel->room, 1);
+        bell_disarm(p->self);
+        return fail(-ECANCELED, "%s: the client of this request to \"%s\" took it back, or died", name, p->name);
+    }
+    wake_client(p, client);
+    bell_disarm(p->self);
+    return 0;
+}
+
+int tarn_call_answer(tarn_call *call, uint64_t id, const void *response, size_t size)
+{
+    const struct party *p = &call->party;
+    struct call_slot *slot;
+    uint64_t w;
+    bool far;
+    int e = refused(call, TARN_RECEIVE, "tarn_call_answer");
+    if (e)
+        return e;
+    slot = in_hand(call, id, &w, "tarn_call_answer");
+    if (!slot)
+        return -EINVAL;
+    if (TARN_RARE(size > p->shape.size))
+        return fail(-EMSGSIZE, "tarn_call_answer: a response of %zu bytes, and \"%s\" has room for %u", size,
+                    p->name, p->shape.size);
+    far = size > CALL_SMALL || response == response_far(p, slot);
+    if (!far && size)
+        memmove(slot->small, response, size); /* over the request, which may be where it comes from */
+    else if (size && response != response_far(p, slot))
+        memmove(response_far(p, slot), response, size);
+    slot->response = (uint32_t)size;
+    slot->flags = far ? slot->flags | CALL_FAR : slot->flags & ~CALL_FAR;
+    return settle(call, slot, w, ANSWERED, "tarn_call_answer");
+}
+
+int tarn_call_fail(tarn_call *call, uint64_t id, int error)
+{
+    struct call_slot *slot;
+    uint64_t w;
+    int e = refused(call, TARN_RECEIVE, "tarn_call_fail");
+    if (e)
+        return e;
+    if (error > -1 || error < -4095)
+        return fail(-EINVAL, "tarn_call_fail: %d is no error: -4095 to -1", error);
+    slot = in_hand(call, id, &w, "tarn_call_fail");
+    if (!slot)
+        return -EINVAL;
+    slot->error = error;
+    return settle(call, slot, w, FAILED, "tarn_call_fail");
+}
