@@ -146,53 +146,62 @@ static void wake_client(const struct party *p, uint32_t seat)
         doorbell_ring(p, (struct doorbell *)(void *)&seat_at(p, seat - 1)->own[BELL], INT32_MAX);
 }
 
-/* Into the order again. Noted in the seat of the dead one first: whoever comes after a dead clearer does it again. */
-static void redo(const struct party *p, struct channel_seat *seat, uint32_t i, uint64_t w)
+/* Into the order again, if its word is that still. Noted in the seat of the dead one first: whoever comes after a dead clearer does it again. */
+static bool redo(const struct party *p, struct channel_seat *seat, uint32_t i, uint64_t w)
 {
     struct call_slot *slot = slot_at(p, i);
+    bool done;
     store64(&seat->own[REDO], i + 1);
-    if (w)
-        (void)swap64(&slot->word, &w, WORD(TURN(w), ASKED, slot->client & 0xffff));
-    (void)put_in_order(p, i); /* there is room: one entry for each slot, and as many again for those that are stale */
+    done = swap64(&slot->word, &w, WORD(TURN(w), ASKED, load32(&slot->client) & 0xffff));
+    if (done)
+        (void)put_in_order(p, i); /* there is room: one entry for each slot, and as many again for those that are stale */
     store64(&seat->own[REDO], 0);
     doorbell_ring(p, &p->channel->news, 1);
+    return done;
 }
 
-static void give_back_one(const struct party *p, struct channel_seat *seat, uint32_t me, uint32_t i)
+/* What the word says is to end with the seat. false: it changed meanwhile, look again. */
+static bool give_back_one(const struct party *p, struct channel_seat *seat, uint32_t me, uint32_t i)
 {
     struct call_slot *slot = slot_at(p, i);
     struct channel *c = p->channel;
     uint64_t w = load64(&slot->word);
-    bool mine = SEAT(w) == me, serves = seat->role & TARN_RECEIVE;
-    if (STATE(w) == TAKEN && mine && serves) {
-        if (slot->flags & TARN_CALL_REPEATABLE) {
+    uint32_t client = load32(&slot->client) & 0xffff;
+    bool mine = SEAT(w) == me;
+    if (seat->role & TARN_RECEIVE) {
+        if (!mine || (STATE(w) != TAKEN && STATE(w) != CANCELLED))
+            return true;
+        if (STATE(w) == CANCELLED)
+            return swap64(&slot->word, &w, AFTER(w));
+        if (load32(&slot->flags) & TARN_CALL_REPEATABLE) {
             store64(&c->again, c->again + 1);
-            redo(p, seat, i, w);
-            return;
+            return redo(p, seat, i, w);
         }
         store64(&c->lost, c->lost + 1);
-        slot->error = -EOWNERDEAD;
-        if (swap64(&slot->word, &w, WORD(TURN(w), FAILED, slot->client & 0xffff)))
-            wake_client(p, slot->client);
-    } else if (STATE(w) == CANCELLED && mine && serves)
-        (void)swap64(&slot->word, &w, AFTER(w));
-    else if (STATE(w) == TAKEN && slot->client == me && !serves)
-        (void)swap64(&slot->word, &w, WORD(TURN(w), CANCELLED, SEAT(w)));
-    else if (STATE(w) != FREE && STATE(w) != TAKEN && STATE(w) != CANCELLED && mine && !serves)
-        (void)swap64(&slot->word, &w, AFTER(w));
+        __atomic_store_n(&slot->error, -EOWNERDEAD, __ATOMIC_RELEASE);
+        if (!swap64(&slot->word, &w, WORD(TURN(w), FAILED, client)))
+            return false;
+        wake_client(p, client);
+        return true;
+    }
+    if (STATE(w) == TAKEN)
+        return client != me || swap64(&slot->word, &w, WORD(TURN(w), CANCELLED, SEAT(w)));
+    if (!mine || STATE(w) == FREE || STATE(w) == CANCELLED)
+        return true;
+    return swap64(&slot->word, &w, AFTER(w));
 }
 
 static void give_back(const struct party *p, struct channel_seat *seat)
 {
     uint32_t me = (uint32_t)(seat - p->seats) + 1;
     uint64_t again = load64(&seat->own[REDO]);
-    if (again && again - 1 < p->shape.capacity)
-        redo(p, seat, (uint32_t)again - 1, 0);
-    for (uint32_t i = 0; i < p->shape.capacity; i++) {
-        uint64_t w = load64(&slot_at(p, i)->word);
-        if (STATE(w) != FREE && (SEAT(w) == me || STATE(w) == TAKEN))
-            give_back_one(p, seat, me, i);
+    if (again && again - 1 < p->shape.capacity) {
+        (void)put_in_order(p, (uint32_t)again - 1); /* once too often is a stale entry */
+        store64(&seat->own[REDO], 0);
     }
+    for (uint32_t i = 0; i < p->shape.capacity; i++)
+        while (!give_back_one(p, seat, me, i))
+            ;
 }
 
 /* ---- looking -------------------------------------------------------------------------------------------------------- */
@@ -307,8 +316,7 @@ static struct call_slot *slot_of_id(tarn_call *call, uint64_t id, uint64_t *ret_
     if (i < p->shape.capacity) {
         struct call_slot *slot = slot_at(p, i);
         uint64_t w = load64(&slot->word);
-        bool mine =
-            SEAT(w) == call->seat || ((STATE(w) == TAKEN || STATE(w) == ASKED) && slot->client == call->seat);
+        bool mine = SEAT(w) == call->seat || (STATE(w) == TAKEN && load32(&slot->client) == call->seat);
         if ((TURN(w) & TURN_ID_MASK) == ID_TURN(id) && STATE(w) != FREE && mine) {
             *ret_word = w;
             return slot;
@@ -366,7 +374,7 @@ static int loan_public(tarn_call *call, size_t size, enum mutex_wait how, const 
     int e = loan(call, size, how, until, &i, &w, name);
     if (e == 0) {
         struct call_slot *slot = slot_at(&call->party, i);
-        slot->request = (uint32_t)size;
+        store32(&slot->request, (uint32_t)size);
         *ret_at = request_at(&call->party, slot, size);
         *ret_id = id_of(i, w);
     }
@@ -391,15 +399,13 @@ static int ask(tarn_call *call, uint32_t i, uint64_t w, unsigned flags)
     struct party *p = &call->party;
     struct call_slot *slot = slot_at(p, i);
     int e;
-    slot->client = call->seat;
-    slot->flags = flags;
-    slot->error = 0;
+    store32(&slot->client, call->seat);
+    store32(&slot->flags, flags);
     bell_arm(p->self);
     store64(&slot->word, w = WORD(TURN(w), ASKED, call->seat)); /* commit point */
     e = put_in_order(p, i);
-    if (TARN_RARE(e < 0)) {
-        if (swap64(&slot->word, &w, AFTER(w)))
-            call->open--;
+    if (TARN_RARE(e < 0) && swap64(&slot->word, &w, AFTER(w))) { /* else it was found by a stale entry */
+        call->open--;
         bell_disarm(p->self);
         return e == -EUCLEAN
                    ? fail(e, "the order of requests of \"%s\" makes no sense: run tarn check", p->name)
@@ -423,13 +429,13 @@ int tarn_call_begin(tarn_call *call, uint64_t id, unsigned flags, size_t size)
     slot = slot_of_id(call, id, &w, "tarn_call_begin");
     if (!slot)
         return -EINVAL;
-    if (STATE(w) != OPEN || size > slot->request || size > call->party.shape.size)
+    if (STATE(w) != OPEN || size > load32(&slot->request) || size > call->party.shape.size)
         return fail(-EINVAL, "tarn_call_begin: %#llx is asked already, or was loaned for less than %zu bytes",
                     (unsigned long long)id, size);
     /* A smaller one may belong where small ones stand. */
-    if (size <= CALL_SMALL && slot->request > CALL_SMALL)
+    if (size <= CALL_SMALL && load32(&slot->request) > CALL_SMALL)
         memcpy(slot->small, slot + 1, size);
-    slot->request = (uint32_t)size;
+    store32(&slot->request, (uint32_t)size);
     return ask(call, ID_SLOT(id), w, flags);
 }
 
@@ -470,7 +476,7 @@ static void end(tarn_call *call, struct call_slot *slot, uint64_t w)
 /* The call has failed: it is ended, and its client told. */
 static int failed(tarn_call *call, struct call_slot *slot, uint64_t w, const char *name)
 {
-    int error = slot->error;
+    int error = __atomic_load_n(&slot->error, __ATOMIC_RELAXED);
     if (error > -1 || error < -4095)
         error = -EUCLEAN;
     end(call, slot, w);
@@ -482,8 +488,8 @@ static int failed(tarn_call *call, struct call_slot *slot, uint64_t w, const cha
 
 static const char *response_at(const struct party *p, struct call_slot *slot, size_t *ret_size)
 {
-    uint32_t size = __atomic_load_n(&slot->response, __ATOMIC_RELAXED);
-    bool far = __atomic_load_n(&slot->flags, __ATOMIC_RELAXED) & CALL_FAR;
+    uint32_t size = load32(&slot->response);
+    bool far = load32(&slot->flags) & CALL_FAR;
     if (size > p->shape.size || (!far && size > CALL_SMALL))
         size = 0; /* hostile */
     *ret_size = size;
@@ -508,7 +514,7 @@ static int ask_and_wait(tarn_call *call, unsigned flags, const void *request, si
         return e;
     id = id_of(i, w);
     slot = slot_at(p, i);
-    slot->request = (uint32_t)size;
+    store32(&slot->request, (uint32_t)size);
     if (size)
         memcpy(request_at(p, slot, size), request, size);
     e = ask(call, i, w, flags);
@@ -638,14 +644,14 @@ static int next_now(tarn_call *call, struct tarn_request *ret)
         move_on(head, h);
         if (mine) {
             struct call_slot *slot = slot_at(p, i);
-            uint32_t size = __atomic_load_n(&slot->request, __ATOMIC_RELAXED);
-            uint32_t client = __atomic_load_n(&slot->client, __ATOMIC_RELAXED) - 1;
+            uint32_t size = load32(&slot->request);
+            uint32_t client = load32(&slot->client) - 1;
             if (size > p->shape.size)
                 size = 0; /* hostile */
             *ret = (struct tarn_request){.id = id_of(i, w),
                                          .at = request_at(p, slot, size),
                                          .size = size,
-                                         .flags = slot->flags & TARN_CALL_REPEATABLE,
+                                         .flags = load32(&slot->flags) & TARN_CALL_REPEATABLE,
                                          .client = client < p->shape.seats ? load32(&seat_at(p, client)->id) : 0};
             call->open++;
             return 0;
@@ -731,7 +737,7 @@ int tarn_call_cancelled(tarn_call *call, uint64_t id)
 static int settle(tarn_call *call, struct call_slot *slot, uint64_t w, enum state state, const char *name)
 {
     struct party *p = &call->party;
-    uint32_t client = slot->client & 0xffff;
+    uint32_t client = load32(&slot->client) & 0xffff;
     call->open--;
     bell_arm(p->self);
     while (STATE(w) == TAKEN && !swap64(&slot->word, &w, WORD(TURN(w), state, client)))
@@ -752,6 +758,7 @@ int tarn_call_answer(tarn_call *call, uint64_t id, const void *response, size_t 
     const struct party *p = &call->party;
     struct call_slot *slot;
     uint64_t w;
+    uint32_t flags;
     bool far;
     int e = refused(call, TARN_RECEIVE, "tarn_call_answer");
     if (e)
@@ -767,8 +774,9 @@ int tarn_call_answer(tarn_call *call, uint64_t id, const void *response, size_t 
         memmove(slot->small, response, size); /* over the request, which may be where it comes from */
     else if (size && response != response_far(p, slot))
         memmove(response_far(p, slot), response, size);
-    slot->response = (uint32_t)size;
-    slot->flags = far ? slot->flags | CALL_FAR : slot->flags & ~CALL_FAR;
+    store32(&slot->response, (uint32_t)size);
+    flags = load32(&slot->flags) & ~CALL_FAR;
+    store32(&slot->flags, far ? flags | CALL_FAR : flags);
     return settle(call, slot, w, ANSWERED, "tarn_call_answer");
 }
 
@@ -784,6 +792,6 @@ int tarn_call_fail(tarn_call *call, uint64_t id, int error)
     slot = in_hand(call, id, &w, "tarn_call_fail");
     if (!slot)
         return -EINVAL;
-    slot->error = error;
+    __atomic_store_n(&slot->error, error, __ATOMIC_RELEASE);
     return settle(call, slot, w, FAILED, "tarn_call_fail");
 }
