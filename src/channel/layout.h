@@ -93,7 +93,7 @@ _Static_assert(offsetof(struct topic_words, holding) == 64, "channel layout");
 struct topic_seat {
     uint64_t claim;  /* the position that it tried to publish last */
     uint32_t making; /* chunk that it owns, or tries to, to send from */
-    uint32_t hold;   /* ms that publishers wait for it; under the lock */
+    uint32_t hold;   /* ms that publishers wait for it; `holding` counts it */
     uint64_t sent;
     /* its second line */
     uint32_t pin[TOPIC_HAND_MOST];  /* chunks that it reads in place, or is about to */
