@@ -154,6 +154,91 @@ TARN_API int tarn_call_cancelled(tarn_call *call, uint64_t id);
 
 /* tarn_call_poll - let the descriptor be readable when there is a request (server), or a response (client). See tarn_poll_open. */
 TARN_API int tarn_call_poll(tarn_call *call, tarn_poll *poll);
+/* ---- topic: each message to all subscribers -------------------------------------------------------------------------------
+ *
+ * Any number publish, any number subscribe, each at its own speed. The last `capacity` messages are kept. Nobody waits for anybody: a subscriber who falls behind by
+ * more than that loses the oldest, and is told how many; unless it has asked that publishers wait for it (tarn_topic_hold). All see the messages in one order,
+ * numbered from 0. A killed publisher costs the message that it had not published, a killed subscriber nothing.
+ *
+ * Read-only attachments can subscribe, too, by copying: they hold no seat, and can hold up nobody; waiting, they look again after a pause of up to 5 ms.
+ *
+ * options: capacity: messages kept; message; parties; number: loans and taken messages that one party may have in hand, 1 to 6, 0: 2; flags: 0. Memory is taken for
+ * capacity + parties * (number + 1) messages: for large ones, say few parties.
+ *
+ * Common results: -EPERM: another thread's handle, or an open section; -EBADF: not opened for that; -EROFS: the segment is attached read-only;
+ * -EUCLEAN: the topic is damaged. Of the _try calls -EAGAIN; of the _timed ones -ETIMEDOUT, and -EINVAL for a deadline that is none. */
+
+/* A flag of tarn_topic_open, for subscribers: begin with the oldest message that is kept, and not with the next one published. See tarn_topic_seek. */
+#define TARN_TOPIC_HISTORY 0x4000u
+
+typedef struct tarn_topic tarn_topic;
+
+/* What comes with a message. */
+struct tarn_topic_news {
+    uint64_t sequence; /* the first one published has 0 */
+    uint64_t sent_ns;  /* when it was sent, or lent: CLOCK_MONOTONIC */
+    uint64_t lost;     /* messages that this subscriber has missed since it was told last */
+    size_t size;
+};
+
+/* tarn_topic_open - the topic of this name. flags: TARN_SEND to publish, TARN_RECEIVE to subscribe, both, or neither: to look (tarn_topic_latest). With TARN_CREATE it is
+ * made if it is not there. The handle is the calling thread's. 0; -ENOENT; -EPROTO: another type; -EINVAL: options or flags that cannot be; -EUSERS: no seat is free;
+ * -ENOMEM; -ENOSPC; -EROFS; -EPERM: in a section; -EUCLEAN. */
+TARN_API int tarn_topic_open(tarn *seg, const char *name, unsigned flags,
+                             const struct tarn_channel_options *options, tarn_topic **ret_topic);
+/* tarn_topic_close - the seat is free for another. NULL is accepted. 0; -EBUSY: a loan or a taken message is in hand, and nothing was done. By another
+ * thread than the handle's, once that one has ended. */
+TARN_API int tarn_topic_close(tarn_topic *topic);
+
+/* tarn_topic_send - publish a copy of size bytes (0 and more). Waits only for subscribers that hold publishers back, as long as they may; the _try call, then, is -EAGAIN.
+ * 0; -EMSGSIZE: more than the topic takes. */
+TARN_API int tarn_topic_send(tarn_topic *topic, const void *message, size_t size);
+TARN_API int tarn_topic_send_try(tarn_topic *topic, const void *message, size_t size);
+TARN_API int tarn_topic_send_timed(tarn_topic *topic, const void *message, size_t size,
+                                   const struct timespec *until);
+
+/* tarn_topic_loan - *ret_message is a place for a message of up to size bytes, aligned to 64 (to 32, where messages have at most 32), with anything in it: to be written
+ * in place, and published by tarn_topic_send_loan, or given back by tarn_topic_drop_loan. Waits for nobody. 0; -EMSGSIZE; -EBUSY: as many as may be are in hand. */
+TARN_API int tarn_topic_loan(tarn_topic *topic, size_t size, void **ret_message);
+/* tarn_topic_send_loan - publish its first size bytes; from then on it is not the caller's. 0; -EMSGSIZE: size is more than the topic takes; -EINVAL: this is no loan in hand. With an
+ * error it is still in hand. */
+TARN_API int tarn_topic_send_loan(tarn_topic *topic, void *message, size_t size);
+TARN_API int tarn_topic_send_loan_try(tarn_topic *topic, void *message, size_t size);
+TARN_API int tarn_topic_send_loan_timed(tarn_topic *topic, void *message, size_t size, const struct timespec *until);
+/* tarn_topic_drop_loan - it is not published. 0; -EINVAL: this is no loan in hand. */
+TARN_API int tarn_topic_drop_loan(tarn_topic *topic, void *message);
+
+/* tarn_topic_receive - the next message is copied to buffer. *ret_news: NULL is accepted, and then what was lost is told the next time. 0; -EMSGSIZE: it has more than
+ * `room` bytes, ret_news->size in all, and is still the next one. _try, on a read-only attachment: -EAGAIN also if publishers were too quick for a copy. */
+TARN_API int tarn_topic_receive(tarn_topic *topic, void *buffer, size_t room, struct tarn_topic_news *ret_news);
+TARN_API int tarn_topic_receive_try(tarn_topic *topic, void *buffer, size_t room, struct tarn_topic_news *ret_news);
+TARN_API int tarn_topic_receive_timed(tarn_topic *topic, void *buffer, size_t room,
+                                      struct tarn_topic_news *ret_news, const struct timespec *until);
+
+/* tarn_topic_take - the next message, to be read in place; until tarn_topic_release it stays as it is, however much is published meanwhile. Several may be in hand, and are
+ * released in any order. 0; -EBUSY: as many as may be are in hand; -EROFS. */
+TARN_API int tarn_topic_take(tarn_topic *topic, const void **ret_message, struct tarn_topic_news *ret_news);
+TARN_API int tarn_topic_take_try(tarn_topic *topic, const void **ret_message, struct tarn_topic_news *ret_news);
+TARN_API int tarn_topic_take_timed(tarn_topic *topic, const void **ret_message,
+                                   struct tarn_topic_news *ret_news, const struct timespec *until);
+/* tarn_topic_release - 0; -EINVAL: this was not taken, or was released before. */
+TARN_API int tarn_topic_release(tarn_topic *topic, const void *message);
+
+/* tarn_topic_latest - copy the message published last, whatever this handle has received; by any thread, with a handle of any role, also on a read-only attachment. news->lost
+ * is 0. 0; -ENOENT: nothing was published yet; -EMSGSIZE: see tarn_topic_receive; -EAGAIN: publishers were too quick for a copy, many times. */
+TARN_API int tarn_topic_latest(tarn_topic *topic, void *buffer, size_t room, struct tarn_topic_news *ret_news);
+
+/* tarn_topic_seek - go on with the last `back` messages, or as many as there are: 0: with the next one published; UINT64_MAX: with the oldest one kept. What is passed over
+ * does not count as lost. 0. */
+TARN_API int tarn_topic_seek(tarn_topic *topic, uint64_t back);
+
+/* tarn_topic_hold - from now on publishers wait, rather than overwrite what this subscriber has not received; but if it does not move for `limit` ms while one waits, it
+ * loses the oldest, as others do, until it moves again. 0: they do not wait. At most 3,600,000. A handle does not hold itself back. 0; -EINVAL; -EROFS. */
+TARN_API int tarn_topic_hold(tarn_topic *topic, uint32_t limit);
+
+/* tarn_topic_poll - let this descriptor watch whether something is to be received, or (of who only publishes) whether nobody holds it back. 0; -ENOSPC, -EINVAL,
+ * -EEXIST, -EBADF: see tarn_poll_open. */
+TARN_API int tarn_topic_poll(tarn_topic *topic, tarn_poll *poll);
 
 #ifdef __cplusplus
 }

@@ -88,5 +88,53 @@ struct call_slot {
     /* then, each rounded up to whole lines: a large request; a large response */
 };
 _Static_assert(sizeof(struct call_slot) == 64, "call layout");
+/* ---- topic ---- */
+
+/* struct channel's own words. */
+struct topic_words {
+    /* publishers */
+    uint64_t next; /* at most the true position of the next message; only upwards, by compare-and-swap */
+    uint64_t reserved1[7];
+    /* under the lock, or seldom */
+    uint64_t holding; /* {changes: 32, seats that hold: 32}; under the lock */
+    uint64_t takers;  /* bit i: seats i modulo 64 may have pins; or-ed in by each, cleared under the lock */
+    uint64_t reserved2[14];
+};
+_Static_assert(sizeof(struct topic_words) == 192, "channel layout");
+_Static_assert(sizeof(struct topic_words) == sizeof((struct channel){0}.own), "channel layout");
+_Static_assert(offsetof(struct topic_words, holding) == 64, "channel layout");
+
+#define TOPIC_HAND_MOST 6 /* loans and taken messages of a party */
+
+/* struct channel_seat's own words: its own thread's, and who clears it. Chunks are named by index + 1. */
+struct topic_seat {
+    uint64_t claim;  /* the position that it tried to publish last */
+    uint32_t making; /* chunk that it owns, or tries to, to send from */
+    uint32_t hold;   /* ms that publishers wait for it; `holding` counts it */
+    uint64_t sent;
+    /* its second line */
+    uint32_t pin[TOPIC_HAND_MOST];  /* chunks that it reads in place, or is about to */
+    uint32_t loan[TOPIC_HAND_MOST]; /* chunks that it writes in place, or is about to */
+    uint64_t stuck_at;              /* by publishers: at + 1 when it was found in the way */
+    uint64_t stuck_since;           /* ... and when: ns, CLOCK_MONOTONIC */
+};
+_Static_assert(sizeof(struct topic_seat) == 88, "channel layout");
+_Static_assert(sizeof(struct topic_seat) == sizeof((struct channel_seat){0}.own), "channel layout");
+
+/* Entries, 8 bytes each: {position modulo 2^40: 40, chunk: 24}. By compare-and-swap of publishers. */
+#define TOPIC_CHUNK_BITS 24
+#define TOPIC_CHUNKS_MOST ((1u << TOPIC_CHUNK_BITS) - 1)
+
+/* Its body follows at 32 or 64 bytes. Its owner's. */
+struct topic_chunk {
+    uint64_t word; /* who may write: TOPIC_FREE, TOPIC_LOANED | seat, TOPIC_PUBLISHED | position */
+    uint64_t sent_ns;
+    uint32_t size;
+    uint32_t reserved[3];
+};
+_Static_assert(sizeof(struct topic_chunk) == 32, "channel layout");
+#define TOPIC_FREE 0u
+#define TOPIC_LOANED (1ull << 62)
+#define TOPIC_PUBLISHED (1ull << 63)
 
 #endif
