@@ -5,7 +5,9 @@
 
 #include "tool.h"
 
-static const struct command *const commands[] = {&cmd_create, &cmd_info, &cmd_heap, &cmd_check, &cmd_rm};
+static const struct command *const commands[] = {&cmd_create, &cmd_info,   &cmd_heap,  &cmd_check,
+                                                 &cmd_rm,     &cmd_pub,    &cmd_sub,   &cmd_call,
+                                                 &cmd_hz,     &cmd_record, &cmd_replay};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static void help(FILE *to)
@@ -42,7 +44,7 @@ static int run(int argc, char **argv)
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i]->name) == 0)
             return commands[i]->run(commands[i], argc - 1, argv + 1);
-    complain(NULL, "\"%s\" is no command; there are create, info, heap, check and rm: see tarn --help", argv[1]);
+    complain(NULL, "\"%s\" is no command; see tarn --help", argv[1]);
     return USAGE;
 }
 

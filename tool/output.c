@@ -291,11 +291,10 @@ static unsigned utf8_length(const unsigned char *s)
     return n;
 }
 
-static void json_string(const char *string)
+static void json_characters(const unsigned char *s, const unsigned char *end)
 {
-    const unsigned char *s = (const unsigned char *)string;
     putchar('"');
-    while (*s) {
+    while (end ? s < end : *s) {
         unsigned n = utf8_length(s);
         if (n == 0)
             fputs("\\ufffd", stdout);
@@ -308,6 +307,32 @@ static void json_string(const char *string)
         s += n ? n : 1;
     }
     putchar('"');
+}
+
+static void json_string(const char *string)
+{
+    json_characters((const unsigned char *)string, NULL);
+}
+
+bool json_is_text(const char *bytes, size_t size)
+{
+    const unsigned char *s = (const unsigned char *)bytes;
+    for (size_t i = 0; i < size;) {
+        unsigned char last[8] = {0}; /* nothing behind the end is read */
+        unsigned n;
+        memcpy(last, s + i, size - i < 4 ? size - i : 4);
+        n = utf8_length(last);
+        if (!n || n > size - i)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+void json_message(const char *key, const char *bytes, size_t size)
+{
+    printf("\"%s\": ", key);
+    json_characters((const unsigned char *)bytes, (const unsigned char *)bytes + size);
 }
 
 static void json_text(const char *key, const char *value)

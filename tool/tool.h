@@ -25,7 +25,8 @@ struct command {
     const char *help;                                              /* the options, for tarn COMMAND --help */
     int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
 };
-extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm;
+extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm, cmd_pub, cmd_sub, cmd_call,
+    cmd_hz, cmd_record, cmd_replay;
 
 /* ---- arguments.c ---- */
 
@@ -74,6 +75,9 @@ void print_damage(const struct tarn_damage *d);
 void json_damages_begin(const char *url);
 void json_damage(const struct tarn_damage *d);
 void json_damages_end(uint64_t count);
+/* Are these bytes text that JSON can say exactly? And then: "key": "text". */
+bool json_is_text(const char *bytes, size_t size);
+void json_message(const char *key, const char *bytes, size_t size);
 /* All of stdout is written: true, or a complaint. */
 bool finish_output(void);
 

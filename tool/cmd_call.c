@@ -1,0 +1,127 @@
+/* cmd_call.c - tarn call: each line of the input as a request, its response as a line of the output. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "message.h"
+
+enum { TIMEOUT = 256, REPEATABLE };
+
+static const struct option names[] = {{"timeout", required_argument, NULL, TIMEOUT},
+                                      {"repeatable", no_argument, NULL, REPEATABLE},
+                                      {"json", no_argument, NULL, 'J'},
+                                      {"raw", no_argument, NULL, 'r'},
+                                      {"prefixed", no_argument, NULL, 'p'},
+                                      {"help", no_argument, NULL, 'h'},
+                                      {0}};
+
+struct wanted {
+    uint64_t timeout; /* ms; 0: no end */
+    unsigned flags;
+    enum form in, out;
+};
+
+static int take(const struct command *c, int option, const char *value, struct wanted *w)
+{
+    switch (option) {
+    case 'J': w->out = JSON_LINES; return DONE;
+    case 'r': w->in = w->out = RAW; return DONE;
+    case 'p': w->in = w->out = PREFIXED; return DONE;
+    case REPEATABLE: w->flags = TARN_CALL_REPEATABLE; return DONE;
+    default:
+        return parse_number(value, 10, 86400000, &w->timeout) && w->timeout
+                   ? DONE
+                   : misused(c, "--timeout %s: it is a number of milliseconds from 1 to a day", value);
+    }
+}
+
+/* In pieces, so that ctrl-C takes the request back. */
+static int wait_for(tarn_call *call, uint64_t id, const struct timespec *until, const void **ret_at, size_t *ret_size)
+{
+    for (;;) {
+        struct timespec soon = after_ms(100);
+        bool last = until && (soon.tv_sec > until->tv_sec ||
+                              (soon.tv_sec == until->tv_sec && soon.tv_nsec >= until->tv_nsec));
+        int e = tarn_call_wait_timed(call, id, ret_at, ret_size, last ? until : &soon);
+        if (e != -ETIMEDOUT)
+            return e;
+        if (last || stopped)
+            return stopped ? -EINTR : e;
+    }
+}
+
+static int ask(const struct command *c, tarn_call *call, const struct wanted *w, const char *bytes, size_t size)
+{
+    struct timespec until = after_ms(w->timeout ? w->timeout : 1000);
+    const void *response;
+    void *at;
+    uint64_t id;
+    int e;
+    do
+        e = tarn_call_loan_timed(call, size, &at, &id, &until);
+    while (e == -ETIMEDOUT && !w->timeout && !stopped && (until = after_ms(1000), true));
+    if (e < 0)
+        return stopped ? DONE : failed(c, e);
+    for (size_t i = 0; i < size; i++)
+        ((char *)at)[i] = bytes[i];
+    if ((e = tarn_call_begin(call, id, w->flags, size)) < 0)
+        return failed(c, e);
+    e = wait_for(call, id, w->timeout ? &until : NULL, &response, &size);
+    if (e == -EINTR || e == -ETIMEDOUT)
+        tarn_call_cancel(call, id);
+    if (e == -EINTR)
+        return DONE;
+    if (e == -ETIMEDOUT) {
+        complain(c->name, "no server answered within %" PRIu64 " ms; the request was taken back", w->timeout);
+        return WRONG;
+    }
+    if (e < 0)
+        return failed(c, e) == USAGE ? WRONG : REFUSED;
+    write_message(w->out, response, size, NULL);
+    fflush(stdout);
+    e = tarn_call_end(call, id);
+    return e < 0 ? failed(c, e) : DONE;
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    struct wanted w = {0};
+    struct tarn_channel_stat stat;
+    int option, e, got = 0, status = DONE;
+    const char *bytes;
+    size_t size;
+    tarn *seg;
+    tarn_call *call = NULL;
+    while ((option = next_option(c, argc, argv, ":hJrp", names, &status)) >= 0)
+        if (option == ENDED || (status = take(c, option, optarg, &w)) != DONE)
+            return status;
+    if ((status = url_and_name(c, argc, argv, 0, NULL)) != DONE)
+        return status;
+    stop_by_signals();
+    if ((e = tarn_open(argv[optind], 0, NULL, &seg)) < 0)
+        return failed(c, e);
+    if ((e = tarn_call_open(seg, argv[optind + 1], TARN_SEND, NULL, &call)) < 0 ||
+        (e = tarn_channel_stat(seg, argv[optind + 1], &stat)) < 0)
+        status = failed(c, e);
+    while (status == DONE && !stopped && (got = read_message(c, w.in, stat.message, &bytes, &size)) == 1)
+        status = ask(c, call, &w, bytes, size);
+    if (status == DONE && !stopped && got > 1)
+        status = got - 1;
+    tarn_call_close(call);
+    tarn_close(seg);
+    return status;
+}
+
+const struct command cmd_call = {
+    .name = "call",
+    .arguments = "[OPTION...] URL NAME",
+    .summary = "send each line of the input as a request, and print the responses",
+    .help =
+        "  --timeout MS        a request that is not answered in time is taken back: status 1\n"
+        "  --repeatable        a request may be done again by another server, if the one that had it died\n"
+        "  -J, --json          responses as objects, one a line\n"
+        "  -r, --raw           the whole input is one request\n"
+        "  -p, --prefixed      4 bytes of size, least significant first, stand before each message\n",
+    .run = run,
+};

@@ -1,0 +1,106 @@
+/* cmd_pub.c - tarn pub: messages from stdin into a topic. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "message.h"
+
+enum { CREATE = 256, MESSAGE, CAPACITY, PARTIES, EVERY };
+
+static const struct option names[] = {{"create", no_argument, NULL, CREATE},
+                                      {"message", required_argument, NULL, MESSAGE},
+                                      {"capacity", required_argument, NULL, CAPACITY},
+                                      {"parties", required_argument, NULL, PARTIES},
+                                      {"every", required_argument, NULL, EVERY},
+                                      {"raw", no_argument, NULL, 'r'},
+                                      {"prefixed", no_argument, NULL, 'p'},
+                                      {"help", no_argument, NULL, 'h'},
+                                      {0}};
+
+struct wanted {
+    struct tarn_channel_options options;
+    bool create, shaped;
+    enum form form;
+    uint64_t every; /* ms */
+};
+
+static int take(const struct command *c, int option, const char *value, struct wanted *w)
+{
+    uint64_t n;
+    switch (option) {
+    case CREATE: w->create = true; return DONE;
+    case 'r': w->form = RAW; return DONE;
+    case 'p': w->form = PREFIXED; return DONE;
+    case EVERY:
+        return parse_number(value, 10, 3600000, &w->every)
+                   ? DONE
+                   : misused(c, "--every %s: it is a number of milliseconds, at most an hour", value);
+    case MESSAGE:
+        if (!parse_size(value, &n) || n < 1 || n > 1 << 30)
+            return misused(c, "--message %s: it is a number of bytes from 1 to 1G", value);
+        w->options.message = (uint32_t)n;
+        break;
+    case CAPACITY:
+        if (!parse_number(value, 10, 1 << 30, &n) || !n)
+            return misused(c, "--capacity %s: it is a number of messages from 1 to 2^30", value);
+        w->options.capacity = (uint32_t)n;
+        break;
+    default:
+        if (!parse_number(value, 10, 4096, &n) || !n)
+            return misused(c, "--parties %s: it is a number from 1 to 4096", value);
+        w->options.parties = (uint32_t)n;
+    }
+    w->shaped = true;
+    return DONE;
+}
+
+static int publish(const struct command *c, struct port *p, const struct wanted *w)
+{
+    const char *bytes;
+    size_t size;
+    int got, e = 0;
+    while (!stopped && (got = read_message(c, w->form, p->stat.message, &bytes, &size)) == 1) {
+        if ((e = port_send(p, bytes, size)) < 0)
+            return e == -EINTR ? DONE : failed(c, e);
+        if (w->every) {
+            struct timespec pause = {.tv_sec = (time_t)(w->every / 1000),
+                                     .tv_nsec = (long)(w->every % 1000) * 1000000};
+            nanosleep(&pause, NULL);
+        }
+    }
+    return stopped || !got ? DONE : got - 1;
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    struct wanted w = {.options = {.size = sizeof w.options, .message = 1024, .capacity = 64}};
+    int option, status = DONE;
+    struct port p;
+    while ((option = next_option(c, argc, argv, ":hrp", names, &status)) >= 0)
+        if (option == ENDED || (status = take(c, option, optarg, &w)) != DONE)
+            return status;
+    if (w.shaped && !w.create)
+        return misused(c, "--message, --capacity and --parties are for a topic that is made: with --create");
+    if ((status = url_and_name(c, argc, argv, 0, NULL)) != DONE)
+        return status;
+    stop_by_signals();
+    if (!port_open(c, argv[optind], argv[optind + 1], TARN_SEND, w.create ? &w.options : NULL, &p, &status))
+        return status;
+    status = publish(c, &p, &w);
+    port_close(&p);
+    return status;
+}
+
+const struct command cmd_pub = {
+    .name = "pub",
+    .arguments = "[OPTION...] URL NAME",
+    .summary = "send each line of the input as a message to a topic",
+    .help = "  --create            make the segment and the topic, where they are not there, with\n"
+            "    --message BYTES   the largest message (default 1K)\n"
+            "    --capacity N      messages kept (default 64)\n"
+            "    --parties N       publishers and subscribers at one time (default 32)\n"
+            "  -r, --raw           the whole input is one message\n"
+            "  -p, --prefixed      4 bytes of size, least significant first, stand before each message\n"
+            "  --every MS          wait so long after each message\n",
+    .run = run,
+};
