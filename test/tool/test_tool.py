@@ -6,12 +6,14 @@ Every command with its options, exit statuses, complaints and output. POSIX obje
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 TARN, HOLDER = (os.path.abspath(p) for p in sys.argv[1:3])
@@ -60,7 +62,7 @@ class General(Case):
     def test_help(self):
         for arguments in (['--help'], ['-h']):
             self.assertTrue(self.tarn(*arguments).startswith('usage: tarn COMMAND'))
-        for command in ('create', 'info', 'heap', 'check', 'rm'):
+        for command in ('create', 'info', 'heap', 'check', 'rm', 'pub', 'sub', 'call', 'hz', 'record', 'replay'):
             self.assertIn(f'\n  {command} ', self.tarn('--help'))
             self.assertTrue(self.tarn(command, '--help').startswith(f'usage: tarn {command} '))
         for option in ('--size', '--limit', '--mode', '--participants', '--excl'):
@@ -437,6 +439,138 @@ class Permission(Case):
         self.tarn('check', 'posix:/a', uid=NOBODY - 1)
         self.tarn('rm', 'posix:/a', uid=NOBODY - 1, status=3)
         self.tarn('rm', 'posix:/a')
+
+
+class Channels(Case):
+    URL = 'posix:/c'
+
+    def pub(self, text, *arguments, **options):
+        return self.tarn('pub', '--create', *arguments, self.URL, 'news', input=text, **options)
+
+    def sub(self, *arguments, **options):
+        return self.tarn('sub', *arguments, self.URL, 'news', **options)
+
+    def test_lines(self):
+        self.pub(b'one\ntwo\n\nlast without newline')
+        self.assertEqual(self.sub('--history', '--count', '4'), 'one\ntwo\n\nlast without newline\n')
+        self.assertEqual(self.sub('--latest'), 'last without newline\n')
+        stat = self.info(self.URL)
+        self.assertEqual([(n['name'], n['type']) for n in stat['names']], [('news', 'tarn_topic')])
+
+    def test_json(self):
+        self.pub(b'a "quoted" \xc3\xa9\x01\n\xff\x00\n')
+        first, second = (json.loads(line) for line in self.sub('-J', '--history', '--count', '2').splitlines())
+        self.assertEqual((first['sequence'], first['lost'], first['size'], first['text']), (0, 0, 14, 'a "quoted" \u00e9\x01'))
+        self.assertLess(first['sent_ns'], second['sent_ns'] + 1)
+        self.assertEqual((second['sequence'], second['size'], second['base64']), (1, 2, '/wA='))
+
+    def test_forms(self):
+        self.pub(b'a\nb\0c', '--raw')
+        out = subprocess.run([TARN, 'sub', '--latest', '--raw', self.URL, 'news'], env=self.env, stdout=subprocess.PIPE, check=True)
+        self.assertEqual(out.stdout, b'a\nb\0c')
+        prefixed = struct.pack('<I', 3) + b'x\ny' + struct.pack('<I', 0)
+        self.pub(prefixed, '--prefixed')
+        out = subprocess.run([TARN, 'sub', '--history', '--count', '3', '-p', self.URL, 'news'], env=self.env, stdout=subprocess.PIPE, check=True)
+        self.assertEqual(out.stdout, struct.pack('<I', 5) + b'a\nb\0c' + prefixed)
+        self.pub(struct.pack('<I', 9) + b'short', '-p', status=1, says='ends within message 1')
+
+    def test_bounds(self):
+        self.pub(b'12345678\n', '--message', '8', '--capacity', '4')
+        self.pub(b'x\n123456789\n', status=1, says='message 2 of the input has more than 8 bytes')
+        self.assertEqual(self.sub('--latest'), 'x\n')
+        self.pub(b''.join(b'%d\n' % i for i in range(9)))
+        self.assertEqual(self.sub('--history', '--count', '4'), '5\n6\n7\n8\n')
+        self.sub('--timeout', '50', status=1, says='no message came to "news" within 50 ms')
+
+    def test_live(self):
+        self.pub(b'')
+        p = subprocess.Popen([TARN, 'sub', '--count', '2', self.URL, 'news'], env=self.env, stdout=subprocess.PIPE)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.stdout.close)
+        while p.poll() is None:  # until it is there, what is sent is not for it
+            self.pub(b'tick\n')
+        self.assertEqual(p.stdout.read(), b'tick\ntick\n')
+        self.assertEqual(p.wait(), 0)
+
+    def test_interrupt(self):
+        self.pub(b'')
+        for arguments in (['sub', self.URL, 'news'], ['hz', self.URL], ['record', self.URL, 'news', str(self.dir / 'file')]):
+            p = subprocess.Popen([TARN, *arguments], env=self.env, stdout=subprocess.DEVNULL)
+            while not self.waits(p):
+                self.assertIsNone(p.poll())
+            p.send_signal(signal.SIGINT)
+            self.assertEqual(p.wait(timeout=30), 0, arguments)
+
+    @staticmethod
+    def waits(p):
+        """Its handler of SIGINT is there."""
+        caught = re.search(r'SigCgt:\s*(\w+)', pathlib.Path(f'/proc/{p.pid}/status').read_text())
+        return caught and int(caught[1], 16) & 2
+
+    def test_hz(self):
+        self.pub(b'12345\n' * 10)
+        look = json.loads(self.tarn('hz', '-J', '--count', '1', '--interval', '20', self.URL))
+        self.assertEqual((look['channel'], look['kind'], look['messages'], look['senders']), ('news', 'topic', 0, 0))
+        self.assertIn('CHANNEL', self.tarn('hz', '--count', '1', '--interval', '20', self.URL, 'news'))
+        self.tarn('hz', self.URL, 'olds', status=1, says='no channel "olds"')
+        self.tarn('create', 'posix:/empty')
+        self.tarn('hz', 'posix:/empty', status=1, says='no channel in')
+
+    def test_record(self):
+        file = str(self.dir / 'file')
+        text = b''.join(b'message %d\n' % i for i in range(50))
+        self.pub(text)
+        self.tarn('record', '--history', '--count', '50', self.URL, 'news', file)
+        self.tarn('record', self.URL, 'news', file, status=3, says='is there already')
+        self.tarn('replay', '--create', '--speed', '0', 'posix:/again', 'olds', file)
+        self.assertEqual(self.tarn('sub', '--history', '--count', '50', 'posix:/again', 'olds').encode(), text)
+        self.tarn('replay', '--speed', '1e6', 'posix:/again', 'olds', file)
+        whole = pathlib.Path(file).read_bytes()
+        for cut in (0, 5, 30, len(whole) - 3):
+            part = self.dir / 'part'
+            part.write_bytes(whole[:cut])
+            self.tarn('replay', '--speed', '0', 'posix:/again', 'olds', str(part), status=1,
+                      says='ends within a message' if cut > 30 else 'no recording' if cut < 30 else False)
+        (self.dir / 'part').write_bytes(b'no zstd at all, just some words')
+        self.tarn('replay', 'posix:/again', 'olds', str(self.dir / 'part'), status=1, says='is no recording')
+        self.tarn('replay', 'posix:/again', 'olds', str(self.dir / 'none'), status=1, says='No such file')
+
+    def test_killed_recorder(self):
+        """What it had a second ago is in the file."""
+        file = str(self.dir / 'file')
+        self.pub(b'')
+        p = subprocess.Popen([TARN, 'record', self.URL, 'news', file], env=self.env)
+        pub = subprocess.Popen([TARN, 'pub', '--every', '5', self.URL, 'news'], env=self.env, stdin=subprocess.PIPE)
+        pub.stdin.write(b'tick\n' * 1000)
+        pub.stdin.flush()
+        start = len(pathlib.Path(file).read_bytes()) if os.path.exists(file) else 0
+        while not os.path.exists(file) or os.path.getsize(file) < start + 40:
+            time.sleep(.05)
+        p.kill()
+        p.wait()
+        pub.kill()
+        pub.wait()
+        pub.stdin.close()
+        self.tarn('replay', '--create', '--speed', '0', 'posix:/again', 'news', file, status=1, says='ends within a message')
+        self.assertEqual(self.tarn('sub', '--latest', 'posix:/again', 'news'), 'tick\n')
+
+    def test_wrong(self):
+        self.pub(b'')
+        for arguments, status, says in (
+                (['pub'], 2, 'no URL'), (['pub', self.URL], 2, 'no NAME'), (['sub', self.URL, 'a', 'b'], 2, 'one argument too many'),
+                (['record', self.URL, 'news'], 2, 'no FILE'), (['pub', self.URL, 'olds'], 1, 'no object is named "olds"'),
+                (['pub', 'posix:/none', 'news'], 1, 'there is none'), (['sub', 'posix:/none', 'news'], 1, 'there is none'),
+                (['pub', '--message', '8', self.URL, 'news'], 2, 'with --create'), (['pub', '--create', '--message', '2G', self.URL, 'n'], 2, 'to 1G'),
+                (['sub', '--latest', '--count', '1', self.URL, 'news'], 2, '--latest prints one'), (['sub', '--count', '0', self.URL, 'news'], 2, 'from 1 on'),
+                (['replay', '--speed', 'x', self.URL, 'news', 'f'], 2, 'it is a factor'), (['hz', '--interval', '1', self.URL], 2, 'from 10'),
+                (['call', self.URL, 'news'], 1, 'news')):
+            self.tarn(*arguments, status=status, says=says, stdin=subprocess.DEVNULL)
+
+    def test_permission(self):
+        self.pub(b'x\n')
+        (self.dir / 'c').chmod(0o644)
+        self.assertEqual(self.sub('--latest', uid=NOBODY), 'x\n')
+        self.pub(b'y\n', uid=NOBODY, status=3)
 
 
 if __name__ == '__main__':
