@@ -303,7 +303,7 @@ static void give_back(const struct party *by, struct channel_seat *seat)
         if (load32(&s->pin[i]))
             store32(&s->pin[i], 0);
     }
-    if (load32(&s->hold)) {
+    if (load32(&s->hold) || (uint32_t)load64(&v.words->holding)) { /* or somebody died between the two stores */
         store32(&s->hold, 0);
         topic_holding_changed(by);
     }
