@@ -204,11 +204,14 @@ static bool ring_ready(const struct party *p, uint32_t role)
 /* Under the lock. A receiver's message in hand is received again; the count of these is stored so that doing it twice counts once. */
 static void ring_give_back(const struct party *by, struct channel_seat *seat)
 {
-    if (!(seat->role & TARN_RECEIVE) || !load64(&seat->own[0]))
+    uint64_t hand = load64(&seat->own[0]);
+    if (!(seat->role & TARN_RECEIVE) || !hand)
         return;
-    if (!load64(&seat->own[1]))
-        store64(&seat->own[1], load64(&by->channel->again) + 1);
-    store64(&by->channel->again, load64(&seat->own[1]));
+    if (hand - 1 == load64(&ends_of(by)->head)) { /* else it was released */
+        if (!load64(&seat->own[1]))
+            store64(&seat->own[1], load64(&by->channel->again) + 1);
+        store64(&by->channel->again, load64(&seat->own[1]));
+    }
     store64(&seat->own[0], 0);
 }
 
@@ -232,18 +235,19 @@ static int take_position(struct tarn_ring *r)
     r->at = p->role == TARN_SEND ? tail : head;
     r->free = head + r->shape.capacity;
     place = place_of(p, &r->shape, r->at);
+    r->seen = r->begin = r->at;
     r->line = place.line;
-    r->lap = place.lap;
-    r->index = place.index;
-    r->control = r->lap;
+    r->line_at = r->at - place.index;
+    r->control = r->lap = place.lap;
     if (r->shape.bytes && r->at % RING_HEADER)
         return ring_damaged(r);
-    if (!r->shape.bytes && p->role == TARN_SEND && r->index) {
+    if (!r->shape.bytes && p->role == TARN_SEND && place.index) {
         r->control = load64((uint64_t *)(void *)r->line); /* the sizes of those in it */
         if ((r->control ^ r->lap) >> RING_LAP_SHIFT ||
-            (r->control >> RING_COUNT_SHIFT & RING_COUNT_MASK) != r->index)
+            (r->control >> RING_COUNT_SHIFT & RING_COUNT_MASK) != place.index)
             return ring_damaged(r);
     }
+    r->quick = ring_quick(&r->shape);
     return 0;
 }
 

@@ -10,6 +10,8 @@
 #include "channel/channel.h"
 
 enum { RING_LINE = 64, RING_BODY = 56, RING_HEADER = 8 };
+enum { RING_QUICK_LEAST = 8, RING_QUICK_MOST = 64 };
+enum { RING_SLIP = 6, RING_STREAM = 8 }; /* pauses; looks */
 
 /* What follows from a shape. */
 struct ring_shape {
@@ -27,18 +29,23 @@ struct tarn_ring {
     struct party party;
     struct ring_shape shape;
     struct ring_ends *ends;
-    /* where it is */
+    /* what a quick call looks at */
+    uint64_t quick; /* a size s may go the quick way if s - RING_QUICK_LEAST is below this; 0: none may: something is in hand, a ring of bytes, it only looks */
     uint64_t at;      /* position of the next message */
     uint64_t free;    /* sender: head as read last, + capacity: what is below may be written */
+    uint64_t seen;    /* receiver, slots: what is below is there, as read last, in this line */
+    char *line;       /* slots: the line in which the next message stands, */
+    uint64_t line_at; /* ... and the position of its first */
     uint64_t control; /* of the line; receiver: as read last */
+    uint64_t begin;   /* slots: seat.messages = at - begin */
     uint64_t lap;     /* shifted to where it stands in a control word */
-    char *line;
-    uint32_t index;    /* in the line */
-    uint32_t there;    /* receiver: messages in the line, as read last */
+    uint32_t looks;   /* receiver: that found nothing, since one found something */
+    bool streams;     /* receiver: the last look found something almost at once */
+    /* bytes */
     uint64_t messages; /* by this party */
-    uint64_t sent;     /* sender, bytes: messages since the ring was made */
-    uint64_t next;     /* receiver, bytes: position behind the message that was looked at last */
-    uint64_t *first, header; /* sender, bytes: what the flush stores, and where; NULL: nothing */
+    uint64_t sent;     /* since the ring was made; sender */
+    uint64_t next;     /* receiver: position behind the message that was looked at last */
+    uint64_t *first, header; /* sender: what the flush stores, and where; NULL: nothing */
     bool hand;               /* a loan, or a message taken, is in hand */
     size_t hand_size;        /* of the loan */
 };
@@ -51,54 +58,72 @@ static inline uint64_t record_bytes(uint64_t size)
     return RING_HEADER + ((size + 7) & ~7ull);
 }
 
-/* A copy without a call for what is small. */
-static inline void ring_copy(void *to, const void *from, size_t n)
+/* A copy of 8 to 64 bytes, without a call. */
+static inline void ring_copy_quick(char *to, const char *from, size_t n)
 {
     struct two {
         uint64_t a, b;
-    };
-    const char *f = from;
-    char *t = to;
-    if (n == 8) {
-        uint64_t v;
-        __builtin_memcpy(&v, f, 8);
-        __builtin_memcpy(t, &v, 8);
-    } else if (n > 64 || n < 8) {
-        memcpy(t, f, n);
-    } else if (n <= 16) {
-        uint64_t v, w;
-        __builtin_memcpy(&v, f, 8);
-        __builtin_memcpy(&w, f + n - 8, 8);
-        __builtin_memcpy(t, &v, 8);
-        __builtin_memcpy(t + n - 8, &w, 8);
-    } else {
-        struct two v;
-        for (size_t i = 0; i + 16 < n; i += 16) {
-            __builtin_memcpy(&v, f + i, 16);
-            __builtin_memcpy(t + i, &v, 16);
-        }
-        __builtin_memcpy(&v, f + n - 16, 16);
-        __builtin_memcpy(t + n - 16, &v, 16);
+    } v;
+    uint64_t w;
+    if (n <= 16) {
+        __builtin_memcpy(&w, from, 8);
+        __builtin_memcpy(to, &w, 8);
+        __builtin_memcpy(&w, from + n - 8, 8);
+        __builtin_memcpy(to + n - 8, &w, 8);
+        return;
     }
+    for (size_t i = 0; i + 16 < n; i += 16) {
+        __builtin_memcpy(&v, from + i, 16);
+        __builtin_memcpy(to + i, &v, 16);
+    }
+    __builtin_memcpy(&v, from + n - 16, 16);
+    __builtin_memcpy(to + n - 16, &v, 16);
+}
+static inline void ring_copy(void *to, const void *from, size_t n)
+{
+    if (n - RING_QUICK_LEAST <= RING_QUICK_MOST - RING_QUICK_LEAST)
+        ring_copy_quick(to, from, n);
+    else if (n)
+        memcpy(to, from, n);
+}
+
+static inline uint64_t ring_quick(const struct ring_shape *shape)
+{
+    uint64_t most = shape->size < RING_QUICK_MOST ? shape->size : RING_QUICK_MOST;
+    return shape->bytes || most < RING_QUICK_LEAST ? 0 : most - RING_QUICK_LEAST + 1;
 }
 
 /* ---- slots ---- */
 
+static inline uint64_t *ring_word(char *at)
+{
+    return (uint64_t *)(void *)at;
+}
+
 static inline void ring_next_line(struct tarn_ring *r)
 {
-    r->index = 0;
-    r->there = 0;
     r->line += r->shape.line;
     if (TARN_RARE(r->line == r->party.slots + r->shape.lines * r->shape.line)) {
         r->line = r->party.slots;
         r->lap += 1ull << RING_LAP_SHIFT;
     }
+    r->line_at = r->at;
     r->control = r->lap;
 }
 
-static inline void *ring_slot(const struct tarn_ring *r)
+static inline bool ring_line_ends(const struct tarn_ring *r)
 {
-    return r->line + RING_HEADER + r->index * r->shape.stride;
+    return r->at - r->line_at == r->shape.each;
+}
+
+/* Of the message at position at. */
+static inline char *ring_place(const struct tarn_ring *r, uint64_t at)
+{
+    return r->line + RING_HEADER + (at - r->line_at) * r->shape.stride;
+}
+static inline uint32_t ring_shift(const struct tarn_ring *r, uint64_t at)
+{
+    return (uint32_t)(at - r->line_at) * r->shape.width;
 }
 
 /* ---- the sender's end ---- */
@@ -122,7 +147,7 @@ static inline int ring_room(struct tarn_ring *r, uint64_t size, void **ret_messa
         int e;
         if (TARN_RARE(r->at == r->free) && (e = ring_look_at_head(r)))
             return e;
-        *ret_message = ring_slot(r);
+        *ret_message = ring_place(r, r->at);
         return 0;
     } else {
         uint64_t need = record_bytes(size), at = r->at & (r->shape.capacity - 1), skip = 0;
@@ -144,46 +169,53 @@ static inline uint64_t record_header(uint64_t number, uint64_t bits)
 }
 
 /* The message that stands where ring_room said is one; nobody sees it yet. A line that is full must be flushed before the next. */
+static inline void ring_put_slot(struct tarn_ring *r, uint64_t size)
+{
+    r->control += 1ull << RING_COUNT_SHIFT | size << ring_shift(r, r->at);
+    r->at++;
+}
 static inline void ring_put(struct tarn_ring *r, uint64_t size)
 {
-    r->messages++;
-    if (!r->shape.bytes) {
-        r->control += 1ull << RING_COUNT_SHIFT | size << r->index * r->shape.width;
-        r->index++;
-        r->at++;
-    } else {
+    if (!r->shape.bytes)
+        ring_put_slot(r, size);
+    else {
         uint64_t need = record_bytes(size), mask = r->shape.capacity - 1, at = r->at & mask;
         uint64_t header = record_header(r->sent, RING_USED | size);
         bool skips = at + need > r->shape.capacity;
         uint64_t behind = skips ? need : (at + need) & mask;
-        store64((uint64_t *)(void *)(r->party.slots + behind), 0);
+        store64(ring_word(r->party.slots + behind), 0);
         if (skips) {
-            store64((uint64_t *)(void *)r->party.slots, header);
+            store64(ring_word(r->party.slots), header);
             header = record_header(r->sent, RING_USED | RING_SKIP | (r->shape.capacity - at));
             r->at += r->shape.capacity - at;
         }
         r->at += need;
         r->sent++;
+        r->messages++;
         if (r->first)
-            store64((uint64_t *)(void *)(r->party.slots + at), header);
+            store64(ring_word(r->party.slots + at), header);
         else {
-            r->first = (uint64_t *)(void *)(r->party.slots + at);
+            r->first = ring_word(r->party.slots + at);
             r->header = header;
         }
     }
 }
 
 /* What was put is sent. */
+static inline void ring_flush_slots(struct tarn_ring *r)
+{
+    store64(ring_word(r->line), r->control);
+    store64(&r->party.seat->messages, r->at - r->begin);
+    if (ring_line_ends(r)) {
+        ring_next_line(r);
+        store64(&r->ends->tail, r->at);
+    }
+}
 static inline void ring_flush(struct tarn_ring *r)
 {
-    if (!r->shape.bytes) {
-        store64((uint64_t *)(void *)r->line, r->control);
-        store64(&r->party.seat->messages, r->messages);
-        if (r->index == r->shape.each) {
-            ring_next_line(r);
-            store64(&r->ends->tail, r->at);
-        }
-    } else {
+    if (!r->shape.bytes)
+        ring_flush_slots(r);
+    else {
         store64(r->first, r->header);
         r->first = NULL;
         store64(&r->ends->sent, r->sent); /* before tail: where tail is the truth, this is too */
@@ -196,47 +228,79 @@ static inline void ring_flush(struct tarn_ring *r)
 
 int ring_front_bytes(struct tarn_ring *r, const void **ret_message, uint64_t *ret_size);
 
+/* What is there of the line, now? 0, -EAGAIN, -EUCLEAN. A receiver who is level with the sender, and gets what was just written, takes the line from under
+ * his hands each time; so in a stream he looks a little later, and finds more. */
+static inline int ring_look_at_line(struct tarn_ring *r)
+{
+    uint64_t control;
+    uint32_t there;
+    if (r->streams && r->at != r->line_at) {
+        for (int i = 0; i < RING_SLIP; i++)
+            os_pause();
+        r->streams = false;
+    }
+    control = load64(ring_word(r->line));
+    there = control >> RING_COUNT_SHIFT & RING_COUNT_MASK;
+    if ((control ^ r->lap) >> RING_LAP_SHIFT || there <= r->at - r->line_at) {
+        r->looks++;
+        return -EAGAIN;
+    }
+    if (TARN_RARE(there > r->shape.each))
+        return -EUCLEAN;
+    r->streams = r->looks < RING_STREAM;
+    r->looks = 0;
+    r->control = control;
+    r->seen = r->line_at + there;
+    return 0;
+}
+
+static inline uint64_t ring_size(const struct tarn_ring *r)
+{
+    return r->control >> ring_shift(r, r->at) & ((1ull << r->shape.width) - 1);
+}
+
 /* The next message, if it is there. 0, -EAGAIN, -EUCLEAN. */
 static inline int ring_front(struct tarn_ring *r, const void **ret_message, uint64_t *ret_size)
 {
-    uint64_t size;
+    int e;
     if (TARN_RARE(r->shape.bytes))
         return ring_front_bytes(r, ret_message, ret_size);
-    if (r->index >= r->there) {
-        uint64_t control = load64((uint64_t *)(void *)r->line);
-        uint32_t there = control >> RING_COUNT_SHIFT & RING_COUNT_MASK;
-        if ((control ^ r->lap) >> RING_LAP_SHIFT || there <= r->index)
-            return -EAGAIN;
-        if (TARN_RARE(there > r->shape.each))
-            return -EUCLEAN;
-        r->control = control;
-        r->there = there;
-    }
-    size = r->control >> r->index * r->shape.width & ((1ull << r->shape.width) - 1);
-    if (TARN_RARE(size > r->shape.size))
+    if (r->at == r->seen && (e = ring_look_at_line(r)))
+        return e;
+    *ret_size = ring_size(r);
+    if (TARN_RARE(*ret_size > r->shape.size))
         return -EUCLEAN;
-    *ret_message = ring_slot(r);
-    *ret_size = size;
+    *ret_message = ring_place(r, r->at);
     return 0;
 }
 
 /* Behind the one that ring_front gave; it is still there if the receiver dies. */
+static inline void ring_next_slot(struct tarn_ring *r)
+{
+    r->at++;
+    if (ring_line_ends(r))
+        ring_next_line(r);
+}
 static inline void ring_next(struct tarn_ring *r)
 {
-    r->messages++;
-    if (!r->shape.bytes) {
-        r->at++;
-        if (++r->index == r->shape.each)
-            ring_next_line(r);
-    } else
+    if (!r->shape.bytes)
+        ring_next_slot(r);
+    else {
+        r->messages++;
         r->at = r->next;
+    }
 }
 
 /* What is before is the sender's again. */
+static inline void ring_release_slots(struct tarn_ring *r)
+{
+    store64(&r->ends->head, r->at);
+    store64(&r->party.seat->messages, r->at - r->begin);
+}
 static inline void ring_release(struct tarn_ring *r)
 {
     store64(&r->ends->head, r->at);
-    store64(&r->party.seat->messages, r->messages);
+    store64(&r->party.seat->messages, r->shape.bytes ? r->messages : r->at - r->begin);
 }
 
 #endif

@@ -22,11 +22,20 @@ static inline struct doorbell *bell_of(const struct tarn_ring *r, uint32_t role)
     return role == TARN_RECEIVE ? &r->party.channel->news : &r->party.channel->room;
 }
 
+static int is_full(void)
+{
+    return fail_constant(-EAGAIN, "the ring is full");
+}
+static int is_empty(void)
+{
+    return fail_constant(-EAGAIN, "the ring is empty");
+}
+
 static __attribute__((noinline)) int failed(const struct tarn_ring *r, const struct act *a, int e)
 {
     bool send = a->role == TARN_SEND;
     switch (e) {
-    case -EAGAIN: return fail_constant(e, send ? "the ring is full" : "the ring is empty");
+    case -EAGAIN: return send ? is_full() : is_empty();
     case -ETIMEDOUT:
         return fail(e, "%s: the ring \"%s\" %s in time", a->call, r->party.name,
                     send ? "had no room" : "got no message");
@@ -73,21 +82,19 @@ static __attribute__((noinline)) int in_time(struct tarn_ring *r, const struct a
     return e ? failed(r, a, e) : 0;
 }
 
+/* May the thread use the ring so, with nothing in its hand? */
 static inline bool may(const struct tarn_ring *r, uint32_t role)
 {
     return !TARN_RARE(!party_may(&r->party, role) || r->hand);
 }
-
-static inline int enter(struct tarn_ring *r, const struct act *a, enum mutex_wait how, const struct timespec *until)
+/* ... the quick way: what is large or small, or of a ring of bytes, goes the other. */
+static inline bool quick(const struct tarn_ring *r, uint32_t role, size_t size)
 {
-    if (may(r, a->role) && !TARN_RARE(a->role == TARN_SEND && a->size > r->shape.size) && !TARN_RARE(!a->count)) {
-        int e = a->once(r, a);
-        if (e == 0)
-            return 0;
-        if (e == -EAGAIN && how == MUTEX_TRY)
-            return failed(r, a, e);
-    }
-    return in_time(r, a, how, until);
+    const struct self *s = self_last;
+    if (TARN_RARE(s != r->party.self) || TARN_RARE(size - RING_QUICK_LEAST >= r->quick) ||
+        TARN_RARE(r->party.role != role))
+        return false;
+    return !TARN_RARE(s->id != r->party.id || s->depth);
 }
 
 /* ---- send ---- */
@@ -97,114 +104,136 @@ static inline void ring_news(const struct tarn_ring *r)
     doorbell_ring(&r->party, &r->party.channel->news, INT32_MAX);
 }
 
-static inline int send_once(struct tarn_ring *r, const struct act *a)
+static inline int send_now(struct tarn_ring *r, const void *message, size_t size)
 {
     void *place;
-    int e = ring_room(r, a->size, &place);
+    int e = ring_room(r, size, &place);
     if (e)
         return e;
-    ring_copy(place, a->from, a->size);
-    ring_put(r, a->size);
+    ring_copy(place, message, size);
+    ring_put(r, size);
     ring_flush(r);
     ring_news(r);
     return 0;
 }
+static int send_act(struct tarn_ring *r, const struct act *a)
+{
+    return send_now(r, a->from, a->size);
+}
+
+static __attribute__((noinline)) int send_slow(struct tarn_ring *r, const void *message, size_t size, enum mutex_wait how,
+                                               const struct timespec *until, const char *call)
+{
+    if (may(r, TARN_SEND) && size <= r->shape.size) {
+        int e = send_now(r, message, size);
+        if (e == 0)
+            return 0;
+        if (e == -EAGAIN && how == MUTEX_TRY)
+            return is_full();
+    }
+    const struct act a = {
+        .once = send_act, .call = call, .role = TARN_SEND, .from = message, .size = size, .count = 1};
+    return in_time(r, &a, how, until);
+}
+
+static inline bool send_quick(struct tarn_ring *r, const void *message, size_t size)
+{
+    if (!quick(r, TARN_SEND, size) || TARN_RARE(r->at == r->free))
+        return false;
+    ring_copy_quick(ring_place(r, r->at), message, size);
+    ring_put_slot(r, size);
+    ring_flush_slots(r);
+    ring_news(r);
+    return true;
+}
 
 int tarn_ring_send(tarn_ring *ring, const void *message, size_t size)
 {
-    const struct act a = {
-        .once = send_once, .call = __func__, .role = TARN_SEND, .from = message, .size = size, .count = 1};
-    return enter(ring, &a, MUTEX_WAIT, NULL);
+    return send_quick(ring, message, size) ? 0 : send_slow(ring, message, size, MUTEX_WAIT, NULL, __func__);
 }
 int tarn_ring_send_try(tarn_ring *ring, const void *message, size_t size)
 {
-    const struct act a = {
-        .once = send_once, .call = __func__, .role = TARN_SEND, .from = message, .size = size, .count = 1};
-    return enter(ring, &a, MUTEX_TRY, NULL);
+    return send_quick(ring, message, size) ? 0 : send_slow(ring, message, size, MUTEX_TRY, NULL, __func__);
 }
 int tarn_ring_send_timed(tarn_ring *ring, const void *message, size_t size, const struct timespec *until)
 {
-    const struct act a = {
-        .once = send_once, .call = __func__, .role = TARN_SEND, .from = message, .size = size, .count = 1};
-    return enter(ring, &a, MUTEX_TIMED, until);
+    return send_quick(ring, message, size) ? 0 : send_slow(ring, message, size, MUTEX_TIMED, until, __func__);
 }
 
-static int send_many_once(struct tarn_ring *r, const struct act *a)
+/* As many as there is room for. */
+static int send_many_now(struct tarn_ring *r, const char *from, size_t size, size_t count, size_t *ret_count)
 {
-    const char *from = a->from;
     size_t n = 0;
     int e = 0;
-    for (; n < a->count; n++) {
+    for (; n < count; n++) {
         void *place;
-        e = ring_room(r, a->size, &place);
+        e = ring_room(r, size, &place);
         if (e)
             break;
-        ring_copy(place, from + n * a->size, a->size);
-        ring_put(r, a->size);
-        if (!r->shape.bytes && r->index == r->shape.each)
+        ring_copy(place, from + n * size, size);
+        ring_put(r, size);
+        if (!r->shape.bytes && ring_line_ends(r))
             ring_flush(r);
     }
     if (!n)
         return e;
-    if (r->shape.bytes || r->index)
+    if (r->shape.bytes || r->at != r->line_at)
         ring_flush(r);
     ring_news(r);
-    *a->ret = n;
+    *ret_count = n;
     return 0;
 }
+static int send_many_act(struct tarn_ring *r, const struct act *a)
+{
+    return send_many_now(r, a->from, a->size, a->count, a->ret);
+}
 
-#define MANY_SEND                                                                                            \
-    {                                                                                                        \
-        .once = send_many_once, .call = __func__, .role = TARN_SEND, .from = messages, .size = size,         \
-        .count = count, .ret = ret_count                                                                     \
+static int send_many(struct tarn_ring *r, const void *messages, size_t size, size_t count, size_t *ret_count,
+                     enum mutex_wait how, const struct timespec *until, const char *call)
+{
+    const struct act a = {.once = send_many_act,
+                          .call = call,
+                          .role = TARN_SEND,
+                          .from = messages,
+                          .size = size,
+                          .count = count,
+                          .ret = ret_count};
+    if (may(r, TARN_SEND) && size <= r->shape.size && count) {
+        int e = send_many_now(r, messages, size, count, ret_count);
+        if (e == 0)
+            return 0;
+        if (e == -EAGAIN && how == MUTEX_TRY)
+            return is_full();
     }
+    return in_time(r, &a, how, until);
+}
+
 int tarn_ring_send_many(tarn_ring *ring, const void *messages, size_t size, size_t count, size_t *ret_count)
 {
-    const struct act a = MANY_SEND;
-    return enter(ring, &a, MUTEX_WAIT, NULL);
+    return send_many(ring, messages, size, count, ret_count, MUTEX_WAIT, NULL, __func__);
 }
 int tarn_ring_send_many_try(tarn_ring *ring, const void *messages, size_t size, size_t count, size_t *ret_count)
 {
-    const struct act a = MANY_SEND;
-    return enter(ring, &a, MUTEX_TRY, NULL);
+    return send_many(ring, messages, size, count, ret_count, MUTEX_TRY, NULL, __func__);
 }
 int tarn_ring_send_many_timed(tarn_ring *ring, const void *messages, size_t size, size_t count, size_t *ret_count,
                               const struct timespec *until)
 {
-    const struct act a = MANY_SEND;
-    return enter(ring, &a, MUTEX_TIMED, until);
+    return send_many(ring, messages, size, count, ret_count, MUTEX_TIMED, until, __func__);
 }
 
 /* ---- loans ---- */
 
-static inline int loan_once(struct tarn_ring *r, const struct act *a)
+static inline void in_hand(struct tarn_ring *r, size_t size)
 {
-    int e = ring_room(r, a->size, a->to);
-    if (e)
-        return e;
     r->hand = true;
-    r->hand_size = a->size;
-    return 0;
+    r->hand_size = size;
+    r->quick = 0;
 }
-
-#define LOAN                                                                                                 \
-    {                                                                                                        \
-        .once = loan_once, .call = __func__, .role = TARN_SEND, .to = ret_message, .size = size, .count = 1  \
-    }
-int tarn_ring_loan(tarn_ring *ring, size_t size, void **ret_message)
+static inline void out_of_hand(struct tarn_ring *r)
 {
-    const struct act a = LOAN;
-    return enter(ring, &a, MUTEX_WAIT, NULL);
-}
-int tarn_ring_loan_try(tarn_ring *ring, size_t size, void **ret_message)
-{
-    const struct act a = LOAN;
-    return enter(ring, &a, MUTEX_TRY, NULL);
-}
-int tarn_ring_loan_timed(tarn_ring *ring, size_t size, void **ret_message, const struct timespec *until)
-{
-    const struct act a = LOAN;
-    return enter(ring, &a, MUTEX_TIMED, until);
+    r->hand = false;
+    r->quick = ring_quick(&r->shape);
 }
 
 /* 0, or why what is in hand may not be given away. */
@@ -216,6 +245,36 @@ static inline int hand_refused(const struct tarn_ring *r, uint32_t role, const c
     return TARN_RARE(!r->hand) ? fail(-EINVAL, "%s: nothing of \"%s\" is in hand", call, r->party.name) : 0;
 }
 
+static int loan_act(struct tarn_ring *r, const struct act *a)
+{
+    int e = ring_room(r, a->size, a->to);
+    if (e == 0)
+        in_hand(r, a->size);
+    return e;
+}
+static int loan(struct tarn_ring *r, size_t size, void **ret_message, enum mutex_wait how, const struct timespec *until,
+                const char *call)
+{
+    const struct act a = {
+        .once = loan_act, .call = call, .role = TARN_SEND, .to = ret_message, .size = size, .count = 1};
+    if (may(r, TARN_SEND) && size <= r->shape.size && loan_act(r, &a) == 0)
+        return 0;
+    return in_time(r, &a, how, until);
+}
+
+int tarn_ring_loan(tarn_ring *ring, size_t size, void **ret_message)
+{
+    return loan(ring, size, ret_message, MUTEX_WAIT, NULL, __func__);
+}
+int tarn_ring_loan_try(tarn_ring *ring, size_t size, void **ret_message)
+{
+    return loan(ring, size, ret_message, MUTEX_TRY, NULL, __func__);
+}
+int tarn_ring_loan_timed(tarn_ring *ring, size_t size, void **ret_message, const struct timespec *until)
+{
+    return loan(ring, size, ret_message, MUTEX_TIMED, until, __func__);
+}
+
 int tarn_ring_send_loan(tarn_ring *ring, size_t size)
 {
     int e = hand_refused(ring, TARN_SEND, __func__);
@@ -223,7 +282,7 @@ int tarn_ring_send_loan(tarn_ring *ring, size_t size)
         return e;
     if (TARN_RARE(size > ring->hand_size))
         return fail(-EMSGSIZE, "%s: %zu bytes of a loan of %zu", __func__, size, ring->hand_size);
-    ring->hand = false;
+    out_of_hand(ring);
     ring_put(ring, size);
     ring_flush(ring);
     ring_news(ring);
@@ -234,142 +293,205 @@ int tarn_ring_drop_loan(tarn_ring *ring)
 {
     int e = hand_refused(ring, TARN_SEND, __func__);
     if (e == 0)
-        ring->hand = false;
+        out_of_hand(ring);
     return e;
 }
 
 /* ---- receive ---- */
 
-static inline void ring_room_again(const struct tarn_ring *r)
+static inline void ring_released(const struct tarn_ring *r)
 {
     doorbell_ring(&r->party, &r->party.channel->room, INT32_MAX);
 }
 
-static inline int receive_once(struct tarn_ring *r, const struct act *a)
+static inline int receive_now(struct tarn_ring *r, void *buffer, size_t room, size_t *ret_size)
 {
     const void *message;
     uint64_t size;
     int e = ring_front(r, &message, &size);
     if (e)
         return e;
-    if (TARN_RARE(size > a->size))
+    if (TARN_RARE(size > room))
         return -EMSGSIZE;
-    ring_copy(a->to, message, size);
+    ring_copy(buffer, message, size);
     ring_next(r);
     ring_release(r);
-    ring_room_again(r);
-    if (a->ret)
-        *a->ret = size;
+    ring_released(r);
+    if (ret_size)
+        *ret_size = size;
     return 0;
 }
+static int receive_act(struct tarn_ring *r, const struct act *a)
+{
+    return receive_now(r, a->to, a->size, a->ret);
+}
 
-#define RECEIVE                                                                                              \
-    {                                                                                                        \
-        .once = receive_once, .call = __func__, .role = TARN_RECEIVE, .to = buffer, .size = room, .count = 1, \
-        .ret = ret_size                                                                                      \
+static __attribute__((noinline)) int receive_slow(struct tarn_ring *r, void *buffer, size_t room, size_t *ret_size,
+                                                  enum mutex_wait how, const struct timespec *until,
+                                                  const char *call)
+{
+    if (may(r, TARN_RECEIVE)) {
+        int e = receive_now(r, buffer, room, ret_size);
+        if (e == 0)
+            return 0;
+        if (e == -EAGAIN && how == MUTEX_TRY)
+            return is_empty();
     }
+    const struct act a = {.once = receive_act,
+                          .call = call,
+                          .role = TARN_RECEIVE,
+                          .to = buffer,
+                          .size = room,
+                          .count = 1,
+                          .ret = ret_size};
+    return in_time(r, &a, how, until);
+}
+
+/* What was seen in the line already. */
+static inline bool receive_quick(struct tarn_ring *r, void *buffer, size_t room, size_t *ret_size)
+{
+    uint64_t size;
+    if (!quick(r, TARN_RECEIVE, RING_QUICK_LEAST) || r->at == r->seen)
+        return false;
+    size = ring_size(r);
+    if (TARN_RARE(size > room || size - RING_QUICK_LEAST >= r->quick))
+        return false;
+    ring_copy_quick(buffer, ring_place(r, r->at), size);
+    ring_next_slot(r);
+    ring_release_slots(r);
+    ring_released(r);
+    if (ret_size)
+        *ret_size = size;
+    return true;
+}
+
 int tarn_ring_receive(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size)
 {
-    const struct act a = RECEIVE;
-    return enter(ring, &a, MUTEX_WAIT, NULL);
+    return receive_quick(ring, buffer, room, ret_size)
+               ? 0
+               : receive_slow(ring, buffer, room, ret_size, MUTEX_WAIT, NULL, __func__);
 }
 int tarn_ring_receive_try(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size)
 {
-    const struct act a = RECEIVE;
-    return enter(ring, &a, MUTEX_TRY, NULL);
+    return receive_quick(ring, buffer, room, ret_size)
+               ? 0
+               : receive_slow(ring, buffer, room, ret_size, MUTEX_TRY, NULL, __func__);
 }
 int tarn_ring_receive_timed(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size, const struct timespec *until)
 {
-    const struct act a = RECEIVE;
-    return enter(ring, &a, MUTEX_TIMED, until);
+    return receive_quick(ring, buffer, room, ret_size)
+               ? 0
+               : receive_slow(ring, buffer, room, ret_size, MUTEX_TIMED, until, __func__);
 }
 
-static int receive_many_once(struct tarn_ring *r, const struct act *a)
+/* As many as are there. */
+static int receive_many_now(struct tarn_ring *r, char *to, size_t room, size_t count, size_t *sizes, size_t *ret_count)
 {
-    char *to = a->to;
     size_t n = 0;
     int e = 0;
-    for (; n < a->count; n++) {
+    for (; n < count; n++) {
         const void *message;
         uint64_t size;
         e = ring_front(r, &message, &size);
         if (e)
             break;
-        if (TARN_RARE(size > a->size)) {
+        if (TARN_RARE(size > room)) {
             e = -EMSGSIZE;
             break;
         }
-        ring_copy(to + n * a->size, message, size);
-        if (a->sizes)
-            a->sizes[n] = size;
+        ring_copy(to + n * room, message, size);
+        if (sizes)
+            sizes[n] = size;
         ring_next(r);
     }
     if (!n)
         return e;
     ring_release(r);
-    ring_room_again(r);
-    *a->ret = n;
+    ring_released(r);
+    *ret_count = n;
     return 0;
 }
+static int receive_many_act(struct tarn_ring *r, const struct act *a)
+{
+    return receive_many_now(r, a->to, a->size, a->count, a->sizes, a->ret);
+}
 
-#define MANY_RECEIVE                                                                                         \
-    {                                                                                                        \
-        .once = receive_many_once, .call = __func__, .role = TARN_RECEIVE, .to = buffer, .size = room,       \
-        .count = count, .sizes = sizes, .ret = ret_count                                                     \
+static int receive_many(struct tarn_ring *r, void *buffer, size_t room, size_t count, size_t *sizes, size_t *ret_count,
+                        enum mutex_wait how, const struct timespec *until, const char *call)
+{
+    const struct act a = {.once = receive_many_act,
+                          .call = call,
+                          .role = TARN_RECEIVE,
+                          .to = buffer,
+                          .size = room,
+                          .count = count,
+                          .sizes = sizes,
+                          .ret = ret_count};
+    if (may(r, TARN_RECEIVE) && count) {
+        int e = receive_many_now(r, buffer, room, count, sizes, ret_count);
+        if (e == 0)
+            return 0;
+        if (e == -EAGAIN && how == MUTEX_TRY)
+            return is_empty();
     }
+    return in_time(r, &a, how, until);
+}
+
 int tarn_ring_receive_many(tarn_ring *ring, void *buffer, size_t room, size_t count, size_t *sizes, size_t *ret_count)
 {
-    const struct act a = MANY_RECEIVE;
-    return enter(ring, &a, MUTEX_WAIT, NULL);
+    return receive_many(ring, buffer, room, count, sizes, ret_count, MUTEX_WAIT, NULL, __func__);
 }
 int tarn_ring_receive_many_try(tarn_ring *ring, void *buffer, size_t room, size_t count, size_t *sizes,
                                size_t *ret_count)
 {
-    const struct act a = MANY_RECEIVE;
-    return enter(ring, &a, MUTEX_TRY, NULL);
+    return receive_many(ring, buffer, room, count, sizes, ret_count, MUTEX_TRY, NULL, __func__);
 }
 int tarn_ring_receive_many_timed(tarn_ring *ring, void *buffer, size_t room, size_t count, size_t *sizes,
                                  size_t *ret_count, const struct timespec *until)
 {
-    const struct act a = MANY_RECEIVE;
-    return enter(ring, &a, MUTEX_TIMED, until);
+    return receive_many(ring, buffer, room, count, sizes, ret_count, MUTEX_TIMED, until, __func__);
 }
 
 /* ---- in place ---- */
 
-static inline int take_once(struct tarn_ring *r, const struct act *a)
+static int take_act(struct tarn_ring *r, const struct act *a)
 {
     uint64_t size;
     const void *message;
     int e = ring_front(r, &message, &size);
     if (e)
         return e;
-    store64(&r->party.seat->own[0], 1);
-    r->hand = true;
+    store64(&r->party.seat->own[0], 1 + r->at);
+    in_hand(r, size);
     *a->ret_place = message;
     *a->ret = size;
     return 0;
 }
+static int take(struct tarn_ring *r, const void **ret_message, size_t *ret_size, enum mutex_wait how,
+                const struct timespec *until, const char *call)
+{
+    const struct act a = {.once = take_act,
+                          .call = call,
+                          .role = TARN_RECEIVE,
+                          .ret_place = ret_message,
+                          .count = 1,
+                          .ret = ret_size};
+    if (may(r, TARN_RECEIVE) && take_act(r, &a) == 0)
+        return 0;
+    return in_time(r, &a, how, until);
+}
 
-#define TAKE                                                                                                 \
-    {                                                                                                        \
-        .once = take_once, .call = __func__, .role = TARN_RECEIVE, .ret_place = ret_message, .count = 1,     \
-        .ret = ret_size                                                                                      \
-    }
 int tarn_ring_take(tarn_ring *ring, const void **ret_message, size_t *ret_size)
 {
-    const struct act a = TAKE;
-    return enter(ring, &a, MUTEX_WAIT, NULL);
+    return take(ring, ret_message, ret_size, MUTEX_WAIT, NULL, __func__);
 }
 int tarn_ring_take_try(tarn_ring *ring, const void **ret_message, size_t *ret_size)
 {
-    const struct act a = TAKE;
-    return enter(ring, &a, MUTEX_TRY, NULL);
+    return take(ring, ret_message, ret_size, MUTEX_TRY, NULL, __func__);
 }
 int tarn_ring_take_timed(tarn_ring *ring, const void **ret_message, size_t *ret_size, const struct timespec *until)
 {
-    const struct act a = TAKE;
-    return enter(ring, &a, MUTEX_TIMED, until);
+    return take(ring, ret_message, ret_size, MUTEX_TIMED, until, __func__);
 }
 
 int tarn_ring_release(tarn_ring *ring)
@@ -377,10 +499,10 @@ int tarn_ring_release(tarn_ring *ring)
     int e = hand_refused(ring, TARN_RECEIVE, __func__);
     if (e)
         return e;
-    ring->hand = false;
+    out_of_hand(ring);
     ring_next(ring);
     ring_release(ring);
     store64(&ring->party.seat->own[0], 0);
-    ring_room_again(ring);
+    ring_released(ring);
     return 0;
 }
