@@ -101,8 +101,8 @@ typedef struct tarn_ring tarn_ring;
 /* tarn_ring_open - the ring of this name. flags: TARN_SEND or TARN_RECEIVE, or neither: to look; with TARN_CREATE it is made if it is not there. The handle
  * is the calling thread's. 0; -ENOENT; -EPROTO: another type; -EINVAL: options or flags that cannot be; -EBUSY: it has its sender, or its receiver, and that one lives; -ENOMEM;
  * -ENOSPC; -EROFS; -EPERM: in a section; -EUCLEAN. */
-TARN_API int tarn_ring_open(tarn *seg, const char *name, unsigned flags, const struct tarn_channel_options *options,
-                            tarn_ring **ret_ring);
+TARN_API int tarn_ring_open(tarn *seg, const char *name, unsigned flags,
+                            const struct tarn_channel_options *options, tarn_ring **ret_ring);
 /* tarn_ring_close - the seat is free for another. NULL is accepted. 0; -EBUSY: a loan or a taken message is in hand, and nothing was done. By another
  * thread than the handle's, once that one has ended. */
 TARN_API int tarn_ring_close(tarn_ring *ring);
@@ -121,18 +121,21 @@ TARN_API int tarn_ring_receive_timed(tarn_ring *ring, void *buffer, size_t room,
 
 /* tarn_ring_send_many - of `count` messages of `size` bytes each, one behind the other, as many are sent as there is room for: at least one. *ret_count: how many. Not
  * all or none: who is killed in it has sent the first few. As tarn_ring_send. count 0: -EINVAL. */
-TARN_API int tarn_ring_send_many(tarn_ring *ring, const void *messages, size_t size, size_t count, size_t *ret_count);
-TARN_API int tarn_ring_send_many_try(tarn_ring *ring, const void *messages, size_t size, size_t count, size_t *ret_count);
+TARN_API int tarn_ring_send_many(tarn_ring *ring, const void *messages, size_t size, size_t count,
+                                 size_t *ret_count);
+TARN_API int tarn_ring_send_many_try(tarn_ring *ring, const void *messages, size_t size, size_t count,
+                                     size_t *ret_count);
 TARN_API int tarn_ring_send_many_timed(tarn_ring *ring, const void *messages, size_t size, size_t count,
                                        size_t *ret_count, const struct timespec *until);
 
 /* tarn_ring_receive_many - up to `count` messages, as many as are there: at least one. Message i is copied to buffer + i * room, and sizes[i] is its size (sizes: NULL
  * is accepted). *ret_count: how many. Released all together, at the end. One that has more than `room` bytes ends the run; as the first it is -EMSGSIZE. count 0: -EINVAL. */
-TARN_API int tarn_ring_receive_many(tarn_ring *ring, void *buffer, size_t room, size_t count, size_t *sizes, size_t *ret_count);
-TARN_API int tarn_ring_receive_many_try(tarn_ring *ring, void *buffer, size_t room, size_t count, size_t *sizes,
-                                        size_t *ret_count);
-TARN_API int tarn_ring_receive_many_timed(tarn_ring *ring, void *buffer, size_t room, size_t count, size_t *sizes,
-                                          size_t *ret_count, const struct timespec *until);
+TARN_API int tarn_ring_receive_many(tarn_ring *ring, void *buffer, size_t room, size_t count, size_t *sizes,
+                                    size_t *ret_count);
+TARN_API int tarn_ring_receive_many_try(tarn_ring *ring, void *buffer, size_t room, size_t count,
+                                        size_t *sizes, size_t *ret_count);
+TARN_API int tarn_ring_receive_many_timed(tarn_ring *ring, void *buffer, size_t room, size_t count,
+                                          size_t *sizes, size_t *ret_count, const struct timespec *until);
 
 /* tarn_ring_loan - *ret_message is the place of the next message, of up to size bytes, aligned to 8, with anything in it: to be written in place. Until
  * tarn_ring_send_loan, or tarn_ring_drop_loan, it is the caller's, who sends nothing else meanwhile. 0; -EMSGSIZE; -EBUSY: a loan is in hand. */
@@ -147,7 +150,8 @@ TARN_API int tarn_ring_drop_loan(tarn_ring *ring);
 /* tarn_ring_take - the next message, to be read in place, aligned to 8, until tarn_ring_release. 0; -EBUSY: one is in hand. */
 TARN_API int tarn_ring_take(tarn_ring *ring, const void **ret_message, size_t *ret_size);
 TARN_API int tarn_ring_take_try(tarn_ring *ring, const void **ret_message, size_t *ret_size);
-TARN_API int tarn_ring_take_timed(tarn_ring *ring, const void **ret_message, size_t *ret_size, const struct timespec *until);
+TARN_API int tarn_ring_take_timed(tarn_ring *ring, const void **ret_message, size_t *ret_size,
+                                  const struct timespec *until);
 /* tarn_ring_release - the taken message's place is the sender's again. 0; -EINVAL: none is in hand. Waits for nothing. */
 TARN_API int tarn_ring_release(tarn_ring *ring);
 

@@ -333,7 +333,7 @@ int tarn_channel_parties(tarn *seg, const char *name, int (*each)(const struct t
                                   .role = seat.role,
                                   .alive = fate_of(seg, seat.id) == ALIVE,
                                   .since = seat.since,
-                                  .messages = seat.messages,
+                                  .messages = p.class->messages ? p.class->messages(&p, &seat) : seat.messages,
                                   .lost = seat.lost,
                                   .behind = p.class->behind ? p.class->behind(&p, &seat) : 0};
         if (out.alive) {

@@ -8,7 +8,6 @@
 #include "channel/ring.h"
 
 enum { BYTES_LEAST = 64 };
-
 /* ---- shapes ---- */
 
 void ring_shape_of(const struct channel_shape *shape, struct ring_shape *ret)
@@ -19,9 +18,7 @@ void ring_shape_of(const struct channel_shape *shape, struct ring_shape *ret)
                                .size = shape->size,
                                .stride = stride,
                                .each = stride > RING_BODY ? 1 : RING_BODY / stride,
-                               .line = stride > RING_BODY ? ((uint64_t)stride + RING_HEADER + RING_LINE - 1) &
-                                                                ~(uint64_t)(RING_LINE - 1)
-                                                          : RING_LINE};
+                               .line = stride > RING_BODY ? (uint64_t)stride + RING_HEADER : RING_LINE};
     ret->width = RING_SIZES / ret->each;
     ret->lines = (ret->capacity + 2 * (uint64_t)ret->each - 2) / ret->each;
 }
@@ -37,7 +34,8 @@ static uint64_t ring_bytes(struct channel_shape *shape)
         return r.lines * r.line;
     if (r.capacity < BYTES_LEAST || record_bytes(r.size) > r.capacity / 2)
         return fail(0,
-                    "a ring of %llu bytes (at least %d, rounded up to a power of two) takes messages of up to half of it, less 8, and not "
+                    "a ring of %llu bytes (at least %d, rounded up to a power of two) takes messages of up "
+                    "to half of it, less 8, and not "
                     "of %u",
                     (unsigned long long)r.capacity, BYTES_LEAST, r.size);
     return r.capacity;
@@ -79,8 +77,8 @@ static uint32_t there(const struct ring_shape *shape, const struct place *place)
 }
 
 /* The record at this position. Its size; *ret_header: 0: there is none yet. false: it is none that can be. */
-static bool record_there(const struct party *p, const struct ring_shape *shape, uint64_t at, uint64_t *ret_header,
-                         uint64_t *ret_bytes)
+static bool record_there(const struct party *p, const struct ring_shape *shape, uint64_t at,
+                         uint64_t *ret_header, uint64_t *ret_bytes)
 {
     uint64_t off = at & (shape->capacity - 1), header;
     uint32_t size;
@@ -172,6 +170,17 @@ static uint64_t ring_behind(const struct party *looks, const struct channel_seat
     return seat->role & TARN_RECEIVE ? waiting(looks, &sent) : 0;
 }
 
+static uint64_t ring_messages(const struct party *looks, const struct channel_seat *seat)
+{
+    struct ring_shape shape;
+    uint64_t head, tail, sent;
+    if (looks->shape.flags & TARN_RING_BYTES || !seat->own[2])
+        return seat->messages;
+    ring_shape_of(&looks->shape, &shape);
+    find_ends(looks, &shape, &head, &tail, &sent);
+    return (seat->role == TARN_SEND ? tail : head) - (seat->own[2] - 1);
+}
+
 static void ring_stat(const struct party *looks, struct tarn_channel_stat *stat)
 {
     stat->waiting = waiting(looks, &stat->sent);
@@ -220,6 +229,7 @@ const struct channel_class ring_class = {.type = RING_TYPE_NAME,
                                          .bytes = ring_bytes,
                                          .give_back = ring_give_back,
                                          .behind = ring_behind,
+                                         .messages = ring_messages,
                                          .stat = ring_stat,
                                          .ready = ring_ready};
 
@@ -235,9 +245,13 @@ static int take_position(struct tarn_ring *r)
     r->at = p->role == TARN_SEND ? tail : head;
     r->free = head + r->shape.capacity;
     place = place_of(p, &r->shape, r->at);
-    r->seen = r->begin = r->at;
+    r->seen = r->at;
     r->line = place.line;
     r->line_at = r->at - place.index;
+    r->line_end = r->line_at + r->shape.each;
+    r->size_mask = (1ull << r->shape.width) - 1;
+    for (uint32_t i = 0; i < r->shape.each; i++)
+        r->ones |= 1ull << i * r->shape.width;
     r->control = r->lap = place.lap;
     if (r->shape.bytes && r->at % RING_HEADER)
         return ring_damaged(r);
@@ -247,7 +261,8 @@ static int take_position(struct tarn_ring *r)
             (r->control >> RING_COUNT_SHIFT & RING_COUNT_MASK) != place.index)
             return ring_damaged(r);
     }
-    r->quick = ring_quick(&r->shape);
+    store64(&p->seat->own[2], 1 + r->at);
+    ring_set_quick(r);
     return 0;
 }
 

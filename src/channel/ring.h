@@ -30,21 +30,25 @@ struct tarn_ring {
     struct ring_shape shape;
     struct ring_ends *ends;
     /* what a quick call looks at */
-    uint64_t quick; /* a size s may go the quick way if s - RING_QUICK_LEAST is below this; 0: none may: something is in hand, a ring of bytes, it only looks */
-    uint64_t at;      /* position of the next message */
-    uint64_t free;    /* sender: head as read last, + capacity: what is below may be written */
-    uint64_t seen;    /* receiver, slots: what is below is there, as read last, in this line */
-    char *line;       /* slots: the line in which the next message stands, */
-    uint64_t line_at; /* ... and the position of its first */
-    uint64_t control; /* of the line; receiver: as read last */
-    uint64_t begin;   /* slots: seat.messages = at - begin */
-    uint64_t lap;     /* shifted to where it stands in a control word */
-    uint32_t looks;   /* receiver: that found nothing, since one found something */
-    bool streams;     /* receiver: the last look found something almost at once */
+    uint64_t quick_send,
+        quick_receive; /* a size s may go the quick way if s - RING_QUICK_LEAST is below; 0: none may: something is in hand, a ring of bytes,
+                                           the other role */
+    uint64_t at;       /* position of the next message */
+    uint64_t free;     /* sender: head as read last, + capacity: what is below may be written */
+    uint64_t seen;     /* receiver, slots: what is below is there, as read last, in this line */
+    char *line;        /* slots: the line in which the next message stands, */
+    uint64_t line_at;  /* ... the position of its first, */
+    uint64_t line_end; /* ... and the one behind its last */
+    uint64_t control;  /* of the line; receiver: as read last */
+    uint64_t size_mask; /* of a size in it */
+    uint64_t ones;      /* size * this: all sizes of a line */
+    uint64_t lap;       /* shifted to where it stands in a control word */
+    uint32_t looks;     /* receiver: that found nothing, since one found something */
+    bool streams;       /* receiver: the last look found something almost at once */
     /* bytes */
-    uint64_t messages; /* by this party */
-    uint64_t sent;     /* since the ring was made; sender */
-    uint64_t next;     /* receiver: position behind the message that was looked at last */
+    uint64_t messages;       /* by this party */
+    uint64_t sent;           /* since the ring was made; sender */
+    uint64_t next;           /* receiver: position behind the message that was looked at last */
     uint64_t *first, header; /* sender: what the flush stores, and where; NULL: nothing */
     bool hand;               /* a loan, or a message taken, is in hand */
     size_t hand_size;        /* of the loan */
@@ -59,12 +63,17 @@ static inline uint64_t record_bytes(uint64_t size)
 }
 
 /* A copy of 8 to 64 bytes, without a call. */
-static inline void ring_copy_quick(char *to, const char *from, size_t n)
+static inline __attribute__((always_inline)) void ring_copy_quick(char *to, const char *from, size_t n)
 {
     struct two {
         uint64_t a, b;
     } v;
     uint64_t w;
+    if (n == 8) {
+        __builtin_memcpy(&w, from, 8);
+        __builtin_memcpy(to, &w, 8);
+        return;
+    }
     if (n <= 16) {
         __builtin_memcpy(&w, from, 8);
         __builtin_memcpy(to, &w, 8);
@@ -87,10 +96,26 @@ static inline void ring_copy(void *to, const void *from, size_t n)
         memcpy(to, from, n);
 }
 
+/* A whole line's messages of 8 bytes, or some of them. */
+static inline void ring_copy_words(char *to, const char *from, uint64_t n)
+{
+    if (n == RING_BODY / 8)
+        __builtin_memcpy(to, from, RING_BODY);
+    else
+        for (uint64_t k = 0; k < n; k++)
+            __builtin_memcpy(to + 8 * k, from + 8 * k, 8);
+}
+
 static inline uint64_t ring_quick(const struct ring_shape *shape)
 {
     uint64_t most = shape->size < RING_QUICK_MOST ? shape->size : RING_QUICK_MOST;
     return shape->bytes || most < RING_QUICK_LEAST ? 0 : most - RING_QUICK_LEAST + 1;
+}
+
+static inline void ring_set_quick(struct tarn_ring *r)
+{
+    uint64_t quick = r->hand ? 0 : ring_quick(&r->shape);
+    *(r->party.role == TARN_SEND ? &r->quick_send : &r->quick_receive) = quick;
 }
 
 /* ---- slots ---- */
@@ -107,13 +132,14 @@ static inline void ring_next_line(struct tarn_ring *r)
         r->line = r->party.slots;
         r->lap += 1ull << RING_LAP_SHIFT;
     }
-    r->line_at = r->at;
+    r->line_at = r->line_end;
+    r->line_end += r->shape.each;
     r->control = r->lap;
 }
 
 static inline bool ring_line_ends(const struct tarn_ring *r)
 {
-    return r->at - r->line_at == r->shape.each;
+    return r->at == r->line_end;
 }
 
 /* Of the message at position at. */
@@ -202,10 +228,9 @@ static inline void ring_put(struct tarn_ring *r, uint64_t size)
 }
 
 /* What was put is sent. */
-static inline void ring_flush_slots(struct tarn_ring *r)
+static inline __attribute__((always_inline)) void ring_flush_slots(struct tarn_ring *r)
 {
     store64(ring_word(r->line), r->control);
-    store64(&r->party.seat->messages, r->at - r->begin);
     if (ring_line_ends(r)) {
         ring_next_line(r);
         store64(&r->ends->tail, r->at);
@@ -256,7 +281,7 @@ static inline int ring_look_at_line(struct tarn_ring *r)
 
 static inline uint64_t ring_size(const struct tarn_ring *r)
 {
-    return r->control >> ring_shift(r, r->at) & ((1ull << r->shape.width) - 1);
+    return r->control >> ring_shift(r, r->at) & r->size_mask;
 }
 
 /* The next message, if it is there. 0, -EAGAIN, -EUCLEAN. */
@@ -275,7 +300,7 @@ static inline int ring_front(struct tarn_ring *r, const void **ret_message, uint
 }
 
 /* Behind the one that ring_front gave; it is still there if the receiver dies. */
-static inline void ring_next_slot(struct tarn_ring *r)
+static inline __attribute__((always_inline)) void ring_next_slot(struct tarn_ring *r)
 {
     r->at++;
     if (ring_line_ends(r))
@@ -292,15 +317,11 @@ static inline void ring_next(struct tarn_ring *r)
 }
 
 /* What is before is the sender's again. */
-static inline void ring_release_slots(struct tarn_ring *r)
-{
-    store64(&r->ends->head, r->at);
-    store64(&r->party.seat->messages, r->at - r->begin);
-}
 static inline void ring_release(struct tarn_ring *r)
 {
     store64(&r->ends->head, r->at);
-    store64(&r->party.seat->messages, r->shape.bytes ? r->messages : r->at - r->begin);
+    if (r->shape.bytes)
+        store64(&r->party.seat->messages, r->messages);
 }
 
 #endif

@@ -87,14 +87,11 @@ static inline bool may(const struct tarn_ring *r, uint32_t role)
 {
     return !TARN_RARE(!party_may(&r->party, role) || r->hand);
 }
-/* ... the quick way: what is large or small, or of a ring of bytes, goes the other. */
-static inline bool quick(const struct tarn_ring *r, uint32_t role, size_t size)
+/* ... the quick way, behind a look at quick_send or quick_receive, that are 0 for the other role and with something in hand? */
+static inline __attribute__((always_inline)) bool is_mine(const struct tarn_ring *r)
 {
     const struct self *s = self_last;
-    if (TARN_RARE(s != r->party.self) || TARN_RARE(size - RING_QUICK_LEAST >= r->quick) ||
-        TARN_RARE(r->party.role != role))
-        return false;
-    return !TARN_RARE(s->id != r->party.id || s->depth);
+    return !TARN_RARE(s != r->party.self) && !TARN_RARE(s->id != r->party.id) && !TARN_RARE(s->depth);
 }
 
 /* ---- send ---- */
@@ -121,8 +118,8 @@ static int send_act(struct tarn_ring *r, const struct act *a)
     return send_now(r, a->from, a->size);
 }
 
-static __attribute__((noinline)) int send_slow(struct tarn_ring *r, const void *message, size_t size, enum mutex_wait how,
-                                               const struct timespec *until, const char *call)
+static __attribute__((noinline)) int send_slow(struct tarn_ring *r, const void *message, size_t size,
+                                               enum mutex_wait how, const struct timespec *until, const char *call)
 {
     if (may(r, TARN_SEND) && size <= r->shape.size) {
         int e = send_now(r, message, size);
@@ -136,12 +133,16 @@ static __attribute__((noinline)) int send_slow(struct tarn_ring *r, const void *
     return in_time(r, &a, how, until);
 }
 
-static inline bool send_quick(struct tarn_ring *r, const void *message, size_t size)
+/* What is large or small, or of a ring of bytes, goes the other way. */
+static inline __attribute__((always_inline)) bool send_quick(struct tarn_ring *r, const void *message, size_t size)
 {
-    if (!quick(r, TARN_SEND, size) || TARN_RARE(r->at == r->free))
+    uint64_t at = r->at, i;
+    if (TARN_RARE(size - RING_QUICK_LEAST >= r->quick_send) || TARN_RARE(at == r->free) || !is_mine(r))
         return false;
-    ring_copy_quick(ring_place(r, r->at), message, size);
-    ring_put_slot(r, size);
+    i = at - r->line_at;
+    ring_copy_quick(r->line + RING_HEADER + i * r->shape.stride, message, size);
+    r->control += 1ull << RING_COUNT_SHIFT | size << (uint32_t)i * r->shape.width;
+    r->at = at + 1;
     ring_flush_slots(r);
     ring_news(r);
     return true;
@@ -160,24 +161,48 @@ int tarn_ring_send_timed(tarn_ring *ring, const void *message, size_t size, cons
     return send_quick(ring, message, size) ? 0 : send_slow(ring, message, size, MUTEX_TIMED, until, __func__);
 }
 
+/* As many of these as there is room for in the line go into it, with one store of its control word. 0, -EAGAIN, -EUCLEAN. */
+static int send_line(struct tarn_ring *r, const char *from, size_t size, size_t count, size_t *ret_n)
+{
+    uint64_t n = r->line_end - r->at, i = r->at - r->line_at;
+    char *to = r->line + RING_HEADER + i * r->shape.stride;
+    int e;
+    if (TARN_RARE(r->at == r->free) && (e = ring_look_at_head(r)))
+        return e;
+    n = n < count ? n : count;
+    n = n < r->free - r->at ? n : r->free - r->at;
+    if (size == 8 && r->shape.stride == 8)
+        ring_copy_words(to, from, n);
+    else
+        for (uint64_t k = 0; k < n; k++)
+            ring_copy(to + k * r->shape.stride, from + k * size, size);
+    r->control += n << RING_COUNT_SHIFT | (size * (r->ones & ~(~0ull << n * r->shape.width))) << i * r->shape.width;
+    r->at += n;
+    ring_flush_slots(r);
+    *ret_n = n;
+    return 0;
+}
+
 /* As many as there is room for. */
 static int send_many_now(struct tarn_ring *r, const char *from, size_t size, size_t count, size_t *ret_count)
 {
     size_t n = 0;
     int e = 0;
-    for (; n < count; n++) {
+    while (n < count && !e) {
+        size_t more = 0;
         void *place;
-        e = ring_room(r, size, &place);
-        if (e)
-            break;
-        ring_copy(place, from + n * size, size);
-        ring_put(r, size);
-        if (!r->shape.bytes && ring_line_ends(r))
-            ring_flush(r);
+        if (!r->shape.bytes)
+            e = send_line(r, from + n * size, size, count - n, &more);
+        else if ((e = ring_room(r, size, &place)) == 0) {
+            ring_copy(place, from + n * size, size);
+            ring_put(r, size);
+            more = 1;
+        }
+        n += more;
     }
     if (!n)
         return e;
-    if (r->shape.bytes || r->at != r->line_at)
+    if (r->shape.bytes)
         ring_flush(r);
     ring_news(r);
     *ret_count = n;
@@ -216,8 +241,8 @@ int tarn_ring_send_many_try(tarn_ring *ring, const void *messages, size_t size, 
 {
     return send_many(ring, messages, size, count, ret_count, MUTEX_TRY, NULL, __func__);
 }
-int tarn_ring_send_many_timed(tarn_ring *ring, const void *messages, size_t size, size_t count, size_t *ret_count,
-                              const struct timespec *until)
+int tarn_ring_send_many_timed(tarn_ring *ring, const void *messages, size_t size, size_t count,
+                              size_t *ret_count, const struct timespec *until)
 {
     return send_many(ring, messages, size, count, ret_count, MUTEX_TIMED, until, __func__);
 }
@@ -228,12 +253,12 @@ static inline void in_hand(struct tarn_ring *r, size_t size)
 {
     r->hand = true;
     r->hand_size = size;
-    r->quick = 0;
+    ring_set_quick(r);
 }
 static inline void out_of_hand(struct tarn_ring *r)
 {
     r->hand = false;
-    r->quick = ring_quick(&r->shape);
+    ring_set_quick(r);
 }
 
 /* 0, or why what is in hand may not be given away. */
@@ -252,8 +277,8 @@ static int loan_act(struct tarn_ring *r, const struct act *a)
         in_hand(r, a->size);
     return e;
 }
-static int loan(struct tarn_ring *r, size_t size, void **ret_message, enum mutex_wait how, const struct timespec *until,
-                const char *call)
+static int loan(struct tarn_ring *r, size_t size, void **ret_message, enum mutex_wait how,
+                const struct timespec *until, const char *call)
 {
     const struct act a = {
         .once = loan_act, .call = call, .role = TARN_SEND, .to = ret_message, .size = size, .count = 1};
@@ -326,9 +351,9 @@ static int receive_act(struct tarn_ring *r, const struct act *a)
     return receive_now(r, a->to, a->size, a->ret);
 }
 
-static __attribute__((noinline)) int receive_slow(struct tarn_ring *r, void *buffer, size_t room, size_t *ret_size,
-                                                  enum mutex_wait how, const struct timespec *until,
-                                                  const char *call)
+static __attribute__((noinline)) int receive_slow(struct tarn_ring *r, void *buffer, size_t room,
+                                                  size_t *ret_size, enum mutex_wait how,
+                                                  const struct timespec *until, const char *call)
 {
     if (may(r, TARN_RECEIVE)) {
         int e = receive_now(r, buffer, room, ret_size);
@@ -337,51 +362,72 @@ static __attribute__((noinline)) int receive_slow(struct tarn_ring *r, void *buf
         if (e == -EAGAIN && how == MUTEX_TRY)
             return is_empty();
     }
-    const struct act a = {.once = receive_act,
-                          .call = call,
-                          .role = TARN_RECEIVE,
-                          .to = buffer,
-                          .size = room,
-                          .count = 1,
-                          .ret = ret_size};
+    const struct act a = {
+        .once = receive_act, .call = call, .role = TARN_RECEIVE, .to = buffer, .size = room, .count = 1, .ret = ret_size};
     return in_time(r, &a, how, until);
 }
 
-/* What was seen in the line already. */
-static inline bool receive_quick(struct tarn_ring *r, void *buffer, size_t room, size_t *ret_size)
+/* 0; -EAGAIN; 1: the other way. */
+static inline __attribute__((always_inline)) int receive_quick(struct tarn_ring *r, void *buffer, size_t room,
+                                                               size_t *ret_size)
 {
-    uint64_t size;
-    if (!quick(r, TARN_RECEIVE, RING_QUICK_LEAST) || r->at == r->seen)
-        return false;
-    size = ring_size(r);
-    if (TARN_RARE(size > room || size - RING_QUICK_LEAST >= r->quick))
-        return false;
-    ring_copy_quick(buffer, ring_place(r, r->at), size);
-    ring_next_slot(r);
-    ring_release_slots(r);
+    uint64_t at = r->at, size, i;
+    if (TARN_RARE(!r->quick_receive) || !is_mine(r))
+        return 1;
+    if (TARN_RARE(at == r->seen)) {
+        int e = ring_look_at_line(r);
+        if (e)
+            return e == -EAGAIN ? e : 1;
+    }
+    i = at - r->line_at;
+    size = r->control >> (uint32_t)i * r->shape.width & r->size_mask;
+    if (TARN_RARE(size - RING_QUICK_LEAST >= r->quick_receive) || TARN_RARE(size > room))
+        return 1;
+    ring_copy_quick(buffer, r->line + RING_HEADER + i * r->shape.stride, size);
+    r->at = ++at;
+    store64(&r->ends->head, at);
+    if (at == r->line_end)
+        ring_next_line(r);
     ring_released(r);
     if (ret_size)
         *ret_size = size;
-    return true;
+    return 0;
 }
 
 int tarn_ring_receive(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size)
 {
-    return receive_quick(ring, buffer, room, ret_size)
+    return receive_quick(ring, buffer, room, ret_size) == 0
                ? 0
                : receive_slow(ring, buffer, room, ret_size, MUTEX_WAIT, NULL, __func__);
 }
 int tarn_ring_receive_try(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size)
 {
-    return receive_quick(ring, buffer, room, ret_size)
-               ? 0
-               : receive_slow(ring, buffer, room, ret_size, MUTEX_TRY, NULL, __func__);
+    int e = receive_quick(ring, buffer, room, ret_size);
+    return !e             ? 0
+           : e == -EAGAIN ? is_empty()
+                          : receive_slow(ring, buffer, room, ret_size, MUTEX_TRY, NULL, __func__);
 }
-int tarn_ring_receive_timed(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size, const struct timespec *until)
+int tarn_ring_receive_timed(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size,
+                            const struct timespec *until)
 {
-    return receive_quick(ring, buffer, room, ret_size)
+    return receive_quick(ring, buffer, room, ret_size) == 0
                ? 0
                : receive_slow(ring, buffer, room, ret_size, MUTEX_TIMED, until, __func__);
+}
+
+/* Of the line's, those seen: if all have 8 bytes and the caller's room is that, at once. How many; 0: one by one. */
+static inline size_t receive_words(struct tarn_ring *r, char *to, size_t room, size_t count)
+{
+    uint64_t n = r->seen - r->at, i = r->at - r->line_at;
+    n = n < count ? n : count;
+    if (room != 8 || r->shape.stride != 8 ||
+        ((r->control >> i * r->shape.width) ^ 8 * r->ones) & ~(~0ull << n * r->shape.width))
+        return 0;
+    ring_copy_words(to, r->line + RING_HEADER + i * 8, n);
+    r->at += n;
+    if (ring_line_ends(r))
+        ring_next_line(r);
+    return n;
 }
 
 /* As many as are there. */
@@ -389,20 +435,29 @@ static int receive_many_now(struct tarn_ring *r, char *to, size_t room, size_t c
 {
     size_t n = 0;
     int e = 0;
-    for (; n < count; n++) {
+    while (n < count) {
         const void *message;
-        uint64_t size;
+        uint64_t size, words;
+        if (!r->shape.bytes) {
+            if (r->at == r->seen && (e = ring_look_at_line(r)))
+                break;
+            words = receive_words(r, to + n * room, room, count - n);
+            for (size_t k = 0; TARN_RARE(sizes != NULL) && k < words; k++)
+                sizes[n + k] = 8;
+            n += words;
+            if (words)
+                continue;
+        }
         e = ring_front(r, &message, &size);
+        if (!e && TARN_RARE(size > room))
+            e = -EMSGSIZE;
         if (e)
             break;
-        if (TARN_RARE(size > room)) {
-            e = -EMSGSIZE;
-            break;
-        }
         ring_copy(to + n * room, message, size);
         if (sizes)
             sizes[n] = size;
         ring_next(r);
+        n++;
     }
     if (!n)
         return e;
@@ -416,8 +471,8 @@ static int receive_many_act(struct tarn_ring *r, const struct act *a)
     return receive_many_now(r, a->to, a->size, a->count, a->sizes, a->ret);
 }
 
-static int receive_many(struct tarn_ring *r, void *buffer, size_t room, size_t count, size_t *sizes, size_t *ret_count,
-                        enum mutex_wait how, const struct timespec *until, const char *call)
+static int receive_many(struct tarn_ring *r, void *buffer, size_t room, size_t count, size_t *sizes,
+                        size_t *ret_count, enum mutex_wait how, const struct timespec *until, const char *call)
 {
     const struct act a = {.once = receive_many_act,
                           .call = call,
@@ -470,12 +525,8 @@ static int take_act(struct tarn_ring *r, const struct act *a)
 static int take(struct tarn_ring *r, const void **ret_message, size_t *ret_size, enum mutex_wait how,
                 const struct timespec *until, const char *call)
 {
-    const struct act a = {.once = take_act,
-                          .call = call,
-                          .role = TARN_RECEIVE,
-                          .ret_place = ret_message,
-                          .count = 1,
-                          .ret = ret_size};
+    const struct act a = {
+        .once = take_act, .call = call, .role = TARN_RECEIVE, .ret_place = ret_message, .count = 1, .ret = ret_size};
     if (may(r, TARN_RECEIVE) && take_act(r, &a) == 0)
         return 0;
     return in_time(r, &a, how, until);
