@@ -49,6 +49,7 @@ struct tarn_ring {
     uint64_t messages;       /* by this party */
     uint64_t sent;           /* since the ring was made; sender */
     uint64_t next;           /* receiver: position behind the message that was looked at last */
+    uint64_t skip;     /* sender: what ring_room said is left unused before the message; a loan's too, however small it is sent */
     uint64_t *first, header; /* sender: what the flush stores, and where; NULL: nothing */
     bool hand;               /* a loan, or a message taken, is in hand */
     size_t hand_size;        /* of the loan */
@@ -184,6 +185,7 @@ static inline int ring_room(struct tarn_ring *r, uint64_t size, void **ret_messa
             if (e || r->free - r->at < skip + need + RING_HEADER)
                 return e ? e : -EAGAIN;
         }
+        r->skip = skip;
         *ret_message = r->party.slots + (skip ? 0 : at) + RING_HEADER;
         return 0;
     }
@@ -207,13 +209,12 @@ static inline void ring_put(struct tarn_ring *r, uint64_t size)
     else {
         uint64_t need = record_bytes(size), mask = r->shape.capacity - 1, at = r->at & mask;
         uint64_t header = record_header(r->sent, RING_USED | size);
-        bool skips = at + need > r->shape.capacity;
-        uint64_t behind = skips ? need : (at + need) & mask;
+        uint64_t behind = (r->at + r->skip + need) & mask;
         store64(ring_word(r->party.slots + behind), 0);
-        if (skips) {
+        if (r->skip) {
             store64(ring_word(r->party.slots), header);
-            header = record_header(r->sent, RING_USED | RING_SKIP | (r->shape.capacity - at));
-            r->at += r->shape.capacity - at;
+            header = record_header(r->sent, RING_USED | RING_SKIP | r->skip);
+            r->at += r->skip;
         }
         r->at += need;
         r->sent++;
