@@ -239,6 +239,80 @@ TARN_API int tarn_topic_hold(tarn_topic *topic, uint32_t limit);
 /* tarn_topic_poll - let this descriptor watch whether something is to be received, or (of who only publishes) whether nobody holds it back. 0; -ENOSPC, -EINVAL,
  * -EEXIST, -EBADF: see tarn_poll_open. */
 TARN_API int tarn_topic_poll(tarn_topic *topic, tarn_poll *poll);
+/* ---- ring: one sender, one receiver ------------------------------------------------------------------------------------
+ *
+ * Messages come in the order sent, each once. A killed sender's successor goes on where he was. What a killed receiver had not released (with the copying
+ * calls: what they had not returned with) is received again by his successor; what he had released never is.
+ *
+ * Common results: -EPERM: another thread's handle, or an open section; -EBADF: not opened for that; -EROFS: the segment is attached read-only;
+ * -EUCLEAN: the ring is damaged. Of the _try calls -EAGAIN: it is full, or empty; of the _timed ones -ETIMEDOUT, and -EINVAL for a deadline that is none. */
+
+/* options.flags: a ring of bytes. Its capacity is bytes (at least 64), and a message may have any length up to options.message (0: 64), which is at most
+ * capacity / 2 - 8; a message takes 8 bytes besides its own, rounded up to 8. Without it each message has a place of the same size. */
+#define TARN_RING_BYTES 1u
+
+typedef struct tarn_ring tarn_ring;
+
+/* tarn_ring_open - the ring of this name. flags: TARN_SEND or TARN_RECEIVE, or neither: to look; with TARN_CREATE it is made if it is not there. The handle
+ * is the calling thread's. 0; -ENOENT; -EPROTO: another type; -EINVAL: options or flags that cannot be; -EBUSY: it has its sender, or its receiver, and that one lives; -ENOMEM;
+ * -ENOSPC; -EROFS; -EPERM: in a section; -EUCLEAN. */
+TARN_API int tarn_ring_open(tarn *seg, const char *name, unsigned flags,
+                            const struct tarn_channel_options *options, tarn_ring **ret_ring);
+/* tarn_ring_close - the seat is free for another. NULL is accepted. 0; -EBUSY: a loan or a taken message is in hand, and nothing was done. By another
+ * thread than the handle's, once that one has ended. */
+TARN_API int tarn_ring_close(tarn_ring *ring);
+
+/* tarn_ring_send - a copy of size bytes (0 and more) is sent. 0; -EMSGSIZE: more than the ring takes; -EBUSY: a loan is in hand. */
+TARN_API int tarn_ring_send(tarn_ring *ring, const void *message, size_t size);
+TARN_API int tarn_ring_send_try(tarn_ring *ring, const void *message, size_t size);
+TARN_API int tarn_ring_send_timed(tarn_ring *ring, const void *message, size_t size, const struct timespec *until);
+
+/* tarn_ring_receive - the next message is copied to buffer, and released. *ret_size: its size; NULL is accepted. 0; -EMSGSIZE: it has more than `room` bytes, and stays;
+ * -EBUSY: a taken one is in hand. */
+TARN_API int tarn_ring_receive(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size);
+TARN_API int tarn_ring_receive_try(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size);
+TARN_API int tarn_ring_receive_timed(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size,
+                                     const struct timespec *until);
+
+/* tarn_ring_send_many - of `count` messages of `size` bytes each, one behind the other, as many are sent as there is room for: at least one. *ret_count: how many. Not
+ * all or none: who is killed in it has sent the first few. As tarn_ring_send. count 0: -EINVAL. */
+TARN_API int tarn_ring_send_many(tarn_ring *ring, const void *messages, size_t size, size_t count,
+                                 size_t *ret_count);
+TARN_API int tarn_ring_send_many_try(tarn_ring *ring, const void *messages, size_t size, size_t count,
+                                     size_t *ret_count);
+TARN_API int tarn_ring_send_many_timed(tarn_ring *ring, const void *messages, size_t size, size_t count,
+                                       size_t *ret_count, const struct timespec *until);
+
+/* tarn_ring_receive_many - up to `count` messages, as many as are there: at least one. Message i is copied to buffer + i * room, and sizes[i] is its size (sizes: NULL
+ * is accepted). *ret_count: how many. Released all together, at the end. One that has more than `room` bytes ends the run; as the first it is -EMSGSIZE. count 0: -EINVAL. */
+TARN_API int tarn_ring_receive_many(tarn_ring *ring, void *buffer, size_t room, size_t count, size_t *sizes,
+                                    size_t *ret_count);
+TARN_API int tarn_ring_receive_many_try(tarn_ring *ring, void *buffer, size_t room, size_t count,
+                                        size_t *sizes, size_t *ret_count);
+TARN_API int tarn_ring_receive_many_timed(tarn_ring *ring, void *buffer, size_t room, size_t count,
+                                          size_t *sizes, size_t *ret_count, const struct timespec *until);
+
+/* tarn_ring_loan - *ret_message is the place of the next message, of up to size bytes, aligned to 8, with anything in it: to be written in place. Until
+ * tarn_ring_send_loan, or tarn_ring_drop_loan, it is the caller's, who sends nothing else meanwhile. 0; -EMSGSIZE; -EBUSY: a loan is in hand. */
+TARN_API int tarn_ring_loan(tarn_ring *ring, size_t size, void **ret_message);
+TARN_API int tarn_ring_loan_try(tarn_ring *ring, size_t size, void **ret_message);
+TARN_API int tarn_ring_loan_timed(tarn_ring *ring, size_t size, void **ret_message, const struct timespec *until);
+/* tarn_ring_send_loan - its first size bytes are sent. 0; -EINVAL: no loan is in hand; -EMSGSIZE: size is more than was asked for. Waits for nothing. */
+TARN_API int tarn_ring_send_loan(tarn_ring *ring, size_t size);
+/* tarn_ring_drop_loan - it is not sent. 0; -EINVAL: no loan is in hand. */
+TARN_API int tarn_ring_drop_loan(tarn_ring *ring);
+
+/* tarn_ring_take - the next message, to be read in place, aligned to 8, until tarn_ring_release. 0; -EBUSY: one is in hand. */
+TARN_API int tarn_ring_take(tarn_ring *ring, const void **ret_message, size_t *ret_size);
+TARN_API int tarn_ring_take_try(tarn_ring *ring, const void **ret_message, size_t *ret_size);
+TARN_API int tarn_ring_take_timed(tarn_ring *ring, const void **ret_message, size_t *ret_size,
+                                  const struct timespec *until);
+/* tarn_ring_release - the taken message's place is the sender's again. 0; -EINVAL: none is in hand. Waits for nothing. */
+TARN_API int tarn_ring_release(tarn_ring *ring);
+
+/* tarn_ring_poll - let this descriptor watch whether something is to be received, or (a sender's) whether there is room for a message of any size. 0; -ENOSPC, -EINVAL,
+ * -EEXIST, -EBADF: see tarn_poll_open. */
+TARN_API int tarn_ring_poll(tarn_ring *ring, tarn_poll *poll);
 
 #ifdef __cplusplus
 }

@@ -14,7 +14,7 @@
 enum { SEATS_DEFAULT = 32, SEATS_MOST = 4096, CAPACITY_DEFAULT = 1024, MESSAGE_DEFAULT = 64 };
 enum { MOST = 1 << 30 };
 
-static const struct channel_class *const classes[] = {&topic_class, &call_class, NULL};
+static const struct channel_class *const classes[] = {&ring_class, &topic_class, &call_class, NULL};
 
 static const struct channel_class *class_of_type(const char *type)
 {
@@ -333,7 +333,7 @@ int tarn_channel_parties(tarn *seg, const char *name, int (*each)(const struct t
                                   .role = seat.role,
                                   .alive = fate_of(seg, seat.id) == ALIVE,
                                   .since = seat.since,
-                                  .messages = seat.messages,
+                                  .messages = p.class->messages ? p.class->messages(&p, &seat) : seat.messages,
                                   .lost = seat.lost,
                                   .behind = p.class->behind ? p.class->behind(&p, &seat) : 0};
         if (out.alive) {

@@ -44,6 +44,8 @@ struct channel_class {
     void (*give_back)(const struct party *by, struct channel_seat *seat);
     /* For parties and statistics, also of a read-only attachment, any bytes: messages behind. NULL: none. */
     uint64_t (*behind)(const struct party *looks, const struct channel_seat *seat);
+    /* The same: messages sent and received by the party. NULL: seat.messages. */
+    uint64_t (*messages)(const struct party *looks, const struct channel_seat *seat);
     void (*stat)(const struct party *looks, struct tarn_channel_stat *stat);
     /* Is there something to receive (TARN_RECEIVE), or room to send (TARN_SEND)? Asked by the handle's own thread, before it sleeps, and of descriptors
      * by another: it reads words of the segment (seat.at, ...) and what of the handle never changes; changes nothing, waits for nobody. */

@@ -136,5 +136,32 @@ _Static_assert(sizeof(struct topic_chunk) == 32, "channel layout");
 #define TOPIC_FREE 0u
 #define TOPIC_LOANED (1ull << 62)
 #define TOPIC_PUBLISHED (1ull << 63)
+/* ---- ring ---- */
+
+/* struct channel's own words. */
+struct ring_ends {
+    /* the sender's line */
+    uint64_t tail; /* position: at most that of the next message */
+    uint64_t sent; /* ring of bytes: messages up to tail */
+    uint64_t reserved1[6];
+    /* the receiver's line */
+    uint64_t head; /* position of the first message not released: the truth */
+    uint64_t reserved2[7];
+    uint64_t reserved3[8];
+};
+_Static_assert(sizeof(struct ring_ends) == sizeof((struct channel){0}.own), "channel layout");
+_Static_assert(sizeof(struct ring_ends) == 192, "channel layout");
+
+/* The control word of a line: {lap: 30, count: 3, sizes: 31}. The sender's. */
+#define RING_LAP_SHIFT 34
+#define RING_LAP_MASK 0x3fffffffu
+#define RING_COUNT_SHIFT 31
+#define RING_COUNT_MASK 7u
+#define RING_SIZES 31u
+
+/* The header of a record: {number: 32, used: 1, skip: 1, size: 30}. The sender's. */
+#define RING_USED 0x80000000u
+#define RING_SKIP 0x40000000u
+#define RING_SIZE_MASK 0x3fffffffu
 
 #endif
