@@ -313,6 +313,63 @@ TARN_API int tarn_ring_release(tarn_ring *ring);
 /* tarn_ring_poll - let this descriptor watch whether something is to be received, or (a sender's) whether there is room for a message of any size. 0; -ENOSPC, -EINVAL,
  * -EEXIST, -EBADF: see tarn_poll_open. */
 TARN_API int tarn_ring_poll(tarn_ring *ring, tarn_poll *poll);
+/* ---- message queue: many to many, each message to one -------------------------------------------------------------------------- */
+
+/* Any number of producers and consumers; each message is received by one of them, those of the highest priority first, and of one priority in the order in
+ * which they were sent. Nobody waits for a party that is slow, stopped or dead, whatever it has in hand. A consumer that dies with a message in hand: another
+ * one gets it, as TARN_RECOVERED (at least once); or, if it was made TARN_MQ_AT_MOST_ONCE, nobody does. struct tarn_channel_stat counts both. What a consumer
+ * has received, copied or released, it alone has had. */
+typedef struct tarn_mq tarn_mq;
+
+#define TARN_MQ_AT_MOST_ONCE 1u /* options.flags */
+#define TARN_MQ_IN_HAND 7u      /* loans and messages not yet released that a handle may have at a time */
+
+/* tarn_mq_open - the queue of this name. flags: TARN_CREATE; TARN_SEND, TARN_RECEIVE, or both, or none: to look. options, for who makes it: capacity is
+ * of each priority; number: priorities, 1 to 8, 0: 1; flags: TARN_MQ_AT_MOST_ONCE; message: at most 2^30 - 1. Its memory: capacity * priorities + 10 * parties messages.
+ * 0; -ENOENT; -EPROTO: the name is another object; -EINVAL; -EROFS; -EUSERS: all seats are taken; -EUCLEAN; -EPERM: in a section; -ENOSPC, -ENOMEM. */
+TARN_API int tarn_mq_open(tarn *seg, const char *name, unsigned flags,
+                          const struct tarn_channel_options *options, tarn_mq **ret_mq);
+/* tarn_mq_close - leave. NULL is accepted. -EBUSY: a loan or a message is in hand: nothing is done. By another thread than its own (which has ended, or
+ * in a forked child) the handle's memory is freed, and the seat is cleared as that of a dead one. */
+TARN_API int tarn_mq_close(tarn_mq *mq);
+
+/* tarn_mq_send - send a copy of size bytes. priority: 0 to number - 1. 0; -EAGAIN (_try: it is full), -ETIMEDOUT (_timed); -EMSGSIZE: larger than the queue's limit;
+ * -EINVAL: no such priority, or deadline; -EBADF: not opened to send; -EPERM: in a section, or another thread's handle; -EUCLEAN: damaged. */
+TARN_API int tarn_mq_send(tarn_mq *mq, unsigned priority, const void *message, size_t size);
+TARN_API int tarn_mq_send_try(tarn_mq *mq, unsigned priority, const void *message, size_t size);
+TARN_API int tarn_mq_send_timed(tarn_mq *mq, unsigned priority, const void *message, size_t size,
+                                const struct timespec *until);
+
+/* tarn_mq_receive - copy the next message, of at most room bytes, to `to`, and its size to *ret_size (NULL: not wanted): with that it is released. 0;
+ * TARN_RECOVERED: somebody had it before, and died; -EAGAIN (_try: there is none), -ETIMEDOUT; -EMSGSIZE: it is larger than room, and stays; -EINVAL: no
+ * deadline; -EBADF, -EPERM, -EUCLEAN. */
+TARN_API int tarn_mq_receive(tarn_mq *mq, void *to, size_t room, size_t *ret_size);
+TARN_API int tarn_mq_receive_try(tarn_mq *mq, void *to, size_t room, size_t *ret_size);
+TARN_API int tarn_mq_receive_timed(tarn_mq *mq, void *to, size_t room, size_t *ret_size,
+                                   const struct timespec *until);
+
+/* tarn_mq_take - the next message where it lies, the caller's until tarn_mq_release. *ret_message is aligned to 16 (8 where the limit is 8). As tarn_mq_receive;
+ * and -ENOBUFS: TARN_MQ_IN_HAND are in hand. */
+TARN_API int tarn_mq_take(tarn_mq *mq, void **ret_message, size_t *ret_size);
+TARN_API int tarn_mq_take_try(tarn_mq *mq, void **ret_message, size_t *ret_size);
+TARN_API int tarn_mq_take_timed(tarn_mq *mq, void **ret_message, size_t *ret_size, const struct timespec *until);
+/* tarn_mq_release - done with a message taken; or a loan that is not to be sent. In any order. -EINVAL: it is not in this handle's hand. */
+TARN_API int tarn_mq_release(tarn_mq *mq, const void *message);
+
+/* tarn_mq_loan - room for a message of size bytes, to be written in place. Its bytes are any. 0; -EAGAIN (_try: nothing is free), -ETIMEDOUT; -EMSGSIZE;
+ * -ENOBUFS: TARN_MQ_IN_HAND are in hand; -EINVAL: no deadline; -EBADF, -EPERM, -EUCLEAN. */
+TARN_API int tarn_mq_loan(tarn_mq *mq, size_t size, void **ret_message);
+TARN_API int tarn_mq_loan_try(tarn_mq *mq, size_t size, void **ret_message);
+TARN_API int tarn_mq_loan_timed(tarn_mq *mq, size_t size, void **ret_message, const struct timespec *until);
+/* tarn_mq_send_loan - send it; from then on it is not the caller's. size: of the message, at most the queue's limit. Results as tarn_mq_send; -EINVAL: it is no loan of
+ * this handle. When it fails it stays a loan. */
+TARN_API int tarn_mq_send_loan(tarn_mq *mq, unsigned priority, void *message, size_t size);
+TARN_API int tarn_mq_send_loan_try(tarn_mq *mq, unsigned priority, void *message, size_t size);
+TARN_API int tarn_mq_send_loan_timed(tarn_mq *mq, unsigned priority, void *message, size_t size,
+                                     const struct timespec *until);
+/* tarn_mq_poll - have poll's descriptor tell when this handle can receive, or else send (the last priority that was refused). docs at tarn_poll_open.
+ * 0; -ENOSPC, -EINVAL, -EEXIST, -EBADF. */
+TARN_API int tarn_mq_poll(tarn_mq *mq, tarn_poll *poll);
 
 #ifdef __cplusplus
 }

@@ -14,7 +14,7 @@
 enum { SEATS_DEFAULT = 32, SEATS_MOST = 4096, CAPACITY_DEFAULT = 1024, MESSAGE_DEFAULT = 64 };
 enum { MOST = 1 << 30 };
 
-static const struct channel_class *const classes[] = {&ring_class, &topic_class, &call_class, NULL};
+static const struct channel_class *const classes[] = {&ring_class, &mq_class, &topic_class, &call_class, NULL};
 
 static const struct channel_class *class_of_type(const char *type)
 {

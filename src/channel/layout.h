@@ -163,5 +163,38 @@ _Static_assert(sizeof(struct ring_ends) == 192, "channel layout");
 #define RING_USED 0x80000000u
 #define RING_SKIP 0x40000000u
 #define RING_SIZE_MASK 0x3fffffffu
+/* ---- message queue: tarn_mq. docs/channel.md has the orders of stores ---- */
+
+#define MQ_LEVELS 8 /* at most */
+#define MQ_HANDS 8  /* chunks in a seat's hand: its user's, and one for a receive that copies */
+
+/* struct channel's own, of a message queue. */
+struct mq_shared {
+    uint64_t tail[MQ_LEVELS]; /* hints, by anybody: all positions before are claimed */
+    uint64_t head[MQ_LEVELS]; /* ... all positions before are received */
+    uint64_t made;   /* counts messages that came back from the dead; under the lock, as what follows */
+    uint64_t intent; /* {identity, chunk + 1}: one of the dead's that is being counted; 0: none */
+    uint64_t target; /* what the count will be */
+    uint64_t reserved[5];
+};
+_Static_assert(sizeof(struct mq_shared) == 192, "channel layout");
+
+/* A seat's own: its thread's, and whose who clears it. Chunks are told as 1 + their number; 0: none. */
+struct mq_seat {
+    uint32_t hand[MQ_HANDS];  /* loans, and messages received */
+    uint32_t order[MQ_HANDS]; /* of a message received: {level, position's low bits} */
+    uint64_t stamp;           /* of the send under way: the word of its chunk, SENT(level, position) */
+    uint32_t sends;           /* its chunk */
+    uint32_t gets;            /* the chunk that it gets for it, or none */
+    uint32_t spare;           /* the chunk for the next one */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct mq_seat) == 88, "channel layout");
+
+/* Behind the entries: chunks of {word; body, at 8 or 16}. */
+struct mq_chunk {
+    uint64_t word; /* whose it is, and what is in it */
+};
+_Static_assert(sizeof(struct mq_chunk) == 8, "channel layout");
 
 #endif

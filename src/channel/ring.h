@@ -46,10 +46,10 @@ struct tarn_ring {
     uint32_t looks;     /* receiver: that found nothing, since one found something */
     bool streams;       /* receiver: the last look found something almost at once */
     /* bytes */
-    uint64_t messages;       /* by this party */
-    uint64_t sent;           /* since the ring was made; sender */
-    uint64_t next;           /* receiver: position behind the message that was looked at last */
-    uint64_t skip;     /* sender: what ring_room said is left unused before the message; a loan's too, however small it is sent */
+    uint64_t messages; /* by this party */
+    uint64_t sent;     /* since the ring was made; sender */
+    uint64_t next;     /* receiver: position behind the message that was looked at last */
+    uint64_t skip; /* sender: what ring_room said is left unused before the message; a loan's too, however small it is sent */
     uint64_t *first, header; /* sender: what the flush stores, and where; NULL: nothing */
     bool hand;               /* a loan, or a message taken, is in hand */
     size_t hand_size;        /* of the loan */
