@@ -52,6 +52,9 @@ double channel_flow(const struct lane *lane, int senders, int receivers, uint64_
 /* ns a round trip over two lanes, each side on a cpu of its own. */
 double channel_rally(const struct lane *lane, uint64_t rounds);
 
+/* The rate of a kind of channel while one of its parties is killed every 10 ms and a standby, forked beforehand, takes over, over the rate undisturbed. */
+void channel_kills(void);
+
 /* What a message says in each of its words. */
 static inline uint64_t channel_word(int who, uint64_t number)
 {
@@ -76,7 +79,7 @@ static inline void channel_body_read(const uint64_t *body, size_t size, uint64_t
 
 extern const struct lane lane_ring_8, lane_ring_64, lane_ring_batch_8, lane_ring_sleep_8;
 extern const struct lane lane_mq_8;
-extern const struct lane lane_topic_64, lane_topic_64k;
+extern const struct lane lane_topic_64, lane_topic_64k, lane_topic_fan;
 extern const struct lane lane_call_8;
 extern const struct lane lane_lamport_8, lane_lines_8, lane_lines_64, lane_futex_8, lane_bare_64k;
 extern const struct lane lane_rte_8, lane_rte_64, lane_rte_batch_8, lane_rte_mpmc_8;
