@@ -84,7 +84,7 @@ static int run(const struct command *c, int argc, char **argv)
     if ((status = url_and_name(c, argc, argv, 0, NULL)) != DONE)
         return status;
     stop_by_signals();
-    if (!port_open(c, argv[optind], argv[optind + 1], TARN_SEND, w.create ? &w.options : NULL, &p, &status))
+    if (!port_open(c, argv[optind], argv[optind + 1], TARN_SEND, false, w.create ? &w.options : NULL, &p, &status))
         return status;
     status = publish(c, &p, &w);
     port_close(&p);
@@ -94,7 +94,7 @@ static int run(const struct command *c, int argc, char **argv)
 const struct command cmd_pub = {
     .name = "pub",
     .arguments = "[OPTION...] URL NAME",
-    .summary = "send each line of the input as a message to a topic",
+    .summary = "send each line of the input as a message to a topic, ring or queue",
     .help = "  --create            make the segment and the topic, where they are not there, with\n"
             "    --message BYTES   the largest message (default 1K)\n"
             "    --capacity N      messages kept (default 64)\n"

@@ -87,8 +87,8 @@ static int run(const struct command *c, int argc, char **argv)
     if ((status = url_and_name(c, argc, argv, 1, "FILE to record to")) != DONE)
         return status;
     stop_by_signals();
-    if (!port_open(c, argv[optind], argv[optind + 1], TARN_RECEIVE | (history ? TARN_TOPIC_HISTORY : 0), NULL,
-                   &p, &status))
+    if (!port_open(c, argv[optind], argv[optind + 1], TARN_RECEIVE | (history ? TARN_TOPIC_HISTORY : 0),
+                   false, NULL, &p, &status))
         return status;
     snprintf(name, sizeof name, "%s", p.name);
     r = recording_open(c, argv[optind + 2], true, &p.stat.message, name);

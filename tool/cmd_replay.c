@@ -95,7 +95,7 @@ static int run(const struct command *c, int argc, char **argv)
         recording_close(r);
         return REFUSED;
     }
-    if (port_open(c, argv[optind], argv[optind + 1], TARN_SEND, create ? &options : NULL, &p, &status)) {
+    if (port_open(c, argv[optind], argv[optind + 1], TARN_SEND, false, create ? &options : NULL, &p, &status)) {
         status = replay(c, &p, r, bytes, most, speed);
         port_close(&p);
     }

@@ -1,25 +1,23 @@
-/* cmd_sub.c - tarn sub: messages of a topic to stdout. The segment is attached read-only: whoever publishes does not notice. */
+/* cmd_sub.c - tarn sub: messages of a topic to stdout. The segment is attached read-only: whoever publishes does not notice. With --take also
+ * those of a ring or a queue, as its receiver. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "message.h"
 
-enum { COUNT = 256, TIMEOUT, HISTORY, LATEST };
+enum { COUNT = 256, TIMEOUT, HISTORY, LATEST, TAKE };
 
-static const struct option names[] = {{"count", required_argument, NULL, COUNT},
-                                      {"timeout", required_argument, NULL, TIMEOUT},
-                                      {"history", no_argument, NULL, HISTORY},
-                                      {"latest", no_argument, NULL, LATEST},
-                                      {"json", no_argument, NULL, 'J'},
-                                      {"raw", no_argument, NULL, 'r'},
-                                      {"prefixed", no_argument, NULL, 'p'},
-                                      {"help", no_argument, NULL, 'h'},
-                                      {0}};
+static const struct option names[] = {
+    {"count", required_argument, NULL, COUNT}, {"timeout", required_argument, NULL, TIMEOUT},
+    {"history", no_argument, NULL, HISTORY},   {"latest", no_argument, NULL, LATEST},
+    {"take", no_argument, NULL, TAKE},         {"json", no_argument, NULL, 'J'},
+    {"raw", no_argument, NULL, 'r'},           {"prefixed", no_argument, NULL, 'p'},
+    {"help", no_argument, NULL, 'h'},          {0}};
 
 struct wanted {
     uint64_t count, timeout; /* 0: no end; ms */
-    bool history, latest;
+    bool history, latest, take;
     enum form form;
 };
 
@@ -28,6 +26,7 @@ static int take(const struct command *c, int option, const char *value, struct w
     switch (option) {
     case HISTORY: w->history = true; return DONE;
     case LATEST: w->latest = true; return DONE;
+    case TAKE: w->take = true; return DONE;
     case 'J': w->form = JSON_LINES; return DONE;
     case 'r': w->form = RAW; return DONE;
     case 'p': w->form = PREFIXED; return DONE;
@@ -69,7 +68,7 @@ static int subscribe(const struct command *c, struct port *p, const struct wante
         } else if (e < 0)
             status = failed(c, e);
         else {
-            write_message(w->form, p->buffer, size, &news);
+            write_message(w->form, p->buffer, size, p->topic ? &news : NULL);
             lost += news.lost;
             if (fflush(stdout)) /* whoever reads us has gone */
                 break;
@@ -92,11 +91,13 @@ static int run(const struct command *c, int argc, char **argv)
     if (w.latest && (w.history || w.count || w.timeout))
         return misused(c,
                        "--latest prints one message, now: without --history, --count and --timeout, please");
+    if (w.take && (w.latest || w.history))
+        return misused(c, "--take is for rings and queues, which keep no history");
     if ((status = url_and_name(c, argc, argv, 0, NULL)) != DONE)
         return status;
     stop_by_signals();
     if (!port_open(c, argv[optind], argv[optind + 1], TARN_RECEIVE | (w.history ? TARN_TOPIC_HISTORY : 0),
-                   NULL, &p, &status))
+                   w.take, NULL, &p, &status))
         return status;
     status = w.latest ? latest(c, &p, &w) : subscribe(c, &p, &w);
     port_close(&p);
@@ -107,12 +108,14 @@ const struct command cmd_sub = {
     .name = "sub",
     .arguments = "[OPTION...] URL NAME",
     .summary = "print the messages of a topic as they come",
-    .help = "  --count N           end after so many\n"
-            "  --timeout MS        end, with status 1, if none comes for so long\n"
-            "  --history           begin with the oldest message that is kept\n"
-            "  --latest            print the message sent last, and end\n"
-            "  -J, --json          one object a line, with sequence number, time and messages lost\n"
-            "  -r, --raw           nothing but the messages' bytes\n"
-            "  -p, --prefixed      4 bytes of size, least significant first, stand before each message\n",
+    .help =
+        "  --count N           end after so many\n"
+        "  --timeout MS        end, with status 1, if none comes for so long\n"
+        "  --history           begin with the oldest message that is kept\n"
+        "  --latest            print the message sent last, and end\n"
+        "  --take              from a ring or a message queue: what is printed, its receivers do not get\n"
+        "  -J, --json          one object a line, with sequence number, time and messages lost\n"
+        "  -r, --raw           nothing but the messages' bytes\n"
+        "  -p, --prefixed      4 bytes of size, least significant first, stand before each message\n",
     .run = run,
 };

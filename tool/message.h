@@ -32,15 +32,18 @@ struct port {
     const char *name;
     struct tarn_channel_stat stat;
     bool readonly;
-    tarn_topic *topic;
+    tarn_topic *topic; /* one of these */
+    tarn_ring *ring;
+    tarn_mq *mq;
     char *buffer; /* of stat.message bytes */
 };
 
-/* Attach, and open the channel of this name: to send (create: made with these options if it is not there), or to receive. true; else *ret_status, after a complaint. */
-bool port_open(const struct command *c, const char *url, const char *name, unsigned role,
+/* Attach, and open the channel of this name: to send (create: a topic is made, with these options, if it is not there), or to receive: from a topic; with `take`
+ * also from a ring or a queue, where who receives takes away. true; else *ret_status, after a complaint. */
+bool port_open(const struct command *c, const char *url, const char *name, unsigned role, bool take,
                const struct tarn_channel_options *create, struct port *ret, int *ret_status);
 void port_close(struct port *p);
-/* Send, or receive into p->buffer, until it is done, or `stopped`, or until (NULL: for ever): 0; -EINTR; -ETIMEDOUT; or the library's error. */
+/* Send, or receive into p->buffer (of what is no topic, news has the size alone), until it is done, or `stopped`, or until (NULL: for ever): 0; -EINTR; -ETIMEDOUT; or the library's error. */
 int port_send(struct port *p, const char *bytes, size_t size);
 int port_receive(struct port *p, const struct timespec *until, size_t *ret_size, struct tarn_topic_news *ret_news);
 

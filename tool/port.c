@@ -56,19 +56,68 @@ int url_and_name(const struct command *c, int argc, char **argv, int more, const
     return misused(c, "no %s", what_more);
 }
 
-static bool open_topic(struct port *p, unsigned flags, const struct tarn_channel_options *create, int *ret_error)
+static int open_channel(struct port *p, unsigned flags, const struct tarn_channel_options *create)
 {
-    *ret_error = tarn_topic_open(p->seg, p->name, flags, create, &p->topic);
-    return *ret_error == 0;
+    const char *kind = p->stat.kind;
+    if (!strcmp(kind, "ring"))
+        return tarn_ring_open(p->seg, p->name, flags & ~TARN_CREATE, NULL, &p->ring);
+    if (!strcmp(kind, "mq"))
+        return tarn_mq_open(p->seg, p->name, flags & ~TARN_CREATE, NULL, &p->mq);
+    return tarn_topic_open(p->seg, p->name, flags, create, &p->topic);
 }
 
-bool port_open(const struct command *c, const char *url, const char *name, unsigned role,
+static bool right_kind(const struct command *c, const struct port *p, unsigned role, bool take)
+{
+    if (!strcmp(p->stat.kind, "topic"))
+        return !take ||
+               (complain(c->name, "\"%s\" is a topic: nothing is taken away from it; without --take, please",
+                         p->name),
+                false);
+    if (strcmp(p->stat.kind, "ring") && strcmp(p->stat.kind, "mq")) {
+        complain(c->name, "\"%s\" is a %s channel: tarn call asks its servers", p->name, p->stat.kind);
+        return false;
+    }
+    if (role == TARN_SEND || take)
+        return true;
+    complain(c->name, "\"%s\" is a %s: what this command would print, its receivers would never get; only tarn sub --take does that",
+             p->name, strcmp(p->stat.kind, "ring") ? "message queue" : "ring");
+    return false;
+}
+
+static bool opened(const struct command *c, struct port *p, unsigned role, bool take,
+                   const struct tarn_channel_options *create, int *ret_status)
+{
+    int e = tarn_channel_stat(p->seg, p->name, &p->stat);
+    if (e == -ENOENT && create)
+        strcpy(p->stat.kind, "topic");
+    else if (e < 0) {
+        *ret_status = failed(c, e);
+        return false;
+    }
+    if (!right_kind(c, p, role & (TARN_SEND | TARN_RECEIVE), take)) {
+        *ret_status = WRONG;
+        return false;
+    }
+    if ((e = open_channel(p, (create ? TARN_CREATE : 0) | role, create)) < 0 ||
+        (e = tarn_channel_stat(p->seg, p->name, &p->stat)) < 0) {
+        *ret_status = failed(c, e);
+        return false;
+    }
+    p->buffer = malloc((size_t)p->stat.message + 1);
+    if (!p->buffer) {
+        complain(c->name, "no memory for a message of %u bytes", p->stat.message);
+        *ret_status = REFUSED;
+    }
+    return p->buffer != NULL;
+}
+
+bool port_open(const struct command *c, const char *url, const char *name, unsigned role, bool take,
                const struct tarn_channel_options *create, struct port *p, int *ret_status)
 {
     int e;
     memset(p, 0, sizeof *p);
     p->name = name;
-    p->readonly = role == TARN_RECEIVE;
+    p->readonly = role & TARN_RECEIVE && !take;
     if (p->readonly) {
         if (!attach(c, url, &p->seg, ret_status))
             return false;
@@ -76,39 +125,17 @@ bool port_open(const struct command *c, const char *url, const char *name, unsig
         *ret_status = failed(c, e);
         return false;
     }
-    e = tarn_channel_stat(p->seg, name, &p->stat);
-    if (e == -ENOENT && create)
-        strcpy(p->stat.kind, "topic");
-    else if (e < 0) {
-        *ret_status = failed(c, e);
-        tarn_close(p->seg);
-        return false;
-    }
-    if (strcmp(p->stat.kind, "topic")) {
-        complain(c->name, "\"%s\" is a %s: this command is for topics", name, p->stat.kind);
-        *ret_status = WRONG;
-        tarn_close(p->seg);
-        return false;
-    }
-    if (!open_topic(p, (create ? TARN_CREATE : 0) | role, create, &e) ||
-        (e = tarn_channel_stat(p->seg, name, &p->stat)) < 0) {
-        *ret_status = failed(c, e);
-        port_close(p);
-        return false;
-    }
-    p->buffer = malloc((size_t)p->stat.message + 1);
-    if (!p->buffer) {
-        complain(c->name, "no memory for a message of %u bytes", p->stat.message);
-        *ret_status = REFUSED;
-        port_close(p);
-        return false;
-    }
-    return true;
+    if (opened(c, p, role, take, create, ret_status))
+        return true;
+    port_close(p);
+    return false;
 }
 
 void port_close(struct port *p)
 {
     tarn_topic_close(p->topic);
+    tarn_ring_close(p->ring);
+    tarn_mq_close(p->mq);
     free(p->buffer);
     tarn_close(p->seg);
 }
@@ -118,7 +145,9 @@ int port_send(struct port *p, const char *bytes, size_t size)
     int e = -ETIMEDOUT;
     while (e == -ETIMEDOUT && !stopped) {
         struct timespec soon = after_ms(PIECE_MS);
-        e = tarn_topic_send_timed(p->topic, bytes, size, &soon);
+        e = p->ring ? tarn_ring_send_timed(p->ring, bytes, size, &soon)
+            : p->mq ? tarn_mq_send_timed(p->mq, 0, bytes, size, &soon)
+                    : tarn_topic_send_timed(p->topic, bytes, size, &soon);
     }
     return e == -ETIMEDOUT ? -EINTR : e;
 }
@@ -130,9 +159,12 @@ int port_receive(struct port *p, const struct timespec *until, size_t *ret_size,
         struct timespec soon = after_ms(PIECE_MS);
         if (passed(until))
             return -ETIMEDOUT;
-        e = tarn_topic_receive_timed(p->topic, p->buffer, p->stat.message, ret_news, &soon);
+        memset(ret_news, 0, sizeof *ret_news);
+        e = p->ring ? tarn_ring_receive_timed(p->ring, p->buffer, p->stat.message, &ret_news->size, &soon)
+            : p->mq ? tarn_mq_receive_timed(p->mq, p->buffer, p->stat.message, &ret_news->size, &soon)
+                    : tarn_topic_receive_timed(p->topic, p->buffer, p->stat.message, ret_news, &soon);
     }
-    if (e == 0)
+    if (e >= 0)
         *ret_size = ret_news->size;
-    return e == -ETIMEDOUT ? -EINTR : e;
+    return e == -ETIMEDOUT ? -EINTR : e < 0 ? e : 0;
 }

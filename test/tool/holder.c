@@ -1,11 +1,17 @@
 /* holder.c - for test_tool.py: a process that has a segment, with names in it, a lock held and a section open.
  *
  * usage: holder URL [NAME...]
- * Makes the segment, with the lifetime that HOLDER_LIFETIME says (a number), and in it an object for each NAME. Prints "FD", its descriptor's number, and waits for the end of its input. */
+ * Makes the segment, with the lifetime that HOLDER_LIFETIME says (a number), and in it an object for each NAME. Prints "FD", its descriptor's number, and waits for the end of its input.
+ * With HOLDER_CHANNELS in the environment it makes channels instead, "ring", "mq" and "call", and is the server of the last: its answers are the requests in capitals. */
 #include <tarn.h>
+#include <tarn/channel.h>
 
+#include <ctype.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static int hold(int argc, char **argv)
@@ -31,9 +37,42 @@ static int hold(int argc, char **argv)
     return 0;
 }
 
+static int answer(tarn_call *call, const struct tarn_request *request)
+{
+    char *to;
+    int error = tarn_call_room(call, request->id, (void **)&to);
+    if (error == 0 && request->size == 4 && !memcmp(request->at, "fail", 4))
+        return tarn_call_fail(call, request->id, -EIO);
+    for (size_t i = 0; error == 0 && i < request->size; i++)
+        to[i] = (char)toupper(((const unsigned char *)request->at)[i]);
+    return error ? error : tarn_call_answer(call, request->id, to, request->size);
+}
+
+static int serve(const char *url)
+{
+    struct tarn_request request;
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    tarn *seg;
+    tarn_ring *ring;
+    tarn_mq *mq;
+    tarn_call *call;
+    int error = tarn_open(url, TARN_CREATE, NULL, &seg);
+    if (error < 0 || (error = tarn_ring_open(seg, "ring", TARN_CREATE, NULL, &ring)) < 0 ||
+        (error = tarn_mq_open(seg, "mq", TARN_CREATE, NULL, &mq)) < 0 ||
+        (error = tarn_call_open(seg, "call", TARN_CREATE | TARN_RECEIVE, NULL, &call)) < 0)
+        return error;
+    printf("%d\n", tarn_fd(seg));
+    fflush(stdout);
+    while (error == 0 && poll(&input, 1, 1) == 0) {
+        error = tarn_call_next_try(call, &request);
+        error = error == -EAGAIN ? 0 : error ? error : answer(call, &request);
+    }
+    return error;
+}
+
 int main(int argc, char **argv)
 {
-    if (hold(argc, argv) == 0)
+    if ((argc == 2 && getenv("HOLDER_CHANNELS") ? serve(argv[1]) : hold(argc, argv)) == 0)
         return 0;
     fprintf(stderr, "holder: %s\n", tarn_error());
     return 1;

@@ -566,6 +566,22 @@ class Channels(Case):
                 (['call', self.URL, 'news'], 1, 'news')):
             self.tarn(*arguments, status=status, says=says, stdin=subprocess.DEVNULL)
 
+    def test_other_kinds(self):
+        """A ring and a queue, made by a program of the library's user; here by holder."""
+        self.env['HOLDER_CHANNELS'] = 'yes'
+        self.hold('posix:/k')
+        for name in ('ring', 'mq'):
+            self.tarn('pub', 'posix:/k', name, input=b'one\ntwo\n')
+            self.tarn('sub', 'posix:/k', name, status=1, says='only tarn sub --take')
+            look = json.loads(self.tarn('hz', '-J', '--count', '1', '--interval', '20', 'posix:/k', name))
+            self.assertEqual((look['kind'], look['waiting']), (name, 2))
+            self.assertEqual(self.tarn('sub', '--take', '--count', '2', 'posix:/k', name), 'one\ntwo\n')
+            self.tarn('record', 'posix:/k', name, str(self.dir / 'f'), status=1, says='never get')
+        self.assertEqual(self.tarn('call', '--timeout', '5000', 'posix:/k', 'call', input=b'abc\ndef\n'), 'ABC\nDEF\n')
+        self.tarn('pub', 'posix:/k', 'call', status=1, says='tarn call asks its servers', stdin=subprocess.DEVNULL)
+        self.assertEqual(json.loads(self.tarn('call', '-J', 'posix:/k', 'call', input=b'x\n')), {'size': 1, 'text': 'X'})
+        self.tarn('call', 'posix:/k', 'call', input=b'fail\n', status=3, says='error -5')
+
     def test_permission(self):
         self.pub(b'x\n')
         (self.dir / 'c').chmod(0o644)
