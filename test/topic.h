@@ -50,7 +50,8 @@ static inline const char *topic_census(tarn *seg, const char *name)
             owned[word % 128]++;
         } else if (in && word != TOPIC_FREE && !entry_is(entry, word & ~TOPIC_PUBLISHED))
             return "a chunk says that it is another message than its entry";
-        else if (in && word == TOPIC_FREE && entry >> TOPIC_CHUNK_BITS < (TOPIC_POSITION_MASK & (0 - topic_capacity(&v))))
+        else if (in && word == TOPIC_FREE &&
+                 entry >> TOPIC_CHUNK_BITS < (TOPIC_POSITION_MASK & (0 - topic_capacity(&v))))
             return "a message's chunk is free";
     }
     if (named != topic_capacity(&v))

@@ -114,8 +114,8 @@ struct tarn_topic_news {
 /* tarn_topic_open - the topic of this name. flags: TARN_SEND to publish, TARN_RECEIVE to subscribe, both, or neither: to look (tarn_topic_latest). With TARN_CREATE it is
  * made if it is not there. The handle is the calling thread's. 0; -ENOENT; -EPROTO: another type; -EINVAL: options or flags that cannot be; -EUSERS: no seat is free;
  * -ENOMEM; -ENOSPC; -EROFS; -EPERM: in a section; -EUCLEAN. */
-TARN_API int tarn_topic_open(tarn *seg, const char *name, unsigned flags, const struct tarn_channel_options *options,
-                             tarn_topic **ret_topic);
+TARN_API int tarn_topic_open(tarn *seg, const char *name, unsigned flags,
+                             const struct tarn_channel_options *options, tarn_topic **ret_topic);
 /* tarn_topic_close - the seat is free for another. NULL is accepted. 0; -EBUSY: a loan or a taken message is in hand, and nothing was done. By another
  * thread than the handle's, once that one has ended. */
 TARN_API int tarn_topic_close(tarn_topic *topic);
@@ -124,7 +124,8 @@ TARN_API int tarn_topic_close(tarn_topic *topic);
  * 0; -EMSGSIZE: more than the topic takes. */
 TARN_API int tarn_topic_send(tarn_topic *topic, const void *message, size_t size);
 TARN_API int tarn_topic_send_try(tarn_topic *topic, const void *message, size_t size);
-TARN_API int tarn_topic_send_timed(tarn_topic *topic, const void *message, size_t size, const struct timespec *until);
+TARN_API int tarn_topic_send_timed(tarn_topic *topic, const void *message, size_t size,
+                                   const struct timespec *until);
 
 /* tarn_topic_loan - *ret_message is a place for a message of up to size bytes, aligned to 64 (to 32, where messages have at most 32), with anything in it: to be written
  * in place, and published by tarn_topic_send_loan, or given back by tarn_topic_drop_loan. Waits for nobody. 0; -EMSGSIZE; -EBUSY: as many as may be are in hand. */
@@ -141,15 +142,15 @@ TARN_API int tarn_topic_drop_loan(tarn_topic *topic, void *message);
  * `room` bytes, ret_news->size in all, and is still the next one. _try, on a read-only attachment: -EAGAIN also if publishers were too quick for a copy. */
 TARN_API int tarn_topic_receive(tarn_topic *topic, void *buffer, size_t room, struct tarn_topic_news *ret_news);
 TARN_API int tarn_topic_receive_try(tarn_topic *topic, void *buffer, size_t room, struct tarn_topic_news *ret_news);
-TARN_API int tarn_topic_receive_timed(tarn_topic *topic, void *buffer, size_t room, struct tarn_topic_news *ret_news,
-                                      const struct timespec *until);
+TARN_API int tarn_topic_receive_timed(tarn_topic *topic, void *buffer, size_t room,
+                                      struct tarn_topic_news *ret_news, const struct timespec *until);
 
 /* tarn_topic_take - the next message, to be read in place; until tarn_topic_release it stays as it is, however much is published meanwhile. Several may be in hand, and are
  * released in any order. 0; -EBUSY: as many as may be are in hand; -EROFS. */
 TARN_API int tarn_topic_take(tarn_topic *topic, const void **ret_message, struct tarn_topic_news *ret_news);
 TARN_API int tarn_topic_take_try(tarn_topic *topic, const void **ret_message, struct tarn_topic_news *ret_news);
-TARN_API int tarn_topic_take_timed(tarn_topic *topic, const void **ret_message, struct tarn_topic_news *ret_news,
-                                   const struct timespec *until);
+TARN_API int tarn_topic_take_timed(tarn_topic *topic, const void **ret_message,
+                                   struct tarn_topic_news *ret_news, const struct timespec *until);
 /* tarn_topic_release - 0; -EINVAL: this was not taken, or was released before. */
 TARN_API int tarn_topic_release(tarn_topic *topic, const void *message);
 

@@ -42,7 +42,8 @@ static uint64_t topic_bytes(struct channel_shape *shape)
     if (!shape->number[0])
         shape->number[0] = HAND_DEFAULT;
     if (shape->number[0] > TOPIC_HAND_MOST) {
-        fail(-EINVAL, "a topic with %u messages in hand (options.number): 1 to %d", shape->number[0], TOPIC_HAND_MOST);
+        fail(-EINVAL, "a topic with %u messages in hand (options.number): 1 to %d", shape->number[0],
+             TOPIC_HAND_MOST);
         return 0;
     }
     chunks = shape->capacity + (uint64_t)shape->seats * (shape->number[0] + 1);
@@ -147,7 +148,8 @@ int topic_make(struct tarn_topic *t)
             memmove(&t->spare[i], &t->spare[i + 1], (t->spares - i) * sizeof *t->spare);
             return 0;
         }
-    for (uint64_t i = 0; i < (uint64_t)t->view.count * SWEEPS_MOST; i++) { /* by T6 one is free, unless others took it meanwhile */
+    for (uint64_t i = 0; i < (uint64_t)t->view.count * SWEEPS_MOST;
+         i++) { /* by T6 one is free, unless others took it meanwhile */
         uint32_t chunk = t->scan;
         t->scan = chunk + 1 < t->view.count ? chunk + 1 : 0;
         if (own(t, chunk))
@@ -210,7 +212,8 @@ int topic_publish(struct tarn_topic *t, uint32_t chunk)
 /* ---- holding back ---- */
 
 /* Is it in the way longer than it may be? From the first publisher on who found it so; mark: the caller is one. */
-static bool is_stuck(struct topic_seat *seat, uint64_t at, uint32_t hold, uint64_t now, bool mark, uint64_t *ret_expiry)
+static bool is_stuck(struct topic_seat *seat, uint64_t at, uint32_t hold, uint64_t now, bool mark,
+                     uint64_t *ret_expiry)
 {
     uint64_t most = now + hold * 1000000ull, expiry = most;
     if (load64(&seat->stuck_at) == at + 1)
@@ -225,8 +228,8 @@ static bool is_stuck(struct topic_seat *seat, uint64_t at, uint32_t hold, uint64
 
 /* The subscribers that await what publishing at p would evict. The result: when the first of their limits ends; UINT64_MAX: there are none. *ret_least: positions
  * below it need not be looked at again until `holding` changes. */
-static uint64_t in_the_way(const struct party *party, const struct topic_view *v, uint32_t me, uint64_t p, bool mark,
-                           uint64_t *ret_least)
+static uint64_t in_the_way(const struct party *party, const struct topic_view *v, uint32_t me, uint64_t p,
+                           bool mark, uint64_t *ret_least)
 {
     uint64_t evicts = p - topic_capacity(v), now = 0, first = UINT64_MAX;
     *ret_least = UINT64_MAX;
@@ -256,8 +259,7 @@ static uint64_t in_the_way(const struct party *party, const struct topic_view *v
 bool topic_held_back(struct tarn_topic *t, uint64_t p, uint64_t *ret_expiry)
 {
     uint64_t holding = load64(&t->view.words->holding), first;
-    if (p < topic_capacity(&t->view) ||
-        (holding == t->holding && p - topic_capacity(&t->view) < t->least))
+    if (p < topic_capacity(&t->view) || (holding == t->holding && p - topic_capacity(&t->view) < t->least))
         return false;
     first = in_the_way(&t->party, &t->view, t->index, p, true, &t->least);
     t->holding = holding;

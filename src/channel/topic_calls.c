@@ -98,7 +98,8 @@ static int bad_deadline(const struct timespec *until, const char *call)
 
 static int too_large(const struct tarn_topic *t, size_t size, const char *call)
 {
-    return fail(-EMSGSIZE, "%s: a message of %zu bytes: \"%s\" takes %u at most", call, size, t->party.name, t->view.size);
+    return fail(-EMSGSIZE, "%s: a message of %zu bytes: \"%s\" takes %u at most", call, size, t->party.name,
+                t->view.size);
 }
 
 /* Which of these chunks begins there; -1: none. */
@@ -156,7 +157,8 @@ static int wait_for_room(struct tarn_topic *t, enum mutex_wait how, const struct
     return e == -ETIMEDOUT ? fail(e, "%s: a subscriber of \"%s\" holds publishers back", call, t->party.name) : e;
 }
 
-static int publish(struct tarn_topic *t, uint32_t chunk, enum mutex_wait how, const struct timespec *until, const char *call)
+static int publish(struct tarn_topic *t, uint32_t chunk, enum mutex_wait how, const struct timespec *until,
+                   const char *call)
 {
     int e;
     while ((e = topic_publish(t, chunk)) == -EAGAIN && (e = wait_for_room(t, how, until, call)) == 0)
@@ -245,8 +247,8 @@ static int no_loan(const struct tarn_topic *t, const char *call, const void *mes
     return fail(-EINVAL, "%s: %p is no loan of \"%s\" that is in hand", call, message, t->party.name);
 }
 
-static int send_loan(struct tarn_topic *t, void *message, size_t size, enum mutex_wait how, const struct timespec *until,
-                     const char *call)
+static int send_loan(struct tarn_topic *t, void *message, size_t size, enum mutex_wait how,
+                     const struct timespec *until, const char *call)
 {
     int i = in_hand(t, t->loan, message), e;
     if (i < 0)
@@ -334,7 +336,8 @@ static inline void received(struct tarn_topic *t)
     }
 }
 
-static inline struct tarn_topic_news news_of(const struct tarn_topic *t, uint64_t position, const struct topic_chunk *c)
+static inline struct tarn_topic_news news_of(const struct tarn_topic *t, uint64_t position,
+                                             const struct topic_chunk *c)
 {
     uint32_t size = __atomic_load_n(&c->size, __ATOMIC_RELAXED);
     return (struct tarn_topic_news){.sequence = position,
@@ -373,7 +376,8 @@ static bool pin(struct tarn_topic *t, int i, uint64_t entry)
 }
 
 /* Publishers overwrite what is copied: pin it first. -EAGAIN: not now. */
-static int receive_pinned(struct tarn_topic *t, void *buffer, size_t room, struct tarn_topic_news *ret_news, const char *call)
+static int receive_pinned(struct tarn_topic *t, void *buffer, size_t room, struct tarn_topic_news *ret_news,
+                          const char *call)
 {
     int i = 0;
     while (i < TOPIC_HAND_MOST && t->pin[i])
@@ -401,7 +405,8 @@ static int receive_pinned(struct tarn_topic *t, void *buffer, size_t room, struc
     return -EAGAIN;
 }
 
-static inline int receive_try(struct tarn_topic *t, void *buffer, size_t room, struct tarn_topic_news *ret_news, const char *call)
+static inline int receive_try(struct tarn_topic *t, void *buffer, size_t room,
+                              struct tarn_topic_news *ret_news, const char *call)
 {
     for (int tries = 0; tries < COPIES_MOST; tries++) {
         struct tarn_topic_news news;
@@ -425,7 +430,8 @@ static inline int receive_try(struct tarn_topic *t, void *buffer, size_t room, s
     return receive_pinned(t, buffer, room, ret_news, call);
 }
 
-static int take_try(struct tarn_topic *t, const void **ret_message, struct tarn_topic_news *ret_news, const char *call)
+static int take_try(struct tarn_topic *t, const void **ret_message, struct tarn_topic_news *ret_news,
+                    const char *call)
 {
     int e, i = free_hand(t, t->pin, call);
     if (i < 0)
@@ -484,10 +490,12 @@ struct want {
 
 static inline int attempt(struct tarn_topic *t, const struct want *w)
 {
-    return w->message ? take_try(t, w->message, w->news, w->call) : receive_try(t, w->buffer, w->room, w->news, w->call);
+    return w->message ? take_try(t, w->message, w->news, w->call)
+                      : receive_try(t, w->buffer, w->room, w->news, w->call);
 }
 
-static int wait_for_news(struct tarn_topic *t, const struct want *want, enum mutex_wait how, const struct timespec *until)
+static int wait_for_news(struct tarn_topic *t, const struct want *want, enum mutex_wait how,
+                         const struct timespec *until)
 {
     int e = -EAGAIN;
     if (t->reader) {
@@ -507,7 +515,8 @@ static int wait_for_news(struct tarn_topic *t, const struct want *want, enum mut
     return e == -ETIMEDOUT ? fail(e, "%s: nothing was published on \"%s\" in time", want->call, t->party.name) : e;
 }
 
-static inline int get(struct tarn_topic *t, const struct want *want, enum mutex_wait how, const struct timespec *until)
+static inline int get(struct tarn_topic *t, const struct want *want, enum mutex_wait how,
+                      const struct timespec *until)
 {
     int e = attempt(t, want);
     return TARN_RARE(e == -EAGAIN) ? wait_for_news(t, want, how, until) : e;
@@ -537,8 +546,8 @@ int tarn_topic_receive_timed(tarn_topic *t, void *buffer, size_t room, struct ta
 
 static int reader_takes(const struct tarn_topic *t, const char *call)
 {
-    return t->reader ? fail(-EROFS, "%s: the segment of \"%s\" is attached read-only, which allows copying alone", call,
-                            t->party.name)
+    return t->reader ? fail(-EROFS, "%s: the segment of \"%s\" is attached read-only, which allows copying alone",
+                            call, t->party.name)
                      : 0;
 }
 
@@ -607,7 +616,8 @@ int tarn_topic_latest(tarn_topic *t, void *buffer, size_t room, struct tarn_topi
             *ret_news = news;
         return news.size > room ? no_room(t, &news, room, __func__) : 0;
     }
-    return fail(-EAGAIN, "tarn_topic_latest: publishers on \"%s\" overwrite messages quicker than they can be copied",
+    return fail(-EAGAIN,
+                "tarn_topic_latest: publishers on \"%s\" overwrite messages quicker than they can be copied",
                 t->party.name);
 }
 
@@ -643,7 +653,8 @@ int tarn_topic_seek(tarn_topic *t, uint64_t back)
 int tarn_topic_hold(tarn_topic *t, uint32_t limit)
 {
     if (t->reader)
-        return fail(-EROFS, "tarn_topic_hold: the segment of \"%s\" is attached read-only: it can hold up nobody", t->party.name);
+        return fail(-EROFS, "tarn_topic_hold: the segment of \"%s\" is attached read-only: it can hold up nobody",
+                    t->party.name);
     MAY(TARN_RECEIVE);
     if (limit > HOLD_MOST)
         return fail(-EINVAL, "tarn_topic_hold: a limit of %u ms: at most %d", limit, HOLD_MOST);

@@ -10,7 +10,8 @@ static void *loan;
 
 static void set_up(struct lab *l)
 {
-    MUST(tarn_topic_open(SEG, "topic", TARN_CREATE | TARN_SEND | TARN_RECEIVE | TARN_TOPIC_HISTORY, &options, &topic));
+    MUST(tarn_topic_open(SEG, "topic", TARN_CREATE | TARN_SEND | TARN_RECEIVE | TARN_TOPIC_HISTORY, &options,
+                         &topic));
 }
 static void send(struct lab *l, uint64_t number)
 {

@@ -237,7 +237,9 @@ static int none_but(const struct tarn_party *p, void *arg)
 static void killed_at_random(void **state)
 {
     (void)state;
-    const int kills = SANITIZED ? 60 : getenv("TARN_TEST_ROUNDS") ? atoi(getenv("TARN_TEST_ROUNDS")) * 100 : 200;
+    const int kills = SANITIZED                    ? 60
+                      : getenv("TARN_TEST_ROUNDS") ? atoi(getenv("TARN_TEST_ROUNDS")) * 100
+                                                   : 200;
     pid_t child[ROLES];
     int pipes[2], status, killed[ROLES] = {0}, left = 0;
     struct tarn_options o = {.size = sizeof o, .initial = 1 << 20, .limit = 4 << 20, .participants = 16};
@@ -275,8 +277,8 @@ static void killed_at_random(void **state)
         assert_int_equal(status, 0);
     }
     for (int i = 0; i < PUBLISHERS; i++) {
-        print_message("publisher %d: %llu numbers, killed %d times, %llu missing\n", i, (unsigned long long)root->number[i],
-                      killed[i], (unsigned long long)root->missing[i]);
+        print_message("publisher %d: %llu numbers, killed %d times, %llu missing\n", i,
+                      (unsigned long long)root->number[i], killed[i], (unsigned long long)root->missing[i]);
         assert_int_equal(root->seen[i], root->sent[i]); /* it ended in good order */
         assert_true(root->missing[i] <= (uint64_t)killed[i]);
         assert_true(root->number[i] > 100);
@@ -338,7 +340,8 @@ static void there_and_back(void **state)
             seg = NULL;
             open_it(0);
             mutex_cap_off = true;
-            tarn_topic *in = named("there", TARN_RECEIVE | TARN_TOPIC_HISTORY), *out = k ? NULL : named("back", TARN_SEND);
+            tarn_topic *in = named("there", TARN_RECEIVE | TARN_TOPIC_HISTORY),
+                       *out = k ? NULL : named("back", TARN_SEND);
             uint64_t n;
             check(tarn_topic_hold(in, 50000) == 0);
             __atomic_fetch_add(&root->received[0], 1, __ATOMIC_SEQ_CST);

@@ -744,11 +744,19 @@ static void hostile_bytes(void **state)
     words = *v.words;
     const uint32_t making = p->making;
     for (int round = 0; round < (SANITIZED ? 300 : 3000); round++) {
-        const uint64_t odd[] = {0, ~0ull, 1ull << 63, 1ull << 62, (1ull << 62) + 77, entry_make(5, 0xffffff), words.next + 5};
-        uint64_t *word[] = {&v.words->next, &v.words->holding, &v.words->takers, &v.entries[rand_r(&seed) % 8],
-                            &chunk_at(&v, (uint32_t)rand_r(&seed) % v.count)->word, &p->mine->claim, &a->mine->stuck_since};
+        const uint64_t odd[] = {
+            0, ~0ull, 1ull << 63, 1ull << 62, (1ull << 62) + 77, entry_make(5, 0xffffff), words.next + 5};
+        uint64_t *word[] = {&v.words->next,
+                            &v.words->holding,
+                            &v.words->takers,
+                            &v.entries[rand_r(&seed) % 8],
+                            &chunk_at(&v, (uint32_t)rand_r(&seed) % v.count)->word,
+                            &p->mine->claim,
+                            &a->mine->stuck_since};
         for (int i = 0; i < 1 + round % 3; i++)
-            *word[rand_r(&seed) % 7] = rand_r(&seed) % 3 ? odd[rand_r(&seed) % 7] : (uint64_t)rand_r(&seed) << 33 ^ (uint64_t)rand_r(&seed);
+            *word[rand_r(&seed) % 7] = rand_r(&seed) % 3
+                                           ? odd[rand_r(&seed) % 7]
+                                           : (uint64_t)rand_r(&seed) << 33 ^ (uint64_t)rand_r(&seed);
         chunk_at(&v, (uint32_t)rand_r(&seed) % v.count)->size = (uint32_t)rand_r(&seed) * 3;
         memset(buffer, 0x5a, sizeof buffer);
         /* whatever they say: no crash, no hang, nothing behind `room` */
