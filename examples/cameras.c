@@ -98,8 +98,8 @@ int main(void)
             start(1, FRAMES / 2, -1);
         }
     }
-    printf("viewer: %d frames of the first camera, %d of the second; %llu lost, %d skipped, %d broken\n", seen[0],
-           seen[1], lost, skipped, broken);
+    printf("viewer: %d frames of the first camera, %d of the second; %llu lost, %d skipped, %d broken\n",
+           seen[0], seen[1], lost, skipped, broken);
     while (wait(NULL) > 0)
         ;
     must(tarn_topic_close(frames));
