@@ -279,7 +279,8 @@ static void killed_at_random(void **state)
     for (int i = 0; i < PUBLISHERS; i++) {
         print_message("publisher %d: %llu numbers, killed %d times, %llu missing\n", i,
                       (unsigned long long)root->number[i], killed[i], (unsigned long long)root->missing[i]);
-        assert_int_equal(root->seen[i], root->sent[i]); /* it ended in good order */
+        assert_in_range(root->seen[i], root->sent[i],
+                        root->number[i]); /* the last one killed may have sent what it did not note */
         assert_true(root->missing[i] <= (uint64_t)killed[i]);
         assert_true(root->number[i] > 100);
     }
