@@ -40,7 +40,7 @@ TURNS = ['swap', 'store', 'save', 'swap', 'barrier', 'wake', 'swap', 'recheck', 
 
 # Cases of the explorer that take more than a second.
 SLOW = {'mutex, timed': 8, 'section, three': 5, 'section, circle': 2, 'record, ': 5, 'map, split': 4, 'name, two': 4, 'rwlock, writer, two': 8,
-        'rwlock, two writers': 9, 'condition, signal for': 17, 'condition, broadcast': 2, 'held, three': 5, 'barrier, three': 5}
+        'rwlock, two writers': 9, 'condition, signal for': 17, 'condition, broadcast': 2, 'held, three': 5, 'topic, two wait': 14, 'barrier, three': 5}
 QUICK = 3  # seconds: such tests are tried on every mutant
 
 Killer = collections.namedtuple('Killer', 'name target args seconds sees')
@@ -55,24 +55,24 @@ def killers():
                                 ('bytes', 1, 'collection/bytes.c'), ('queue', 2, 'collection/queue.c'), ('tree', 8, 'collection/tree'),
                                 ('sync_lock', 11, 'sync/rwlock.c sync/who.c sync/condition.c sync/wait.c sync/mutex participant/held.c sync'),
                                 ('sync_meet', 6, 'sync/semaphore.c sync/event.c sync/held.c sync/barrier.c sync/once.c sync/wait_any.c sync'),
-                                ('bounds', 1, 'participant sync/wait.c sync/slots.c'), ('sync_place', .5, 'sync'), ('sync_edge', .1, 'sync participant'), ('event_fd', .4, 'sync/event_fd.c sync/event.c')):
+                                ('bounds', 1, 'participant sync/wait.c sync/slots.c'), ('topic', 2, 'channel/topic channel'), ('sync_place', .5, 'sync'), ('sync_edge', .1, 'sync participant'), ('event_fd', .4, 'sync/event_fd.c sync/event.c')):
         k.append(Killer(name, f'test/unit/test_{name}', [], seconds, sees))
     for names, seconds, sees in (('mutex', 2.3, slow), ('section', 4, 'participant sync/mutex'), ('heap', 2.5, 'heap participant/recover.c'),
                                  ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
                                  ('map', 3, 'collection/map heap'), ('realloc', 5, 'heap/realloc.c'), ('vector', 8, 'collection/vector.c'), ('bytes', 4, 'collection/bytes.c'),
                                  ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
                                  ('condition', .3, 'sync/condition.c'), ('semaphore', .3, 'sync/semaphore.c'), ('held', .6, 'sync/held.c sync/slots.c'),
-                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'),
+                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic'),
                                  ('wait', .2, 'sync/wait_any.c sync/event.c sync/semaphore.c'), ('objects', .2, 'sync')):
         k.append(Killer(f'crashlab {names}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', names], seconds, sees))
     k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 30, 'participant sync heap collection name'))
     k.append(Killer('failing', 'test/crash/failing', [], 9, 'heap segment/grow.c participant/log.c collection/map name'))
     k.append(Killer('heap_kill', 'test/unit/test_heap_kill', [], 41, 'heap'))
     for name, seconds, sees in (('participant', 2, 'participant'), ('heap_multi', 1, 'heap'), ('map_multi', 7, 'collection/map'), ('tree_multi', 7, 'collection/tree'),
-                                ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant')):
+                                ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant'), ('topic_multi', 2, 'channel/topic channel')):
         k.append(Killer(name, f'test/multi/test_{name}', [], seconds, sees))
     k.append(Killer('threads', 'test/concurrency/test_threads', [], .2, 'sync participant heap collection'))
-    for name, seconds, sees in (('review', .4, 'participant sync'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
+    for name, seconds, sees in (('review', .4, 'participant sync'), ('topic_points', 2, 'channel/topic channel'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
                                 ('tenure', 4, 'participant/recover.c participant/claim.c'), ('wake', 25, slow)):
         k.append(Killer(name, f'test/kill/test_{name}', [], seconds, sees))
     for points in ('', '_points'):
@@ -88,6 +88,7 @@ def explored():
             'recovery': 'participant/recover.c participant/claim.c', 'heap': 'heap participant/epoch.c', 'list': 'collection/list.c',
             'map': 'collection/map', 'vector': 'collection/vector.c', 'bytes': 'collection/bytes.c', 'queue': 'collection/queue.c', 'stack': 'collection/queue.c',
             'tree': 'collection/tree', 'resize': 'heap/realloc.c', 'run': 'heap/realloc.c heap/span.c', 'name': 'name', 'grace': 'participant/epoch.c participant/participant.h', 'rwlock': 'sync/rwlock.c sync/mutex sync/wait.c sync/slots.c',
+            'topic': 'channel/topic channel',
             'wait for any': 'sync/wait_any.c sync/semaphore.c sync/event.c'}
     sees['circle'] = 'sync/wait.c'
     sees |= {name: f'sync/{name}.c sync/wait.c' for name in ('condition', 'semaphore', 'event', 'held', 'once', 'barrier')}

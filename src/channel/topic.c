@@ -148,8 +148,8 @@ int topic_make(struct tarn_topic *t)
             memmove(&t->spare[i], &t->spare[i + 1], (t->spares - i) * sizeof *t->spare);
             return 0;
         }
-    for (uint64_t i = 0; i < (uint64_t)t->view.count * SWEEPS_MOST;
-         i++) { /* by T6 one is free, unless others took it meanwhile */
+    /* by T6 one is free, unless others took it meanwhile */
+    for (uint64_t i = 0; i < (uint64_t)t->view.count * SWEEPS_MOST; i++) {
         uint32_t chunk = t->scan;
         t->scan = chunk + 1 < t->view.count ? chunk + 1 : 0;
         if (own(t, chunk))

@@ -170,8 +170,9 @@ static int publish(struct tarn_topic *t, uint32_t chunk, enum mutex_wait how, co
 static void label(struct tarn_topic *t, uint32_t chunk, size_t size)
 {
     struct topic_chunk *c = chunk_at(&t->view, chunk);
-    c->size = (uint32_t)size;
-    c->sent_ns = channel_now(CLOCK_MONOTONIC);
+    /* who copies an older message that was here reads them meanwhile */
+    __atomic_store_n(&c->size, (uint32_t)size, __ATOMIC_RELAXED);
+    __atomic_store_n(&c->sent_ns, channel_now(CLOCK_MONOTONIC), __ATOMIC_RELAXED);
 }
 
 static inline int send(struct tarn_topic *t, const void *message, size_t size, enum mutex_wait how,

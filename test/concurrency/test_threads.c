@@ -4,6 +4,7 @@
  * with its reason. Numbers are small, for it is slow. */
 #include "helper.h"
 #include "arena.h"
+#include "tarn/channel.h"
 
 #define THREADS 4u
 #define ROUNDS (SANITIZED ? 400u : 4000u)
@@ -550,6 +551,72 @@ static void deaths_between(void **state)
     assert_int_equal(stat_of(seg).participants, 1);
 }
 
+/* ---- topics ---- */
+
+struct news_item {
+    uint64_t who, number, sum;
+};
+static bool item_good(const struct news_item *m, uint64_t *last)
+{
+    bool good = m->who < THREADS && m->sum == m->who * 1000003 + m->number && m->number > last[m->who];
+    if (good)
+        last[m->who] = m->number;
+    return good;
+}
+static void *topic_worker(void *arg)
+{
+    const struct tarn_channel_options o = {
+        .size = sizeof o, .capacity = 8, .message = sizeof(struct news_item), .parties = THREADS};
+    struct worker *w = arg;
+    uint64_t last[THREADS] = {0};
+    tarn_topic *t;
+    bool good = tarn_topic_open(seg, "news", TARN_CREATE | TARN_SEND | TARN_RECEIVE, &o, &t) == 0;
+    pthread_barrier_wait(&gate);
+    for (uint64_t i = 1; good && i <= ROUNDS; i++) {
+        struct news_item m = {w->i, i, w->i * 1000003 + i};
+        const struct news_item *taken;
+        struct tarn_topic_news news;
+        void *loan;
+        if (i % 2)
+            good = tarn_topic_send(t, &m, sizeof m) == 0;
+        else {
+            good = tarn_topic_loan(t, sizeof m, &loan) == 0;
+            if (good) {
+                *(struct news_item *)loan = m;
+                good = tarn_topic_send_loan(t, loan, sizeof m) == 0;
+            }
+        }
+        for (uint64_t k = dice(w) % 4; good && k; k--) {
+            if (k % 2) {
+                if (tarn_topic_receive_try(t, &m, sizeof m, &news) == 0) {
+                    good = item_good(&m, last);
+                    w->done += 1 + news.lost;
+                }
+            } else if (tarn_topic_take_try(t, (const void **)&taken, &news) == 0) {
+                good = item_good(taken, last);
+                w->done += 1 + news.lost;
+                good &= tarn_topic_release(t, taken) == 0;
+            }
+        }
+        good &= tarn_topic_latest(t, &m, sizeof m, &news) == 0 && m.sum == m.who * 1000003 + m.number;
+    }
+    pthread_barrier_wait(&gate);
+    struct news_item m;
+    struct tarn_topic_news news;
+    while (good && tarn_topic_receive_try(t, &m, sizeof m, &news) == 0) {
+        good = item_good(&m, last);
+        w->done += 1 + news.lost;
+    }
+    if (!good || tarn_topic_close(t))
+        w->done = 0;
+    return NULL;
+}
+static void topics(void **state)
+{
+    (void)state;
+    assert_int_equal(all(topic_worker), (uint64_t)THREADS * THREADS * ROUNDS); /* received, or told to be lost */
+}
+
 int main(void)
 {
 #define with_segment(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -563,6 +630,7 @@ int main(void)
         with_segment(collections),
         with_segment(trees),
         with_segment(names),
+        with_segment(topics),
         with_segment(deaths_between),
     };
     return cmocka_run_group_tests_name("threads", tests, own_directory, remove_directory);

@@ -85,6 +85,8 @@ bool anyone_died(void);
 void may_be_late(int p);
 /* By a case, in setup: who sleeps when nobody can go on is right to do so if `f` says it, as where what he waits for was never given. */
 void may_wait_if(bool (*f)(void));
+/* By a case, in setup: time-outs never come. */
+void time_stands(void);
 /* In run and in judge: it must be so. */
 void must_be(bool so, const char *what);
 #define MUST(call) must_be((call) >= 0, #call " failed")
@@ -128,6 +130,7 @@ extern struct world world;
 extern int budget; /* preemptions left: not part of the state */
 extern int buffer_most;
 extern bool (*may_wait)(void); /* NULL: nobody may */
+extern bool never_late;        /* see time_stands */
 extern bool exploring;         /* false: accesses are neither switched at nor taken back */
 
 void machine_begin(const struct test_case *c); /* all are about to begin */

@@ -121,7 +121,7 @@ WRAP(int, os_futex_wait_any, const struct os_wait *wait, int n, const struct tim
         p->word[i] = wait[i].word;
     p->words = (uint32_t)n;
     p->woken = 0;
-    if (until && !p->timed)
+    if (until && !p->timed && !never_late)
         violation("explorer: a sleep with a time-out: the cap is off");
     give_way(SLEEPING);
     woken = p->woken;
@@ -383,6 +383,11 @@ WRAP(bool, os_passed, const struct timespec *t)
 {
     (void)t;
     return me()->late;
+}
+WRAP(uint64_t, channel_now, int clock) /* no limit ends, and states are the same again */
+{
+    (void)clock;
+    return 1000;
 }
 
 int __wrap_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
