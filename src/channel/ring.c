@@ -113,7 +113,7 @@ static uint64_t tail_from(const struct party *p, const struct ring_shape *shape,
                 break;
             from += bytes;
             if (!(header & RING_SKIP))
-                *sent += (uint32_t)((uint32_t)(header >> 32) - (uint32_t)*sent) + 1;
+                *sent += (uint64_t)(int32_t)((uint32_t)(header >> 32) + 1 - (uint32_t)*sent);
         }
     }
     return from < most ? from : most;
@@ -134,6 +134,7 @@ int ring_front_bytes(struct tarn_ring *r, const void **ret_message, uint64_t *re
     *ret_message = r->party.slots + (at & (r->shape.capacity - 1)) + RING_HEADER;
     *ret_size = header & RING_SIZE_MASK;
     r->next = at + bytes;
+    r->next_received = r->received + (uint64_t)(int32_t)((uint32_t)(header >> 32) + 1 - (uint32_t)r->received);
     return 0;
 }
 
@@ -147,7 +148,7 @@ static void find_ends(const struct party *p, const struct ring_shape *shape, uin
         tail = head;
     *ret_head = head;
     *ret_tail = tail_from(p, shape, tail, head + shape->capacity, &sent);
-    *ret_sent = shape->bytes ? sent : *ret_tail;
+    *ret_sent = !shape->bytes ? *ret_tail : *ret_tail == head ? load64(&ends->received) : sent;
 }
 
 /* Messages that are there, and how many were sent at all. */
@@ -244,6 +245,7 @@ static int take_position(struct tarn_ring *r)
     find_ends(p, &r->shape, &head, &tail, &r->sent);
     r->at = p->role == TARN_SEND ? tail : head;
     r->free = head + r->shape.capacity;
+    r->received = load64(&r->ends->received);
     place = place_of(p, &r->shape, r->at);
     r->seen = r->at;
     r->line = place.line;

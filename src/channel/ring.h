@@ -46,10 +46,12 @@ struct tarn_ring {
     uint32_t looks;     /* receiver: that found nothing, since one found something */
     bool streams;       /* receiver: the last look found something almost at once */
     /* bytes */
-    uint64_t messages;       /* by this party */
-    uint64_t sent;           /* since the ring was made; sender */
-    uint64_t next;           /* receiver: position behind the message that was looked at last */
-    uint64_t skip;     /* sender: what ring_room said is left unused before the message; a loan's too, however small it is sent */
+    uint64_t messages; /* by this party */
+    uint64_t sent;     /* since the ring was made; sender */
+    uint64_t next;     /* receiver: position behind the message that was looked at last */
+    uint64_t received,
+        next_received; /* the same in messages since the ring was made: of the one before, and of that one */
+    uint64_t skip; /* sender: what ring_room said is left unused before the message; a loan's too, however small it is sent */
     uint64_t *first, header; /* sender: what the flush stores, and where; NULL: nothing */
     bool hand;               /* a loan, or a message taken, is in hand */
     size_t hand_size;        /* of the loan */
@@ -313,6 +315,7 @@ static inline void ring_next(struct tarn_ring *r)
         ring_next_slot(r);
     else {
         r->messages++;
+        r->received = r->next_received;
         r->at = r->next;
     }
 }
@@ -320,6 +323,8 @@ static inline void ring_next(struct tarn_ring *r)
 /* What is before is the sender's again. */
 static inline void ring_release(struct tarn_ring *r)
 {
+    if (r->shape.bytes)
+        store64(&r->ends->received, r->received); /* before head: of an empty ring it is the truth */
     store64(&r->ends->head, r->at);
     if (r->shape.bytes)
         store64(&r->party.seat->messages, r->messages);
