@@ -236,34 +236,53 @@ const struct channel_class ring_class = {.type = RING_TYPE_NAME,
 
 /* ---- opening and closing ---- */
 
-/* 0, -EUCLEAN. */
-static int take_position(struct tarn_ring *r)
+static void begin_at(struct tarn_ring *r, uint64_t at)
 {
-    const struct party *p = &r->party;
-    struct place place;
-    uint64_t head, tail;
-    find_ends(p, &r->shape, &head, &tail, &r->sent);
-    r->at = p->role == TARN_SEND ? tail : head;
-    r->free = head + r->shape.capacity;
-    r->received = load64(&r->ends->received);
-    place = place_of(p, &r->shape, r->at);
-    r->seen = r->at;
+    const struct place place = place_of(&r->party, &r->shape, at);
+    r->at = r->seen = at;
     r->line = place.line;
-    r->line_at = r->at - place.index;
+    r->line_at = at - place.index;
     r->line_end = r->line_at + r->shape.each;
+    r->control = r->lap = place.lap;
     r->size_mask = (1ull << r->shape.width) - 1;
     for (uint32_t i = 0; i < r->shape.each; i++)
         r->ones |= 1ull << i * r->shape.width;
-    r->control = r->lap = place.lap;
-    if (r->shape.bytes && r->at % RING_HEADER)
-        return ring_damaged(r);
-    if (!r->shape.bytes && p->role == TARN_SEND && place.index) {
-        r->control = load64((uint64_t *)(void *)r->line); /* the sizes of those in it */
-        if ((r->control ^ r->lap) >> RING_LAP_SHIFT ||
-            (r->control >> RING_COUNT_SHIFT & RING_COUNT_MASK) != place.index)
+}
+
+int ring_at_head(struct tarn_ring *r)
+{
+    ring_shape_of(&r->party.shape, &r->shape);
+    r->ends = ends_of(&r->party);
+    r->received = load64(&r->ends->received);
+    begin_at(r, load64(&r->ends->head));
+    return r->shape.bytes && r->at % RING_HEADER ? ring_damaged(r) : 0;
+}
+
+/* 0, -EUCLEAN. */
+static int ring_at_tail(struct tarn_ring *r)
+{
+    uint64_t head, tail, n;
+    ring_shape_of(&r->party.shape, &r->shape);
+    r->ends = ends_of(&r->party);
+    find_ends(&r->party, &r->shape, &head, &tail, &r->sent);
+    r->free = head + r->shape.capacity;
+    begin_at(r, tail);
+    n = r->at - r->line_at;
+    if (!r->shape.bytes && n) { /* the sizes of those that are there */
+        r->control = load64(ring_word(r->line));
+        if ((r->control ^ r->lap) >> RING_LAP_SHIFT || (r->control >> RING_COUNT_SHIFT & RING_COUNT_MASK) != n)
             return ring_damaged(r);
     }
-    store64(&p->seat->own[2], 1 + r->at);
+    return r->shape.bytes && r->at % RING_HEADER ? ring_damaged(r) : 0;
+}
+
+/* 0, -EUCLEAN. */
+static int take_position(struct tarn_ring *r)
+{
+    int e = r->party.role == TARN_SEND ? ring_at_tail(r) : ring_at_head(r);
+    if (e)
+        return e;
+    store64(&r->party.seat->own[2], 1 + r->at);
     ring_set_quick(r);
     return 0;
 }
@@ -284,8 +303,6 @@ int tarn_ring_open(tarn *seg, const char *name, unsigned flags, const struct tar
         free(r);
         return e;
     }
-    ring_shape_of(&r->party.shape, &r->shape);
-    r->ends = ends_of(&r->party);
     if (r->party.seat && (e = take_position(r))) {
         channel_close(&r->party);
         free(r);

@@ -57,6 +57,8 @@ struct tarn_ring {
     size_t hand_size;        /* of the loan */
 };
 
+/* As a receiver would begin, but for its seat: party is set. 0, -EUCLEAN. */
+int ring_at_head(struct tarn_ring *r);
 void ring_shape_of(const struct channel_shape *shape, struct ring_shape *ret);
 int ring_damaged(const struct tarn_ring *r);
 

@@ -59,7 +59,7 @@ struct operation {
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
 extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[],
-    tree_operations[];
+    tree_operations[], ring_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
@@ -149,5 +149,9 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
 /* ---- oracle_coll.c ---- */
 uint64_t coll_contents(tarn *seg);                          /* part of contents_of */
 const char *judge_coll(tarn *seg, const struct root *root); /* part of judge_lists */
+
+/* ---- oracle_ring.c ---- */
+uint64_t ring_contents(tarn *seg); /* part of contents_of */
+const char *judge_ring(tarn *seg); /* part of judge; it sends and receives */
 
 #endif
