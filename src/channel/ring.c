@@ -119,6 +119,32 @@ static uint64_t tail_from(const struct party *p, const struct ring_shape *shape,
     return from < most ? from : most;
 }
 
+static uint64_t record_header(uint64_t number, uint64_t bits)
+{
+    return number << 32 | bits;
+}
+
+void ring_put_record(struct tarn_ring *r, uint64_t size)
+{
+    uint64_t need = record_bytes(size), mask = r->shape.capacity - 1;
+    uint64_t *at = ring_word(r->party.slots + (r->at & mask));
+    uint64_t header = record_header(r->sent, RING_USED | size);
+    store64(ring_word(r->party.slots + ((r->at + r->skip + need) & mask)), 0);
+    if (r->skip) {
+        store64(ring_word(r->party.slots), header);
+        header = record_header(r->sent, RING_USED | RING_SKIP | r->skip);
+    }
+    r->at += r->skip + need;
+    r->sent++;
+    r->messages++;
+    if (r->first)
+        store64(at, header);
+    else {
+        r->first = at;
+        r->header = header;
+    }
+}
+
 int ring_front_bytes(struct tarn_ring *r, const void **ret_message, uint64_t *ret_size)
 {
     uint64_t at = r->at, header, bytes;
