@@ -299,7 +299,7 @@ static int ring_at_tail(struct tarn_ring *r)
         if ((r->control ^ r->lap) >> RING_LAP_SHIFT || (r->control >> RING_COUNT_SHIFT & RING_COUNT_MASK) != n)
             return ring_damaged(r);
     }
-    return r->shape.bytes && r->at % RING_HEADER ? ring_damaged(r) : 0;
+    return r->shape.bytes && (r->at | head) % RING_HEADER ? ring_damaged(r) : 0;
 }
 
 /* 0, -EUCLEAN. */
