@@ -52,6 +52,10 @@ in the morning:
 left in the diary: 4 entries"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+ring)
+    expect 0 "the first was killed with 500 in hand
+all are in the sum: 500500, and 1 was received again"
+    ;;
 send)
     expect 0 "helper: it reads: look, but do not touch
 helper: to write, it has no right

@@ -145,8 +145,9 @@ struct ring_ends {
     uint64_t sent; /* ring of bytes: messages up to tail */
     uint64_t reserved1[6];
     /* the receiver's line */
-    uint64_t head; /* position of the first message not released: the truth */
-    uint64_t reserved2[7];
+    uint64_t head;     /* position of the first message not released: the truth */
+    uint64_t received; /* ring of bytes: messages up to head, or one call's more */
+    uint64_t reserved2[6];
     uint64_t reserved3[8];
 };
 _Static_assert(sizeof(struct ring_ends) == sizeof((struct channel){0}.own), "channel layout");

@@ -113,10 +113,36 @@ static uint64_t tail_from(const struct party *p, const struct ring_shape *shape,
                 break;
             from += bytes;
             if (!(header & RING_SKIP))
-                *sent += (uint32_t)((uint32_t)(header >> 32) - (uint32_t)*sent) + 1;
+                *sent += (uint64_t)(int32_t)((uint32_t)(header >> 32) + 1 - (uint32_t)*sent);
         }
     }
     return from < most ? from : most;
+}
+
+static uint64_t record_header(uint64_t number, uint64_t bits)
+{
+    return number << 32 | bits;
+}
+
+void ring_put_record(struct tarn_ring *r, uint64_t size)
+{
+    uint64_t need = record_bytes(size), mask = r->shape.capacity - 1;
+    uint64_t *at = ring_word(r->party.slots + (r->at & mask));
+    uint64_t header = record_header(r->sent, RING_USED | size);
+    store64(ring_word(r->party.slots + ((r->at + r->skip + need) & mask)), 0);
+    if (r->skip) {
+        store64(ring_word(r->party.slots), header);
+        header = record_header(r->sent, RING_USED | RING_SKIP | r->skip);
+    }
+    r->at += r->skip + need;
+    r->sent++;
+    r->messages++;
+    if (r->first)
+        store64(at, header);
+    else {
+        r->first = at;
+        r->header = header;
+    }
 }
 
 int ring_front_bytes(struct tarn_ring *r, const void **ret_message, uint64_t *ret_size)
@@ -134,6 +160,7 @@ int ring_front_bytes(struct tarn_ring *r, const void **ret_message, uint64_t *re
     *ret_message = r->party.slots + (at & (r->shape.capacity - 1)) + RING_HEADER;
     *ret_size = header & RING_SIZE_MASK;
     r->next = at + bytes;
+    r->next_received = r->received + (uint64_t)(int32_t)((uint32_t)(header >> 32) + 1 - (uint32_t)r->received);
     return 0;
 }
 
@@ -147,7 +174,7 @@ static void find_ends(const struct party *p, const struct ring_shape *shape, uin
         tail = head;
     *ret_head = head;
     *ret_tail = tail_from(p, shape, tail, head + shape->capacity, &sent);
-    *ret_sent = shape->bytes ? sent : *ret_tail;
+    *ret_sent = !shape->bytes ? *ret_tail : *ret_tail == head ? load64(&ends->received) : sent;
 }
 
 /* Messages that are there, and how many were sent at all. */
@@ -235,33 +262,53 @@ const struct channel_class ring_class = {.type = RING_TYPE_NAME,
 
 /* ---- opening and closing ---- */
 
-/* 0, -EUCLEAN. */
-static int take_position(struct tarn_ring *r)
+static void begin_at(struct tarn_ring *r, uint64_t at)
 {
-    const struct party *p = &r->party;
-    struct place place;
-    uint64_t head, tail;
-    find_ends(p, &r->shape, &head, &tail, &r->sent);
-    r->at = p->role == TARN_SEND ? tail : head;
-    r->free = head + r->shape.capacity;
-    place = place_of(p, &r->shape, r->at);
-    r->seen = r->at;
+    const struct place place = place_of(&r->party, &r->shape, at);
+    r->at = r->seen = at;
     r->line = place.line;
-    r->line_at = r->at - place.index;
+    r->line_at = at - place.index;
     r->line_end = r->line_at + r->shape.each;
+    r->control = r->lap = place.lap;
     r->size_mask = (1ull << r->shape.width) - 1;
     for (uint32_t i = 0; i < r->shape.each; i++)
         r->ones |= 1ull << i * r->shape.width;
-    r->control = r->lap = place.lap;
-    if (r->shape.bytes && r->at % RING_HEADER)
-        return ring_damaged(r);
-    if (!r->shape.bytes && p->role == TARN_SEND && place.index) {
-        r->control = load64((uint64_t *)(void *)r->line); /* the sizes of those in it */
-        if ((r->control ^ r->lap) >> RING_LAP_SHIFT ||
-            (r->control >> RING_COUNT_SHIFT & RING_COUNT_MASK) != place.index)
+}
+
+int ring_at_head(struct tarn_ring *r)
+{
+    ring_shape_of(&r->party.shape, &r->shape);
+    r->ends = ends_of(&r->party);
+    r->received = load64(&r->ends->received);
+    begin_at(r, load64(&r->ends->head));
+    return r->shape.bytes && r->at % RING_HEADER ? ring_damaged(r) : 0;
+}
+
+/* 0, -EUCLEAN. */
+static int ring_at_tail(struct tarn_ring *r)
+{
+    uint64_t head, tail, n;
+    ring_shape_of(&r->party.shape, &r->shape);
+    r->ends = ends_of(&r->party);
+    find_ends(&r->party, &r->shape, &head, &tail, &r->sent);
+    r->free = head + r->shape.capacity;
+    begin_at(r, tail);
+    n = r->at - r->line_at;
+    if (!r->shape.bytes && n) { /* the sizes of those that are there */
+        r->control = load64(ring_word(r->line));
+        if ((r->control ^ r->lap) >> RING_LAP_SHIFT || (r->control >> RING_COUNT_SHIFT & RING_COUNT_MASK) != n)
             return ring_damaged(r);
     }
-    store64(&p->seat->own[2], 1 + r->at);
+    return r->shape.bytes && (r->at | head) % RING_HEADER ? ring_damaged(r) : 0;
+}
+
+/* 0, -EUCLEAN. */
+static int take_position(struct tarn_ring *r)
+{
+    int e = r->party.role == TARN_SEND ? ring_at_tail(r) : ring_at_head(r);
+    if (e)
+        return e;
+    store64(&r->party.seat->own[2], 1 + r->at);
     ring_set_quick(r);
     return 0;
 }
@@ -282,8 +329,6 @@ int tarn_ring_open(tarn *seg, const char *name, unsigned flags, const struct tar
         free(r);
         return e;
     }
-    ring_shape_of(&r->party.shape, &r->shape);
-    r->ends = ends_of(&r->party);
     if (r->party.seat && (e = take_position(r))) {
         channel_close(&r->party);
         free(r);

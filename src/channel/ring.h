@@ -49,12 +49,16 @@ struct tarn_ring {
     uint64_t messages; /* by this party */
     uint64_t sent;     /* since the ring was made; sender */
     uint64_t next;     /* receiver: position behind the message that was looked at last */
+    uint64_t received,
+        next_received; /* the same in messages since the ring was made: of the one before, and of that one */
     uint64_t skip; /* sender: what ring_room said is left unused before the message; a loan's too, however small it is sent */
     uint64_t *first, header; /* sender: what the flush stores, and where; NULL: nothing */
     bool hand;               /* a loan, or a message taken, is in hand */
     size_t hand_size;        /* of the loan */
 };
 
+/* As a receiver would begin, but for its seat: party is set. 0, -EUCLEAN. */
+int ring_at_head(struct tarn_ring *r);
 void ring_shape_of(const struct channel_shape *shape, struct ring_shape *ret);
 int ring_damaged(const struct tarn_ring *r);
 
@@ -191,41 +195,19 @@ static inline int ring_room(struct tarn_ring *r, uint64_t size, void **ret_messa
     }
 }
 
-static inline uint64_t record_header(uint64_t number, uint64_t bits)
-{
-    return number << 32 | bits;
-}
-
 /* The message that stands where ring_room said is one; nobody sees it yet. A line that is full must be flushed before the next. */
 static inline void ring_put_slot(struct tarn_ring *r, uint64_t size)
 {
     r->control += 1ull << RING_COUNT_SHIFT | size << ring_shift(r, r->at);
     r->at++;
 }
+void ring_put_record(struct tarn_ring *r, uint64_t size);
 static inline void ring_put(struct tarn_ring *r, uint64_t size)
 {
     if (!r->shape.bytes)
         ring_put_slot(r, size);
-    else {
-        uint64_t need = record_bytes(size), mask = r->shape.capacity - 1, at = r->at & mask;
-        uint64_t header = record_header(r->sent, RING_USED | size);
-        uint64_t behind = (r->at + r->skip + need) & mask;
-        store64(ring_word(r->party.slots + behind), 0);
-        if (r->skip) {
-            store64(ring_word(r->party.slots), header);
-            header = record_header(r->sent, RING_USED | RING_SKIP | r->skip);
-            r->at += r->skip;
-        }
-        r->at += need;
-        r->sent++;
-        r->messages++;
-        if (r->first)
-            store64(ring_word(r->party.slots + at), header);
-        else {
-            r->first = ring_word(r->party.slots + at);
-            r->header = header;
-        }
-    }
+    else
+        ring_put_record(r, size);
 }
 
 /* What was put is sent. */
@@ -268,7 +250,7 @@ static inline int ring_look_at_line(struct tarn_ring *r)
     control = load64(ring_word(r->line));
     there = control >> RING_COUNT_SHIFT & RING_COUNT_MASK;
     if ((control ^ r->lap) >> RING_LAP_SHIFT || there <= r->at - r->line_at) {
-        r->looks++;
+        r->looks += r->looks < RING_STREAM;
         return -EAGAIN;
     }
     if (TARN_RARE(there > r->shape.each))
@@ -313,6 +295,7 @@ static inline void ring_next(struct tarn_ring *r)
         ring_next_slot(r);
     else {
         r->messages++;
+        r->received = r->next_received;
         r->at = r->next;
     }
 }
@@ -320,6 +303,8 @@ static inline void ring_next(struct tarn_ring *r)
 /* What is before is the sender's again. */
 static inline void ring_release(struct tarn_ring *r)
 {
+    if (r->shape.bytes)
+        store64(&r->ends->received, r->received); /* before head: of an empty ring it is the truth */
     store64(&r->ends->head, r->at);
     if (r->shape.bytes)
         store64(&r->party.seat->messages, r->messages);

@@ -6,6 +6,8 @@
 #include "arena.h"
 #include "tarn/channel.h"
 
+#include "tarn/channel.h"
+
 #define THREADS 4u
 #define ROUNDS (SANITIZED ? 400u : 4000u)
 #define NODES 64u
@@ -513,6 +515,46 @@ static void names(void **state)
     assert_int_equal(sum, done);
 }
 
+/* ---- rings: two, with an end in each thread ---- */
+
+static void *send_or_receive(void *arg)
+{
+    struct worker *w = arg;
+    const struct tarn_channel_options o = {
+        .size = sizeof o, .capacity = w->i / 2 ? 256 : 8, .message = 24, .flags = w->i / 2 ? TARN_RING_BYTES : 0};
+    tarn_ring *r;
+    begin();
+    check(tarn_ring_open(seg, w->i / 2 ? "bytes" : "slots",
+                         TARN_CREATE | (w->i % 2 ? TARN_SEND : TARN_RECEIVE), &o, &r) == 0);
+    for (uint64_t n = 1; n <= ROUNDS; n++) {
+        uint64_t message[3] = {n, n, n}, *at = message;
+        const void *seen;
+        size_t size = 8 * (1 + n % 3);
+        if (w->i % 2 && n % 2)
+            check(tarn_ring_send(r, message, size) == 0);
+        else if (w->i % 2) {
+            check(tarn_ring_loan(r, 24, (void **)&at) == 0);
+            at[0] = at[1] = at[2] = n;
+            check(tarn_ring_send_loan(r, size) == 0);
+        } else if (n % 4) {
+            check(tarn_ring_receive(r, message, sizeof message, &size) == 0);
+            check(size == 8 * (1 + n % 3) && message[0] == n && message[size / 8 - 1] == n);
+        } else {
+            check(tarn_ring_take(r, &seen, &size) == 0);
+            check(size == 8 * (1 + n % 3) && ((const uint64_t *)seen)[size / 8 - 1] == n);
+            check(tarn_ring_release(r) == 0);
+        }
+        w->done += n;
+    }
+    check(tarn_ring_close(r) == 0);
+    return NULL;
+}
+static void rings(void **state)
+{
+    (void)state;
+    assert_int_equal(all(send_or_receive), THREADS * (uint64_t)ROUNDS * (ROUNDS + 1) / 2);
+}
+
 /* ---- all at once, while threads come, go and die ---- */
 
 static void *come_and_die(void *arg)
@@ -631,6 +673,7 @@ int main(void)
         with_segment(trees),
         with_segment(names),
         with_segment(topics),
+        with_segment(rings),
         with_segment(deaths_between),
     };
     return cmocka_run_group_tests_name("threads", tests, own_directory, remove_directory);

@@ -61,7 +61,7 @@ struct operation {
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
 extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[],
-    topic_operations[], tree_operations[];
+    topic_operations[], tree_operations[], ring_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
@@ -155,5 +155,9 @@ const char *judge_coll(tarn *seg, const struct root *root); /* part of judge_lis
 /* ---- oracle_topic.c ---- */
 uint64_t topic_contents(tarn *seg); /* part of contents_of */
 const char *judge_topic(tarn *seg); /* part of judge; it publishes */
+
+/* ---- oracle_ring.c ---- */
+uint64_t ring_contents(tarn *seg); /* part of contents_of */
+const char *judge_ring(tarn *seg); /* part of judge; it sends and receives */
 
 #endif

@@ -897,10 +897,8 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations,
-                                                    map_operations,
-                                                    coll_operations,
-                                                    heap_operations,
-                                                    tree_operations,
-                                                    topic_operations,
-                                                    NULL};
+const struct operation *const operation_tables[] = {core_operations, map_operations,
+                                                    coll_operations, heap_operations,
+                                                    tree_operations, topic_operations,
+
+                                                    ring_operations, NULL};

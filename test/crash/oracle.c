@@ -155,6 +155,7 @@ uint64_t contents_of(tarn *seg, unsigned flags)
     h = mix(h, sync_contents(seg, root));
     h = mix(h, list_contents(seg, (tarn_list *)&root->other));
     h = mix(h, coll_contents(seg));
+    h = mix(h, ring_contents(seg));
     if (tarn_names(seg, add_name, &names))
         return 6;
     h = mix(h, names);
@@ -383,6 +384,6 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
     contents = contents_of(seg, flags);
     for (int i = 0; i < legal_count; i++)
         if (legal[i] == contents)
-            return flags & OP_TOPIC ? judge_topic(seg) : NULL;
+            return flags & OP_TOPIC ? judge_topic(seg) : judge_ring(seg);
     return "C1: contents are neither from before nor from after";
 }

@@ -785,6 +785,55 @@ static void hostile_bytes(void **state)
     }
 }
 
+/* One word at a time, and the call that meets it says so. */
+static void damaged_words(void **state)
+{
+    (void)state;
+    tarn_ring *out, *in, *other = NULL;
+    const void *seen;
+    char text[64];
+    size_t size;
+    both("words", shaped(8, 16, 0), &out, &in);
+    assert_int_equal(tarn_ring_send(out, "0123456789abcdef", 16), 0);
+    uint64_t *control = ring_word(in->line), was = *control;
+    *control = was + 1; /* 17 bytes */
+    assert_int_equal(tarn_ring_take_try(in, &seen, &size), -EUCLEAN);
+    assert_says("the ring \"words\" is damaged");
+    assert_int_equal(tarn_ring_receive_try(in, text, 64, &size), -EUCLEAN);
+    assert_int_equal(tarn_ring_close(in), 0);
+    in = opened("words", TARN_RECEIVE);
+    *control = was + (4ull << RING_COUNT_SHIFT); /* five in a line of three */
+    assert_int_equal(tarn_ring_receive_try(in, text, 64, &size), -EUCLEAN);
+    *control = was;
+    assert_int_equal(tarn_ring_receive_try(in, text, 64, &size), 0);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(tarn_ring_send_try(out, "x", 1), 0);
+    out->ends->head = 12; /* more than was sent: the sender needs room, and looks */
+    assert_int_equal(tarn_ring_send_try(out, "x", 1), -EUCLEAN);
+    out->ends->head = UINT64_MAX; /* released before it was sent */
+    assert_int_equal(tarn_ring_send_try(out, "x", 1), -EUCLEAN);
+    out->ends->head = 1;
+    assert_int_equal(tarn_ring_send_try(out, "x", 1), -EAGAIN);
+    away("words", out, in);
+    both("words", shaped(128, 16, TARN_RING_BYTES), &out, &in);
+    assert_int_equal(tarn_ring_send(out, "0123456789abcdef", 16), 0);
+    assert_int_equal(tarn_ring_close(in), 0);
+    out->ends->head = 4; /* no record begins there */
+    assert_int_equal(tarn_ring_open(seg, "words", TARN_RECEIVE, NULL, &other), -EUCLEAN);
+    assert_int_equal(tarn_ring_close(out), 0);
+    assert_int_equal(tarn_ring_open(seg, "words", TARN_SEND, NULL, &other), -EUCLEAN);
+    assert_null(other);
+    assert_int_equal(stat_of_ring("words").senders + stat_of_ring("words").receivers, 0);
+    struct party look;
+    assert_int_equal(channel_look(seg, "words", &look), 0);
+    ((struct ring_ends *)(void *)look.channel->own)->head = 0;
+    in = opened("words", TARN_RECEIVE);
+    assert_int_equal(tarn_ring_receive_try(in, text, 64, &size), 0);
+    assert_int_equal(size, 16);
+    out = opened("words", TARN_SEND);
+    away("words", out, in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -800,6 +849,7 @@ int main(void)
         cmocka_unit_test(other_threads),
         cmocka_unit_test(descriptors),
         cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(damaged_words),
     };
     return cmocka_run_group_tests(tests, open_segment, close_segment);
 }
