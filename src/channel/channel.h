@@ -84,14 +84,22 @@ static inline struct channel_seat *seat_at(const struct party *p, uint32_t i)
 /* After a store that somebody may wait for: wake who sleeps at the doorbell; n: 1, or INT32_MAX. Who sleeps has set `sleepers` and issued a membarrier
  * before his last look, so a plain load is enough here (pairs with channel_sleep). A caller who may die between that store and this call either has
  * the bell armed from before the store on, or whoever sleeps watches its liveness (channel_sleep does, of the first hundred seats). */
+enum { DOORBELL_SLEEPERS = 1 };
 void doorbell_wake(struct doorbell *d, int n);
 static inline void doorbell_ring(const struct party *p, struct doorbell *d, int n)
 {
     if (TARN_RARE(p->seg->exchange_unlock))
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
     compiler_barrier();
-    if (TARN_RARE(load32(&d->sleepers)))
+    if (TARN_RARE(load32(&d->sleepers) & DOORBELL_SLEEPERS))
         doorbell_wake(d, n);
+}
+/* By who goes to sleep: the word to sleep on is then as the result. */
+static inline uint32_t doorbell_mark(struct doorbell *d)
+{
+    uint32_t word = __atomic_fetch_or(&d->sleepers, DOORBELL_SLEEPERS, __ATOMIC_SEQ_CST) | DOORBELL_SLEEPERS;
+    kill_point();
+    return word;
 }
 
 /* The liveness words of the living parties but `me`, behind wait[0..n), up to `most` words in all. Returns how many there are then. *ret_dead is set if a

@@ -32,7 +32,7 @@ _Static_assert(sizeof(struct channel_shape) == 128, "channel layout");
 
 /* Somebody sleeps until it is rung, or nobody does. */
 struct doorbell {
-    uint32_t sleepers; /* 1: whoever rings is to wake; stored by who goes to sleep; cleared by who rings */
+    uint32_t sleepers; /* a futex: {rings that woke: 31, somebody sleeps: 1}; the bit is set by who goes to sleep; who rings counts one up, which clears it */
     uint32_t reserved[15];
 };
 _Static_assert(sizeof(struct doorbell) == 64, "channel layout");

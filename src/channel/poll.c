@@ -43,8 +43,7 @@ static int mark(tarn_poll *poll, struct os_wait *wait, int n)
         return n;
     for (uint32_t i = 0; i < poll->count; i++) {
         struct doorbell *bell = watched_bell(poll->in[i]);
-        store32(&bell->sleepers, 1);
-        wait[n++] = (struct os_wait){&bell->sleepers, 1};
+        wait[n++] = (struct os_wait){&bell->sleepers, doorbell_mark(bell)};
     }
     all_threads_barrier(poll->watcher.seg); /* pairs with doorbell_ring */
     for (uint32_t i = 0; i < poll->count && !any; i++)

@@ -1,16 +1,19 @@
 /* channel/wait.c - sleeping at a doorbell, waking who sleeps there, and waiting for somebody to join, leave or die. docs/channel.md
  *
- *     while anybody sleeps at d with nobody awake on his behalf:  d.sleepers == 1, and what he waits for was not there when he looked last
- * Sleeper: bell armed; sleepers = 1; membarrier; look; sleep on {sleepers, 1}, the liveness of the other parties, the segment's bells. Ringer: the message;
- * sleepers is read; if 1: sleepers = 0; wake. Either the ringer reads 1, or the sleeper's look sees the message. A ringer who dies between the two is a
- * party whose liveness is watched. Of several sleepers, of whom one is woken, that one sets sleepers again; if he dies, his bell has all look. */
+ *     while anybody sleeps at d with nobody awake on his behalf:  d.sleepers is odd, and what he waits for was not there when he looked last
+ * Sleeper: bell armed; sleepers |= 1; membarrier; look; sleep on sleepers as it was then, the liveness of the other parties, the segment's bells. Ringer: the message;
+ * sleepers is read; if odd: + 1; wake. Either the ringer reads it odd, or the sleeper's look sees the message. A ringer who dies between the two is a
+ * party whose liveness is watched. Of several sleepers, of whom one is woken, that one sets sleepers again; if he dies, his bell has all look.
+ * Rings are counted: another sleeper may set the bit between a ring and the first one's sleep, who must not sleep then. */
 #include "channel/channel.h"
 
 enum { WATCHED_MOST = 100 }; /* below SLEEP_MOST; more parties than that: the cap is the net */
 
 void doorbell_wake(struct doorbell *d, int n)
 {
-    if (exchange32(&d->sleepers, 0))
+    uint32_t word = load32(&d->sleepers);
+    /* If it is another's by now, he wakes; and who set the bit again since then has seen what we ring for. */
+    if (word & DOORBELL_SLEEPERS && swap32(&d->sleepers, &word, word + 1))
         os_futex_wake(&d->sleepers, n);
 }
 
@@ -33,7 +36,7 @@ int parties_watch(const struct party *p, uint32_t me, struct os_wait *wait, int 
 int channel_sleep(struct channel_wait *w)
 {
     struct party *p = w->p;
-    struct os_wait wait[SLEEP_MOST + 2] = {{&w->bell->sleepers, 1}};
+    struct os_wait wait[SLEEP_MOST + 2];
     bool dead = false;
     int n, k;
     if (w->how == MUTEX_TRY)
@@ -46,7 +49,7 @@ int channel_sleep(struct channel_wait *w)
         bell_arm(p->self);
         w->armed = true;
     }
-    store32(&w->bell->sleepers, 1);
+    wait[0] = (struct os_wait){&w->bell->sleepers, doorbell_mark(w->bell)};
     all_threads_barrier(p->seg); /* pairs with doorbell_ring */
     if (p->class->ready(p, w->role))
         return 0;
@@ -70,7 +73,7 @@ void channel_wait_end(struct channel_wait *w)
     if (!w->armed)
         return;
     if (w->slept) { /* others may sleep still: of several who slept one is woken */
-        store32(&w->bell->sleepers, 1);
+        doorbell_mark(w->bell);
         all_threads_barrier(w->p->seg);
         if (w->p->class->ready(w->p, w->role))
             os_futex_wake(&w->bell->sleepers, 1);
