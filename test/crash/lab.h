@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "tarn.h"
+#include "tarn/channel.h"
 
 enum { LAB_REFS = 12, LAB_WORDS = 12, LAB_LOCKS = 4, LAB_MARKS = 64 };
 
@@ -46,6 +47,7 @@ enum {
     OP_LEAVES = 4,     /* the subject may have left by itself: nothing to recover */
     OP_FEW = 8,        /* long: fewer of its images are used for kills in recovery */
     OP_GROWS = 16,     /* half of the data space is not committed yet */
+    OP_MQ = 256,       /* the message queue "mq" is there, or may be */
     OP_TREES = 64,     /* the trees "tree" and "tree64" are there */
     OP_MUST_DIRTY = 32 /* lock 0 is held outside a section all the time: it must come back dirty */
 };
@@ -59,7 +61,7 @@ struct operation {
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
 extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[],
-    tree_operations[];
+    mq_operations[], tree_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
@@ -149,5 +151,9 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
 /* ---- oracle_coll.c ---- */
 uint64_t coll_contents(tarn *seg);                          /* part of contents_of */
 const char *judge_coll(tarn *seg, const struct root *root); /* part of judge_lists */
+
+/* ---- oracle_mq.c ---- */
+uint64_t mq_contents(tarn *seg); /* part of contents_of */
+const char *judge_mq(tarn *seg); /* part of judge; it sends and receives */
 
 #endif

@@ -898,4 +898,4 @@ const struct operation core_operations[] = {
 };
 
 const struct operation *const operation_tables[] = {core_operations, map_operations,  coll_operations,
-                                                    heap_operations, tree_operations, NULL};
+                                                    heap_operations, tree_operations, mq_operations, NULL};

@@ -161,6 +161,8 @@ uint64_t contents_of(tarn *seg, unsigned flags)
     h = mix(h, header_of(seg)->growth_limit);
     if (flags & OP_TREES)
         h = mix(mix(h, tree_contents(seg, "tree")), tree_contents(seg, "tree64"));
+    if (flags & OP_MQ)
+        h = mix(h, mq_contents(seg));
     if (flags & OP_MAPS) {
         h = mix(h, map_contents(seg, "map", 0));
         h = mix(h, map_contents(seg, "numbers", TARN_MAP_U64));
@@ -381,6 +383,6 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
     contents = contents_of(seg, flags);
     for (int i = 0; i < legal_count; i++)
         if (legal[i] == contents)
-            return NULL;
+            return flags & OP_MQ ? judge_mq(seg) : NULL;
     return "C1: contents are neither from before nor from after";
 }
