@@ -650,7 +650,7 @@ int tarn_mq_open(tarn *seg, const char *name, unsigned flags, const struct tarn_
         free(mq);
         return e;
     }
-    mq->q = mq_of(&mq->party);
+    mq_of(&mq->party, &mq->q);
     if (mq->party.seat)
         mq->seat = mq_seat_of(mq->party.seat);
     mq->cursor = (mq->party.id & 0xffff) % mq->q.count;

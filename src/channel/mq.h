@@ -38,7 +38,7 @@ struct tarn_mq {
 
 /* What is behind the seats of such a shape: bytes of the entries, and of all. The shape has been through the class's `bytes`. */
 uint64_t mq_entries_bytes(const struct channel_shape *shape);
-struct mq mq_of(const struct party *p);
+void mq_of(const struct party *p, struct mq *ret_q);
 
 /* ---- a chunk's word ---- */
 

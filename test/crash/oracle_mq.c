@@ -38,7 +38,7 @@ uint64_t mq_contents(tarn *seg)
         return 0;
     if (channel_look(seg, "mq", &p))
         return 43;
-    q = mq_of(&p);
+    mq_of(&p, &q);
     for (uint32_t i = 0; i < q.count && n < 256; i++) {
         uint64_t w = *mq_word_at(&q, i), order;
         switch (MQ_WHAT(w)) {
