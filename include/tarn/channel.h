@@ -98,8 +98,8 @@ typedef struct tarn_mq tarn_mq;
 /* tarn_mq_open - the queue of this name. flags: TARN_CREATE; TARN_SEND, TARN_RECEIVE, or both, or none: to look. options, for who makes it: capacity is
  * of each priority; number: priorities, 1 to 8, 0: 1; flags: TARN_MQ_AT_MOST_ONCE; message: at most 2^30 - 1. Its memory: capacity * priorities + 10 * parties messages.
  * 0; -ENOENT; -EPROTO: the name is another object; -EINVAL; -EROFS; -EUSERS: all seats are taken; -EUCLEAN; -EPERM: in a section; -ENOSPC, -ENOMEM. */
-TARN_API int tarn_mq_open(tarn *seg, const char *name, unsigned flags, const struct tarn_channel_options *options,
-                          tarn_mq **ret_mq);
+TARN_API int tarn_mq_open(tarn *seg, const char *name, unsigned flags,
+                          const struct tarn_channel_options *options, tarn_mq **ret_mq);
 /* tarn_mq_close - leave. NULL is accepted. -EBUSY: a loan or a message is in hand: nothing is done. By another thread than its own (which has ended, or
  * in a forked child) the handle's memory is freed, and the seat is cleared as that of a dead one. */
 TARN_API int tarn_mq_close(tarn_mq *mq);
@@ -116,7 +116,8 @@ TARN_API int tarn_mq_send_timed(tarn_mq *mq, unsigned priority, const void *mess
  * deadline; -EBADF, -EPERM, -EUCLEAN. */
 TARN_API int tarn_mq_receive(tarn_mq *mq, void *to, size_t room, size_t *ret_size);
 TARN_API int tarn_mq_receive_try(tarn_mq *mq, void *to, size_t room, size_t *ret_size);
-TARN_API int tarn_mq_receive_timed(tarn_mq *mq, void *to, size_t room, size_t *ret_size, const struct timespec *until);
+TARN_API int tarn_mq_receive_timed(tarn_mq *mq, void *to, size_t room, size_t *ret_size,
+                                   const struct timespec *until);
 
 /* tarn_mq_take - the next message where it lies, the caller's until tarn_mq_release. *ret_message is aligned to 16 (8 where the limit is 8). As tarn_mq_receive;
  * and -ENOBUFS: TARN_MQ_IN_HAND are in hand. */

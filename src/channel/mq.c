@@ -11,7 +11,7 @@
 #include "channel/mq.h"
 
 enum { PUBLISH = 16, AHEAD = 4, NEXT_LINE = 8 }; /* AHEAD: places; entries of a line: 8 */
-enum { COPIED_MOST = 64 };  /* bytes of a message that are copied before it is taken */
+enum { COPIED_MOST = 64 };                       /* bytes of a message that are copied before it is taken */
 enum { OWN_HAND = TARN_MQ_IN_HAND };
 _Static_assert(OWN_HAND == MQ_HANDS - 1, "one hand is for receives that copy");
 
@@ -220,7 +220,8 @@ static __attribute__((noinline)) int send_slow(tarn_mq *mq, const struct parcel 
     while ((e = send_once(mq, s, call)) == -EAGAIN && (e = channel_sleep(&w)) == 0)
         ;
     channel_wait_end(&w);
-    return e == -ETIMEDOUT ? fail(e, "%s: the message queue \"%s\" was full all the time", call, mq->party.name) : e;
+    return e == -ETIMEDOUT ? fail(e, "%s: the message queue \"%s\" was full all the time", call, mq->party.name)
+                           : e;
 }
 
 static int refused(tarn_mq *mq, uint32_t role, enum mutex_wait how, const struct timespec *until, const char *call)
@@ -238,8 +239,8 @@ static int bad_parcel(tarn_mq *mq, const struct parcel *s, const char *call)
                 mq->party.name, mq->q.most);
 }
 
-static inline int send_copy(tarn_mq *mq, unsigned priority, const void *message, size_t size, enum mutex_wait how,
-                            const struct timespec *until, const char *call)
+static inline int send_copy(tarn_mq *mq, unsigned priority, const void *message, size_t size,
+                            enum mutex_wait how, const struct timespec *until, const char *call)
 {
     const struct parcel s = {.level = priority, .message = message, .size = size};
     int e;
@@ -307,8 +308,8 @@ int tarn_mq_release(tarn_mq *mq, const void *message)
         return e;
     hand = hand_of(mq, message);
     if (!hand)
-        return fail(-EINVAL, "tarn_mq_release: %p is no message or loan of \"%s\" in this handle's hand", message,
-                    mq->party.name);
+        return fail(-EINVAL, "tarn_mq_release: %p is no message or loan of \"%s\" in this handle's hand",
+                    message, mq->party.name);
     let_go(mq, (int)(hand - mq->hand));
     return 0;
 }
@@ -328,8 +329,8 @@ static int loan_once(tarn_mq *mq, int i)
     return 0;
 }
 
-static int loan(tarn_mq *mq, size_t size, void **ret_message, enum mutex_wait how, const struct timespec *until,
-                const char *call)
+static int loan(tarn_mq *mq, size_t size, void **ret_message, enum mutex_wait how,
+                const struct timespec *until, const char *call)
 {
     const struct parcel s = {.size = size};
     int e = refused(mq, TARN_SEND, how, until, call), i;
@@ -571,8 +572,8 @@ static __attribute__((noinline)) int receive_slow(tarn_mq *mq, struct basket *b,
     while ((e = receive_once(mq, b, call)) == -EAGAIN && (e = channel_sleep(&w)) == 0)
         ;
     channel_wait_end(&w);
-    return e == -ETIMEDOUT ? fail(e, "%s: the message queue \"%s\" was empty all the time", call, mq->party.name) :
-                             e;
+    return e == -ETIMEDOUT ? fail(e, "%s: the message queue \"%s\" was empty all the time", call, mq->party.name)
+                           : e;
 }
 
 static inline int receive(tarn_mq *mq, struct basket *b, enum mutex_wait how, const struct timespec *until,
@@ -611,8 +612,8 @@ int tarn_mq_receive_timed(tarn_mq *mq, void *to, size_t room, size_t *ret_size, 
     return receive_copy(mq, to, room, ret_size, MUTEX_TIMED, until, "tarn_mq_receive_timed");
 }
 
-static int take(tarn_mq *mq, void **ret_message, size_t *ret_size, enum mutex_wait how, const struct timespec *until,
-                const char *call)
+static int take(tarn_mq *mq, void **ret_message, size_t *ret_size, enum mutex_wait how,
+                const struct timespec *until, const char *call)
 {
     struct basket b = {.take = true, .room = SIZE_MAX};
     int e = receive(mq, &b, how, until, call);
@@ -639,7 +640,8 @@ int tarn_mq_take_timed(tarn_mq *mq, void **ret_message, size_t *ret_size, const 
 
 /* ---- opening, closing ---- */
 
-int tarn_mq_open(tarn *seg, const char *name, unsigned flags, const struct tarn_channel_options *options, tarn_mq **ret_mq)
+int tarn_mq_open(tarn *seg, const char *name, unsigned flags, const struct tarn_channel_options *options,
+                 tarn_mq **ret_mq)
 {
     tarn_mq *mq = calloc(1, sizeof *mq);
     int e;

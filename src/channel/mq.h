@@ -14,7 +14,7 @@ struct mq {
     uint64_t mask;   /* capacity - 1 */
     uint32_t count;  /* of chunks */
     uint32_t levels;
-    uint32_t most; /* bytes of a message */
+    uint32_t most;                                      /* bytes of a message */
     uint8_t capacity_bits, chunk_bits, lap_shift, body; /* body: where it begins in a chunk */
 };
 
@@ -31,7 +31,7 @@ struct tarn_mq {
     uint32_t spare; /* + 1; 0: none */
     uint32_t cursor;
     uint32_t wants; /* level of the send that was refused last; MQ_LEVELS: a loan. Also read by a descriptor's thread */
-    uint64_t seen;  /* `made`, when nothing of what came back was there any more. The same */
+    uint64_t seen; /* `made`, when nothing of what came back was there any more. The same */
     uint64_t tail[MQ_LEVELS], head[MQ_LEVELS]; /* as the hints */
     struct mq_hand hand[MQ_HANDS];
 };

@@ -45,8 +45,8 @@ static uint64_t bytes(struct channel_shape *shape)
         return fail(-EINVAL, "a message queue of messages of %u bytes: at most 2^30 - 1", shape->size), 0;
     chunks = (uint64_t)shape->number[0] * shape->capacity + (uint64_t)PER_SEAT * shape->seats;
     if (chunks > UINT32_MAX / 2 || bits_for(chunks) + bits_for(shape->size) > CHUNK_ENTRY_BITS)
-        return fail(-EINVAL, "a message queue of %llu messages of %u bytes is too large", (unsigned long long)chunks,
-                    shape->size),
+        return fail(-EINVAL, "a message queue of %llu messages of %u bytes is too large",
+                    (unsigned long long)chunks, shape->size),
                0;
     shape->number[1] = (uint32_t)chunks;
     return mq_entries_bytes(shape) + chunks * stride_of(shape);
@@ -57,17 +57,17 @@ void mq_of(const struct party *p, struct mq *ret_q)
     const struct channel_shape *shape = &p->shape;
     unsigned chunk_bits = bits_for(shape->number[1]);
     *ret_q = (struct mq){.entries = (uint64_t *)(void *)p->slots,
-                       .chunks = p->slots + mq_entries_bytes(shape),
-                       .shared = (struct mq_shared *)(void *)p->channel->own,
-                       .stride = stride_of(shape),
-                       .mask = shape->capacity - 1,
-                       .count = shape->number[1],
-                       .levels = shape->number[0],
-                       .most = shape->size,
-                       .capacity_bits = (uint8_t)__builtin_ctz(shape->capacity),
-                       .chunk_bits = (uint8_t)chunk_bits,
-                       .lap_shift = (uint8_t)(chunk_bits + bits_for(shape->size)),
-                       .body = shape->size <= 8 ? 8 : 16};
+                         .chunks = p->slots + mq_entries_bytes(shape),
+                         .shared = (struct mq_shared *)(void *)p->channel->own,
+                         .stride = stride_of(shape),
+                         .mask = shape->capacity - 1,
+                         .count = shape->number[1],
+                         .levels = shape->number[0],
+                         .most = shape->size,
+                         .capacity_bits = (uint8_t)__builtin_ctz(shape->capacity),
+                         .chunk_bits = (uint8_t)chunk_bits,
+                         .lap_shift = (uint8_t)(chunk_bits + bits_for(shape->size)),
+                         .body = shape->size <= 8 ? 8 : 16};
 }
 
 /* Lap 0 was received: each entry has a chunk, which whoever claims its place in lap 1 gets. */
@@ -157,8 +157,7 @@ static void give_back_chunk(const struct party *by, const struct mq *q, uint32_t
     if (w == mq_owned(id))
         swap64(chunk, &w, MQ_LOOSE);
     else if (MQ_WHAT(w) == MQ_TAKEN && MQ_ID(w) == id) {
-        const uint64_t *count =
-            by->shape.flags & TARN_MQ_AT_MOST_ONCE ? &by->channel->lost : &by->channel->again;
+        const uint64_t *count = by->shape.flags & TARN_MQ_AT_MOST_ONCE ? &by->channel->lost : &by->channel->again;
         store64(&q->shared->target, load64(count) + 1);
         store64(&q->shared->intent, (uint64_t)id << 32 | name);
         finish_count(by, q);

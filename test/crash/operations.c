@@ -897,5 +897,5 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, map_operations,  coll_operations,
-                                                    heap_operations, tree_operations, mq_operations, NULL};
+const struct operation *const operation_tables[] = {
+    core_operations, map_operations, coll_operations, heap_operations, tree_operations, mq_operations, NULL};

@@ -17,8 +17,7 @@ static char name[16];
 
 static tarn_mq *opened(unsigned flags)
 {
-    static const struct tarn_channel_options o = {
-        .size = sizeof o, .capacity = 2, .message = 100, .parties = 4};
+    static const struct tarn_channel_options o = {.size = sizeof o, .capacity = 2, .message = 100, .parties = 4};
     tarn_mq *mq = NULL;
     check(tarn_mq_open(seg, name, flags, &o, &mq) == 0);
     return mq;
@@ -175,11 +174,12 @@ static void judge(const struct plan *p)
     for (uint64_t should = 1; (number = receive(mq, &e)) && e >= 0; should = number + 1, got |= 1u << number) {
         again += e == TARN_RECOVERED;
         if (number < should || number > 2)
-            fail_msg("%s, death at %d, then at %d: %llu came", p->call->name, p->n, p->m, (unsigned long long)number);
+            fail_msg("%s, death at %d, then at %d: %llu came", p->call->name, p->n, p->m,
+                     (unsigned long long)number);
     }
     assert_int_equal(tarn_channel_stat(seg, name, &stat), 0);
-    if ((!(got & 2) && !p->call->receives) || (got & 4 && !p->call->sends) || stat.again != (unsigned)again || stat.lost ||
-        stat.waiting)
+    if ((!(got & 2) && !p->call->receives) || (got & 4 && !p->call->sends) || stat.again != (unsigned)again ||
+        stat.lost || stat.waiting)
         fail_msg("%s, death at %d, then at %d: came %llx, %d again, counted %llu", p->call->name, p->n, p->m,
                  (unsigned long long)got, again, (unsigned long long)stat.again);
     for (int i = 0; i < 20; i++) {

@@ -152,7 +152,8 @@ static void receives(int me)
                 check(number > last[sender][number % setting.levels]);
                 last[sender][number % setting.levels] = number;
             }
-            __atomic_fetch_add(e ? &shared->again[sender][number] : &shared->got[sender][number], 1, __ATOMIC_SEQ_CST);
+            __atomic_fetch_add(e ? &shared->again[sender][number] : &shared->got[sender][number], 1,
+                               __ATOMIC_SEQ_CST);
         }
         if (setting.take)
             check(tarn_mq_release(mq, at) == 0);

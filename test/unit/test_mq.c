@@ -23,12 +23,8 @@ static int close_segment(void **state)
 static tarn_mq *made(const char *name, uint32_t capacity, uint32_t message, uint32_t levels, uint32_t flags,
                      unsigned role)
 {
-    struct tarn_channel_options o = {.size = sizeof o,
-                                     .capacity = capacity,
-                                     .message = message,
-                                     .number = levels,
-                                     .flags = flags,
-                                     .parties = 6};
+    struct tarn_channel_options o = {
+        .size = sizeof o, .capacity = capacity, .message = message, .number = levels, .flags = flags, .parties = 6};
     tarn_mq *mq = NULL;
     assert_int_equal(tarn_mq_open(seg, name, TARN_CREATE | role, &o, &mq), 0);
     return mq;
@@ -363,7 +359,8 @@ static void walk(size_t most)
     tarn_mq *looks = opened("walk", 0);
     assert_whole(looks);
     for (uint32_t i = 0; i < looks->q.count; i++) /* nobody is there, so nothing is anybody's */
-        assert_true(MQ_WHAT(*mq_word_at(&looks->q, i)) != MQ_OWNED && MQ_WHAT(*mq_word_at(&looks->q, i)) != MQ_TAKEN);
+        assert_true(MQ_WHAT(*mq_word_at(&looks->q, i)) != MQ_OWNED &&
+                    MQ_WHAT(*mq_word_at(&looks->q, i)) != MQ_TAKEN);
     assert_int_equal(tarn_mq_close(looks), 0);
     assert_int_equal(tarn_unbind(seg, "walk", 1), 0);
 }
@@ -379,7 +376,8 @@ static void walks(void **state)
 static void slow_ones(void **state)
 {
     (void)state;
-    tarn_mq *mq = made("slow", 4, 8, 1, 0, TARN_SEND | TARN_RECEIVE), *slow = opened("slow", TARN_SEND | TARN_RECEIVE);
+    tarn_mq *mq = made("slow", 4, 8, 1, 0, TARN_SEND | TARN_RECEIVE),
+            *slow = opened("slow", TARN_SEND | TARN_RECEIVE);
     void *loan, *message;
     uint64_t n;
     size_t size;
@@ -411,7 +409,8 @@ static void slow_ones(void **state)
 static void late_ones(void **state)
 {
     (void)state;
-    tarn_mq *mq = made("late", 4, 8, 1, 0, TARN_SEND | TARN_RECEIVE), *late = opened("late", TARN_SEND | TARN_RECEIVE);
+    tarn_mq *mq = made("late", 4, 8, 1, 0, TARN_SEND | TARN_RECEIVE),
+            *late = opened("late", TARN_SEND | TARN_RECEIVE);
     uint64_t n, sent = 0, got = 0;
     for (int i = 0; i < 300; i++) {
         for (int k = 0; k < 7; k++) {
@@ -465,7 +464,7 @@ static void with_in_hand(uint32_t flags)
     struct timespec soon;
     for (int round = 0; round < 20; round++) {
         for (n = 0; n < 4; n++)
-            assert_int_equal(tarn_mq_send(mq, n & 1, &n, 8), 0); /* 0, 2 low; 1, 3 high */
+            assert_int_equal(tarn_mq_send(mq, n & 1, &n, 8), 0);           /* 0, 2 low; 1, 3 high */
         assert_int_equal(WTERMSIG(in_child(takes_and_dies, &d)), SIGKILL); /* with 1, 3, 0 */
         if (!(flags & TARN_MQ_AT_MOST_ONCE)) {
             static const uint64_t should[] = {1, 3, 0};
@@ -550,7 +549,8 @@ static void *echoes(void *unused)
     uint64_t n = 0;
     size_t size;
     (void)unused;
-    check(tarn_mq_open(seg, "there", TARN_RECEIVE, NULL, &in) == 0 && tarn_mq_open(seg, "back", TARN_SEND, NULL, &out) == 0);
+    check(tarn_mq_open(seg, "there", TARN_RECEIVE, NULL, &in) == 0 &&
+          tarn_mq_open(seg, "back", TARN_SEND, NULL, &out) == 0);
     while (n != UINT64_MAX) {
         check(tarn_mq_receive(in, &n, 8, &size) == 0 && size == 8);
         check(tarn_mq_send(out, 0, &n, 8) == 0);
@@ -638,8 +638,8 @@ static void hostile_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call), cmocka_unit_test(walks),        cmocka_unit_test(slow_ones),
-        cmocka_unit_test(late_ones), cmocka_unit_test(deaths),       cmocka_unit_test(idle_consumer),
+        cmocka_unit_test(each_call),  cmocka_unit_test(walks),         cmocka_unit_test(slow_ones),
+        cmocka_unit_test(late_ones),  cmocka_unit_test(deaths),        cmocka_unit_test(idle_consumer),
         cmocka_unit_test(to_and_fro), cmocka_unit_test(hostile_bytes),
     };
     alarm(50);
