@@ -262,7 +262,9 @@ static void clear_and_receive(int p)
 static const char *both_came(void) /* though one was in a dead hand */
 {
     const char *wrong = all_came();
-    return wrong ? wrong : !ghost[GOT + 1] || !ghost[GOT + 2] ? "a message was lost with who had it in hand" : NULL;
+    if (wrong || died(1) || died(2))
+        return wrong;
+    return !ghost[GOT + 1] || !ghost[GOT + 2] ? "a message was lost with who had it in hand" : NULL;
 }
 
 const struct test_case mq_cases[] = {
