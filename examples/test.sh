@@ -58,6 +58,12 @@ helper: to write, it has no right
 parent: afterwards it is gone"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+jobs)
+    expect 0 "a worker was killed with job 3 in hand
+another one did job 3, which somebody had begun
+12 jobs done, the urgent one first"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 phonebook)
     expect 0 "another process:        4 people; Ada is there
 killed in the midst:    4 people; Grace is not there
