@@ -15,6 +15,9 @@ enum { COPIED_MOST = 64 };                       /* bytes of a message that are 
 enum { OWN_HAND = TARN_MQ_IN_HAND };
 _Static_assert(OWN_HAND == MQ_HANDS - 1, "one hand is for receives that copy");
 
+/* For the ways that most messages go: a copy of a few bytes, without a wait. */
+#define QUICK inline __attribute__((always_inline))
+
 /* ---- words ---- */
 
 /* This line will be written here soon. */
@@ -112,7 +115,7 @@ static __attribute__((noinline)) uint32_t claim(tarn_mq *mq, uint32_t *name, uns
 /* ---- sending ---- */
 
 /* The chunk, which the seat names as its spare or in a hand, is sent. 0; -EAGAIN: full; -EUCLEAN. Then it is as before. */
-static inline int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t size, const char *call)
+static QUICK int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t size, const char *call)
 {
     const struct mq *q = &mq->q;
     struct mq_seat *seat = mq->seat;
@@ -178,7 +181,7 @@ struct parcel {
     struct mq_hand *loan; /* NULL: a copy */
 };
 
-static inline int send_once(tarn_mq *mq, const struct parcel *s, const char *call)
+static QUICK int send_quick(tarn_mq *mq, const struct parcel *s, const char *call)
 {
     int e;
     uint32_t name;
@@ -206,6 +209,11 @@ static inline int send_once(tarn_mq *mq, const struct parcel *s, const char *cal
     }
     bell_disarm(mq->party.self);
     return e;
+}
+
+static __attribute__((noinline)) int send_once(tarn_mq *mq, const struct parcel *s, const char *call)
+{
+    return send_quick(mq, s, call);
 }
 
 static __attribute__((noinline)) int send_slow(tarn_mq *mq, const struct parcel *s, enum mutex_wait how,
@@ -239,8 +247,8 @@ static int bad_parcel(tarn_mq *mq, const struct parcel *s, const char *call)
                 mq->party.name, mq->q.most);
 }
 
-static inline int send_copy(tarn_mq *mq, unsigned priority, const void *message, size_t size,
-                            enum mutex_wait how, const struct timespec *until, const char *call)
+static QUICK int send_copy(tarn_mq *mq, unsigned priority, const void *message, size_t size,
+                           enum mutex_wait how, const struct timespec *until, const char *call)
 {
     const struct parcel s = {.level = priority, .message = message, .size = size};
     int e;
@@ -249,7 +257,7 @@ static inline int send_copy(tarn_mq *mq, unsigned priority, const void *message,
         return e;
     if (TARN_RARE(priority >= mq->q.levels || size > mq->q.most))
         return bad_parcel(mq, &s, call);
-    e = send_once(mq, &s, call);
+    e = how == MUTEX_TIMED ? send_once(mq, &s, call) : send_quick(mq, &s, call);
     return TARN_RARE(e == -EAGAIN) ? send_slow(mq, &s, how, until, call) : e;
 }
 
@@ -440,7 +448,7 @@ static bool claim_message(tarn_mq *mq, uint32_t chunk, uint64_t w, uint32_t size
 }
 
 /* The next one of a level. */
-static inline int receive_level(tarn_mq *mq, unsigned level, struct basket *b, const char *call)
+static QUICK int receive_level(tarn_mq *mq, unsigned level, struct basket *b, const char *call)
 {
     const struct mq *q = &mq->q;
     uint64_t *hint = &q->shared->head[level], p = later(mq->head[level], load64(hint));
@@ -529,7 +537,7 @@ static int receive_again(tarn_mq *mq, unsigned level, struct basket *b, bool *re
     return -EAGAIN;
 }
 
-static int receive_levels(tarn_mq *mq, struct basket *b, const char *call)
+static __attribute__((noinline)) int receive_levels(tarn_mq *mq, struct basket *b, const char *call)
 {
     uint64_t made = load64(&mq->q.shared->made);
     bool again = made != mq->seen;
@@ -549,7 +557,7 @@ static int receive_levels(tarn_mq *mq, struct basket *b, const char *call)
     return e;
 }
 
-static inline int receive_once(tarn_mq *mq, struct basket *b, const char *call)
+static QUICK int receive_quick(tarn_mq *mq, struct basket *b, const char *call)
 {
     int e;
     bell_arm(mq->party.self);
@@ -559,6 +567,10 @@ static inline int receive_once(tarn_mq *mq, struct basket *b, const char *call)
         e = receive_level(mq, 0, b, call);
     bell_disarm(mq->party.self);
     return e;
+}
+static __attribute__((noinline)) int receive_once(tarn_mq *mq, struct basket *b, const char *call)
+{
+    return receive_quick(mq, b, call);
 }
 
 static __attribute__((noinline)) int receive_slow(tarn_mq *mq, struct basket *b, enum mutex_wait how,
@@ -576,8 +588,8 @@ static __attribute__((noinline)) int receive_slow(tarn_mq *mq, struct basket *b,
                            : e;
 }
 
-static inline int receive(tarn_mq *mq, struct basket *b, enum mutex_wait how, const struct timespec *until,
-                          const char *call)
+static QUICK int receive(tarn_mq *mq, struct basket *b, enum mutex_wait how, const struct timespec *until,
+                         const char *call)
 {
     int e;
     if (TARN_RARE((!party_may(&mq->party, TARN_RECEIVE) || how == MUTEX_TIMED) &&
@@ -585,12 +597,12 @@ static inline int receive(tarn_mq *mq, struct basket *b, enum mutex_wait how, co
         return e;
     if (b->take && (b->hand = free_hand(mq, call)) < 0)
         return b->hand;
-    e = receive_once(mq, b, call);
+    e = b->take || how == MUTEX_TIMED ? receive_once(mq, b, call) : receive_quick(mq, b, call);
     return TARN_RARE(e == -EAGAIN) ? receive_slow(mq, b, how, until, call) : e;
 }
 
-static inline int receive_copy(tarn_mq *mq, void *to, size_t room, size_t *ret_size, enum mutex_wait how,
-                               const struct timespec *until, const char *call)
+static QUICK int receive_copy(tarn_mq *mq, void *to, size_t room, size_t *ret_size, enum mutex_wait how,
+                              const struct timespec *until, const char *call)
 {
     struct basket b = {.to = to, .room = room, .hand = OWN_HAND};
     int e = receive(mq, &b, how, until, call);
