@@ -1,6 +1,7 @@
 /* test_mq.c - the message queue: each call's results, a random walk beside a model, laps with chunks in hand, deaths with messages in hand, hostile bytes. */
 #include "helper.h"
 
+#include <poll.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -220,6 +221,71 @@ static void each_call(void **state)
     assert_int_equal(tarn_mq_close(sender), 0);
     assert_int_equal(tarn_mq_close(receiver), 0);
     assert_int_equal(tarn_unbind(seg, "each", 1), 0);
+}
+
+/* ---- who is there, and a descriptor ---- */
+
+struct seen {
+    int count;
+    struct tarn_party party[4];
+};
+static int note_party(const struct tarn_party *p, void *arg)
+{
+    struct seen *seen = arg;
+    assert_true(seen->count < 4);
+    seen->party[seen->count++] = *p;
+    return 0;
+}
+
+static void parties_and_poll(void **state)
+{
+    (void)state;
+    tarn_mq *sender = made("poll", 4, 8, 2, 0, TARN_SEND), *receiver = opened("poll", TARN_RECEIVE);
+    tarn_poll *watched;
+    struct seen seen = {0};
+    uint64_t n = 5;
+    int fd;
+    assert_int_equal(tarn_mq_send(sender, 0, &n, 8), 0);
+    assert_int_equal(tarn_mq_send(sender, 1, &n, 8), 0);
+    assert_int_equal(tarn_channel_parties(seg, "poll", note_party, &seen), 0);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.party[0].role, TARN_SEND);
+    assert_int_equal(seen.party[0].messages, 2);
+    assert_int_equal(seen.party[0].behind, 0);
+    assert_int_equal(seen.party[0].alive, 1);
+    assert_int_equal(seen.party[0].tid, gettid());
+    assert_int_equal(seen.party[1].role, TARN_RECEIVE);
+    assert_int_equal(seen.party[1].messages, 0);
+    assert_int_equal(seen.party[1].behind, 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tarn_mq_receive(receiver, &n, 8, NULL), 0);
+
+    assert_int_equal(tarn_poll_open(seg, &watched, &fd), 0);
+    assert_int_equal(tarn_mq_poll(receiver, watched), 0);
+    assert_int_equal(tarn_mq_poll(receiver, watched), -EEXIST);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 20), 0);
+    assert_int_equal(tarn_mq_send(sender, 1, &n, 8), 0);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(tarn_mq_receive_try(receiver, &n, 8, NULL), 0);
+    assert_int_equal(tarn_poll_clear(watched), 0);
+    assert_int_equal(poll(&p, 1, 20), 0);
+    assert_int_equal(tarn_mq_close(receiver), 0);
+
+    /* and when there is room, of the priority that was refused */
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(tarn_mq_send_try(sender, 1, &n, 8), 0);
+    assert_int_equal(tarn_mq_send_try(sender, 1, &n, 8), -EAGAIN);
+    assert_int_equal(tarn_mq_poll(sender, watched), 0);
+    assert_int_equal(poll(&p, 1, 20), 0);
+    receiver = opened("poll", TARN_RECEIVE);
+    assert_int_equal(tarn_mq_receive_try(receiver, &n, 8, NULL), 0);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(tarn_mq_send_try(sender, 1, &n, 8), 0);
+    tarn_poll_close(watched);
+    assert_int_equal(tarn_mq_close(receiver), 0);
+    assert_int_equal(tarn_mq_close(sender), 0);
+    assert_int_equal(tarn_unbind(seg, "poll", 1), 0);
 }
 
 /* ---- beside a model ---- */
@@ -638,9 +704,9 @@ static void hostile_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call),  cmocka_unit_test(walks),         cmocka_unit_test(slow_ones),
-        cmocka_unit_test(late_ones),  cmocka_unit_test(deaths),        cmocka_unit_test(idle_consumer),
-        cmocka_unit_test(to_and_fro), cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(each_call),     cmocka_unit_test(parties_and_poll), cmocka_unit_test(walks),
+        cmocka_unit_test(slow_ones),     cmocka_unit_test(late_ones),        cmocka_unit_test(deaths),
+        cmocka_unit_test(idle_consumer), cmocka_unit_test(to_and_fro),       cmocka_unit_test(hostile_bytes),
     };
     alarm(50);
     return cmocka_run_group_tests(tests, open_segment, close_segment);
