@@ -11,6 +11,7 @@
 #include "channel/mq.h"
 
 enum { PUBLISH = 16, AHEAD = 4, NEXT_LINE = 8 }; /* AHEAD: places; entries of a line: 8 */
+enum { GLANCE = 16 };                            /* receives between two looks whether a party is dead */
 enum { COPIED_MOST = 64 };                       /* bytes of a message that are copied before it is taken */
 enum { OWN_HAND = TARN_MQ_IN_HAND };
 _Static_assert(OWN_HAND == MQ_HANDS - 1, "one hand is for receives that copy");
@@ -447,6 +448,16 @@ static bool claim_message(tarn_mq *mq, uint32_t chunk, uint64_t w, uint32_t size
     return true;
 }
 
+/* Is the party of one seat dead? Each in its turn: else, where nobody ever sleeps, what it has in hand would wait for the next who joins. */
+static __attribute__((noinline)) int glance(tarn_mq *mq)
+{
+    struct party *p = &mq->party;
+    uint32_t id = load32(&seat_at(p, mq->glances / GLANCE % p->shape.seats)->id);
+    if (!id || id == p->id || ID_INDEX(id) >= p->seg->geometry.records || fate_quick(p->seg, id) == ALIVE)
+        return 0;
+    return channel_clear_dead(p);
+}
+
 /* The next one of a level. */
 static QUICK int receive_level(tarn_mq *mq, unsigned level, struct basket *b, const char *call)
 {
@@ -560,6 +571,8 @@ static __attribute__((noinline)) int receive_levels(tarn_mq *mq, struct basket *
 static QUICK int receive_quick(tarn_mq *mq, struct basket *b, const char *call)
 {
     int e;
+    if (TARN_RARE(++mq->glances % GLANCE == 0))
+        glance(mq);
     bell_arm(mq->party.self);
     if (TARN_RARE(mq->q.levels > 1 || load64(&mq->q.shared->made) != mq->seen))
         e = receive_levels(mq, b, call);
@@ -578,8 +591,12 @@ static __attribute__((noinline)) int receive_slow(tarn_mq *mq, struct basket *b,
 {
     struct channel_wait w;
     int e;
-    if (how == MUTEX_TRY)
+    if (how == MUTEX_TRY) {
+        mq->glances += GLANCE;
+        if (glance(mq) && (e = receive_once(mq, b, call)) != -EAGAIN)
+            return e;
         return fail_constant(-EAGAIN, "the message queue is empty");
+    }
     w = channel_wait(&mq->party, &mq->party.channel->news, TARN_RECEIVE, how, until);
     while ((e = receive_once(mq, b, call)) == -EAGAIN && (e = channel_sleep(&w)) == 0)
         ;

@@ -30,6 +30,7 @@ struct tarn_mq {
     struct mq_seat *seat;
     uint32_t spare; /* + 1; 0: none */
     uint32_t cursor;
+    uint32_t glances; /* counts receives: now and then one looks at a seat */
     uint32_t wants; /* level of the send that was refused last; MQ_LEVELS: a loan. Also read by a descriptor's thread */
     uint64_t seen; /* `made`, when nothing of what came back was there any more. The same */
     uint64_t tail[MQ_LEVELS], head[MQ_LEVELS]; /* as the hints */

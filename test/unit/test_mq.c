@@ -575,6 +575,50 @@ static void deaths(void **state)
     with_in_hand(TARN_MQ_AT_MOST_ONCE);
 }
 
+/* Nobody sleeps: who receives all the time, or looks all the time, notices it; and a descriptor does. */
+static void noticed(void **state)
+{
+    (void)state;
+    struct dying d = {0, 1, 0};
+    tarn_mq *mq = made("deaths", 4, 8, 1, 0, TARN_SEND | TARN_RECEIVE);
+    tarn_poll *watched;
+    uint64_t n = 7, got = 0;
+    int e, fd;
+    /* looks */
+    assert_int_equal(tarn_mq_send(mq, 0, &n, 8), 0);
+    assert_int_equal(WTERMSIG(in_child(takes_and_dies, &d)), SIGKILL);
+    while ((e = tarn_mq_receive_try(mq, &got, 8, NULL)) == -EAGAIN)
+        usleep(100); /* the alarm ends it */
+    assert_int_equal(e, TARN_RECOVERED);
+    assert_int_equal(got, 7);
+    /* receives */
+    assert_int_equal(tarn_mq_send(mq, 0, &n, 8), 0);
+    assert_int_equal(WTERMSIG(in_child(takes_and_dies, &d)), SIGKILL);
+    do {
+        n++;
+        assert_int_equal(tarn_mq_send(mq, 0, &n, 8), 0);
+        assert_true((e = tarn_mq_receive(mq, &got, 8, NULL)) >= 0);
+    } while (e == 0);
+    assert_int_equal(got, 7);
+    assert_int_equal(tarn_mq_receive_try(mq, &got, 8, NULL), 0); /* the last one */
+    /* is told by a descriptor */
+    assert_int_equal(tarn_poll_open(seg, &watched, &fd), 0);
+    assert_int_equal(tarn_mq_poll(mq, watched), 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    assert_int_equal(tarn_mq_send(mq, 0, &n, 8), 0);
+    assert_int_equal(WTERMSIG(in_child(takes_and_dies, &d)), SIGKILL);
+    assert_int_equal(tarn_poll_clear(watched), 0);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    struct tarn_channel_stat stat = stat_named("deaths");
+    assert_int_equal(stat.waiting, 1);
+    assert_int_equal(stat.deaths, 3);
+    assert_int_equal(tarn_mq_receive_try(mq, &got, 8, NULL), TARN_RECOVERED);
+    tarn_poll_close(watched);
+    assert_whole(mq);
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(tarn_unbind(seg, "deaths", 1), 0);
+}
+
 /* The peer's fault: kill an idle consumer, restart it, and the next senders go on. */
 static void waits_and_dies(void *arg)
 {
@@ -706,7 +750,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_call),     cmocka_unit_test(parties_and_poll), cmocka_unit_test(walks),
         cmocka_unit_test(slow_ones),     cmocka_unit_test(late_ones),        cmocka_unit_test(deaths),
-        cmocka_unit_test(idle_consumer), cmocka_unit_test(to_and_fro),       cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(noticed),       cmocka_unit_test(idle_consumer),    cmocka_unit_test(to_and_fro),
+        cmocka_unit_test(hostile_bytes),
     };
     alarm(50);
     return cmocka_run_group_tests(tests, open_segment, close_segment);
