@@ -207,7 +207,7 @@ static void one_sends(int p)
 }
 static void to_and_fro(int p)
 {
-    for (uint64_t i = 1; i <= 3; i++)
+    for (uint64_t i = 1; i <= 2; i++)
         if (p == 0)
             send(p, i);
         else
