@@ -10,9 +10,9 @@
 
 #include "channel/mq.h"
 
-enum { PUBLISH = 16, AHEAD = 4, NEXT_LINE = 8 }; /* AHEAD: places; entries of a line: 8 */
-enum { GLANCE = 16 };                            /* receives between two looks whether a party is dead */
-enum { COPIED_MOST = 64 };                       /* bytes of a message that are copied before it is taken */
+enum { PUBLISH = 16, AHEAD = 4 }; /* AHEAD: places */
+enum { GLANCE = 16 };             /* receives between two looks whether a party is dead */
+enum { COPIED_MOST = 64 };        /* bytes of a message that are copied before it is taken */
 enum { OWN_HAND = TARN_MQ_IN_HAND };
 _Static_assert(OWN_HAND == MQ_HANDS - 1, "one hand is for receives that copy");
 
@@ -139,7 +139,6 @@ static QUICK int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t siz
         soon = mq_entry_chunk(q, __atomic_load_n(mq_entry_at(q, level, t + AHEAD), __ATOMIC_RELAXED));
         if (soon < q->count)
             soon_written(mq_word_at(q, (uint32_t)soon));
-        soon_written(mq_entry_at(q, level, t + AHEAD + NEXT_LINE));
         w = load64(mq_word_at(q, had));
         if (w == mq_sent(level, t - q->mask - 1)) {
             mq->tail[level] = t;
