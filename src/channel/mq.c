@@ -80,10 +80,11 @@ static inline void ring_news(tarn_mq *mq)
 {
     doorbell_ring(&mq->party, &mq->party.channel->news, 1);
 }
-/* Of several levels each waits for its own. */
+/* One is woken, unless what was given may be of no use to him: of several levels each waits for its own, and some for a place, others for a chunk. */
 static inline void ring_room(tarn_mq *mq)
 {
-    doorbell_ring(&mq->party, &mq->party.channel->room, mq->q.levels > 1 ? INT32_MAX : 1);
+    bool all = mq->q.levels > 1 || load64(&mq->q.shared->mixed);
+    doorbell_ring(&mq->party, &mq->party.channel->room, all ? INT32_MAX : 1);
 }
 
 /* ---- chunks ---- */
@@ -110,6 +111,8 @@ static __attribute__((noinline)) uint32_t claim(tarn_mq *mq, uint32_t *name, uns
             return chunk + 1;
     }
     store32(name, 0);
+    if (!load64(&q->shared->mixed))
+        store64(&q->shared->mixed, 1); /* before it sleeps */
     return 0;
 }
 

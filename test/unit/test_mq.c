@@ -575,6 +575,74 @@ static void deaths(void **state)
     with_in_hand(TARN_MQ_AT_MOST_ONCE);
 }
 
+/* ---- the dead left so much that no chunk is loose ---- */
+
+static void takes_seven_and_dies(void *unused)
+{
+    struct dying d = {0, TARN_MQ_IN_HAND, 0};
+    (void)unused;
+    takes_and_dies(&d);
+}
+static void waits_for_a_chunk(void *level)
+{
+    tarn_mq *mq;
+    uint64_t n = 77;
+    check(tarn_mq_open(seg, "deaths", TARN_SEND, NULL, &mq) == 0);
+    check(tarn_mq_send(mq, *(unsigned *)level, &n, 8) == 0);
+    check(tarn_mq_close(mq) == 0);
+}
+static void no_chunk(void **state)
+{
+    (void)state;
+    struct tarn_channel_options o = {.size = sizeof o, .capacity = 8, .message = 8, .number = 8, .parties = 2};
+    tarn_mq *mq;
+    void *loan;
+    uint64_t n, sent = 0, got = 0, again = 0;
+    int e = 0, status;
+    unsigned level = 0;
+    assert_int_equal(tarn_mq_open(seg, "deaths", TARN_CREATE | TARN_SEND | TARN_RECEIVE, &o, &mq), 0);
+    for (unsigned i = 0; i < 8; i++) { /* what is of a higher priority comes before what the dead left */
+        for (n = 0; n < TARN_MQ_IN_HAND; n++, sent++)
+            assert_int_equal(tarn_mq_send_try(mq, i, &n, 8), 0);
+        assert_int_equal(WTERMSIG(in_child(takes_seven_and_dies, NULL)), SIGKILL);
+    }
+    assert_true(channel_clear_dead(&mq->party) <= 1);
+    assert_int_equal(stat_named("deaths").again, 8 * TARN_MQ_IN_HAND);
+    for (uint64_t i = 0; (e = tarn_mq_send_try(mq, level, &n, 8)) == 0; i++, sent++)
+        level = (unsigned)(i + 1) / 8 % 8;
+    assert_int_equal(e, -EAGAIN);
+    assert_true(sent < 8 * TARN_MQ_IN_HAND + 8 * 8); /* there are places */
+    assert_int_equal(tarn_mq_loan_try(mq, 8, &loan), -EAGAIN);
+    assert_says("chunks");
+    assert_whole(mq);
+    struct timespec soon = in_ms(20);
+    assert_int_equal(tarn_mq_loan_timed(mq, 8, &loan, &soon), -ETIMEDOUT);
+    mutex_cap_off = true; /* a wake-up that is lost is a hang */
+    for (int i = 0; i < 5; i++) {
+        pid_t child = fork_child();
+        level = 7;
+        if (child == 0) {
+            alarm(20);
+            waits_for_a_chunk(&level);
+            _exit(0);
+        }
+        usleep(20000);
+        assert_int_equal(tarn_mq_receive_try(mq, &n, 8, NULL), TARN_RECOVERED);
+        again++;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        sent++;
+    }
+    mutex_cap_off = false;
+    while ((e = tarn_mq_receive_try(mq, &n, 8, NULL)) >= 0)
+        e ? again++ : got++;
+    assert_int_equal(again, 8 * TARN_MQ_IN_HAND);
+    assert_int_equal(got + again, sent);
+    assert_whole(mq);
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(tarn_unbind(seg, "deaths", 1), 0);
+}
+
 /* Nobody sleeps: who receives all the time, or looks all the time, notices it; and a descriptor does. */
 static void noticed(void **state)
 {
@@ -748,10 +816,10 @@ static void hostile_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call),     cmocka_unit_test(parties_and_poll), cmocka_unit_test(walks),
-        cmocka_unit_test(slow_ones),     cmocka_unit_test(late_ones),        cmocka_unit_test(deaths),
-        cmocka_unit_test(noticed),       cmocka_unit_test(idle_consumer),    cmocka_unit_test(to_and_fro),
-        cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(each_call),  cmocka_unit_test(parties_and_poll), cmocka_unit_test(walks),
+        cmocka_unit_test(slow_ones),  cmocka_unit_test(late_ones),        cmocka_unit_test(deaths),
+        cmocka_unit_test(noticed),    cmocka_unit_test(no_chunk),         cmocka_unit_test(idle_consumer),
+        cmocka_unit_test(to_and_fro), cmocka_unit_test(hostile_bytes),
     };
     alarm(50);
     return cmocka_run_group_tests(tests, open_segment, close_segment);
