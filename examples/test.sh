@@ -67,6 +67,12 @@ cameras)
 viewer: 12 frames of the first camera, 12 of the second; 0 lost, 0 skipped, 0 broken"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+jobs)
+    expect 0 "a worker was killed with job 3 in hand
+another one did job 3, which somebody had begun
+12 jobs done, the urgent one first"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 phonebook)
     expect 0 "another process:        4 people; Ada is there
 killed in the midst:    4 people; Grace is not there

@@ -176,7 +176,8 @@ struct mq_shared {
     uint64_t made;   /* counts messages that came back from the dead; under the lock, as what follows */
     uint64_t intent; /* {identity, chunk + 1}: one of the dead's that is being counted; 0: none */
     uint64_t target; /* what the count will be */
-    uint64_t reserved[5];
+    uint64_t mixed;  /* 1: somebody found no chunk, once: not all who wait for room wait for the same */
+    uint64_t reserved[4];
 };
 _Static_assert(sizeof(struct mq_shared) == 192, "channel layout");
 

@@ -10,10 +10,14 @@
 
 #include "channel/mq.h"
 
-enum { PUBLISH = 16, AHEAD = 4, NEXT_LINE = 8 }; /* AHEAD: places; entries of a line: 8 */
-enum { COPIED_MOST = 64 };                       /* bytes of a message that are copied before it is taken */
+enum { PUBLISH = 16, AHEAD = 4 }; /* AHEAD: places */
+enum { GLANCE = 16 };             /* receives between two looks whether a party is dead */
+enum { COPIED_MOST = 64 };        /* bytes of a message that are copied before it is taken */
 enum { OWN_HAND = TARN_MQ_IN_HAND };
 _Static_assert(OWN_HAND == MQ_HANDS - 1, "one hand is for receives that copy");
+
+/* For the ways that most messages go: a copy of a few bytes, without a wait. */
+#define QUICK inline __attribute__((always_inline))
 
 /* ---- words ---- */
 
@@ -76,10 +80,11 @@ static inline void ring_news(tarn_mq *mq)
 {
     doorbell_ring(&mq->party, &mq->party.channel->news, 1);
 }
-/* Of several levels each waits for its own. */
+/* One is woken, unless what was given may be of no use to him: of several levels each waits for its own, and some for a place, others for a chunk. */
 static inline void ring_room(tarn_mq *mq)
 {
-    doorbell_ring(&mq->party, &mq->party.channel->room, mq->q.levels > 1 ? INT32_MAX : 1);
+    bool all = mq->q.levels > 1 || load64(&mq->q.shared->mixed);
+    doorbell_ring(&mq->party, &mq->party.channel->room, all ? INT32_MAX : 1);
 }
 
 /* ---- chunks ---- */
@@ -106,13 +111,15 @@ static __attribute__((noinline)) uint32_t claim(tarn_mq *mq, uint32_t *name, uns
             return chunk + 1;
     }
     store32(name, 0);
+    if (!load64(&q->shared->mixed))
+        store64(&q->shared->mixed, 1); /* before it sleeps */
     return 0;
 }
 
 /* ---- sending ---- */
 
 /* The chunk, which the seat names as its spare or in a hand, is sent. 0; -EAGAIN: full; -EUCLEAN. Then it is as before. */
-static inline int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t size, const char *call)
+static QUICK int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t size, const char *call)
 {
     const struct mq *q = &mq->q;
     struct mq_seat *seat = mq->seat;
@@ -135,7 +142,6 @@ static inline int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t si
         soon = mq_entry_chunk(q, __atomic_load_n(mq_entry_at(q, level, t + AHEAD), __ATOMIC_RELAXED));
         if (soon < q->count)
             soon_written(mq_word_at(q, (uint32_t)soon));
-        soon_written(mq_entry_at(q, level, t + AHEAD + NEXT_LINE));
         w = load64(mq_word_at(q, had));
         if (w == mq_sent(level, t - q->mask - 1)) {
             mq->tail[level] = t;
@@ -178,7 +184,7 @@ struct parcel {
     struct mq_hand *loan; /* NULL: a copy */
 };
 
-static inline int send_once(tarn_mq *mq, const struct parcel *s, const char *call)
+static QUICK int send_quick(tarn_mq *mq, const struct parcel *s, const char *call)
 {
     int e;
     uint32_t name;
@@ -206,6 +212,11 @@ static inline int send_once(tarn_mq *mq, const struct parcel *s, const char *cal
     }
     bell_disarm(mq->party.self);
     return e;
+}
+
+static __attribute__((noinline)) int send_once(tarn_mq *mq, const struct parcel *s, const char *call)
+{
+    return send_quick(mq, s, call);
 }
 
 static __attribute__((noinline)) int send_slow(tarn_mq *mq, const struct parcel *s, enum mutex_wait how,
@@ -239,8 +250,8 @@ static int bad_parcel(tarn_mq *mq, const struct parcel *s, const char *call)
                 mq->party.name, mq->q.most);
 }
 
-static inline int send_copy(tarn_mq *mq, unsigned priority, const void *message, size_t size,
-                            enum mutex_wait how, const struct timespec *until, const char *call)
+static QUICK int send_copy(tarn_mq *mq, unsigned priority, const void *message, size_t size,
+                           enum mutex_wait how, const struct timespec *until, const char *call)
 {
     const struct parcel s = {.level = priority, .message = message, .size = size};
     int e;
@@ -249,7 +260,7 @@ static inline int send_copy(tarn_mq *mq, unsigned priority, const void *message,
         return e;
     if (TARN_RARE(priority >= mq->q.levels || size > mq->q.most))
         return bad_parcel(mq, &s, call);
-    e = send_once(mq, &s, call);
+    e = how == MUTEX_TIMED ? send_once(mq, &s, call) : send_quick(mq, &s, call);
     return TARN_RARE(e == -EAGAIN) ? send_slow(mq, &s, how, until, call) : e;
 }
 
@@ -439,8 +450,18 @@ static bool claim_message(tarn_mq *mq, uint32_t chunk, uint64_t w, uint32_t size
     return true;
 }
 
+/* Is the party of one seat dead? Each in its turn: else, where nobody ever sleeps, what it has in hand would wait for the next who joins. */
+static __attribute__((noinline)) int glance(tarn_mq *mq)
+{
+    struct party *p = &mq->party;
+    uint32_t id = load32(&seat_at(p, mq->glances / GLANCE % p->shape.seats)->id);
+    if (!id || id == p->id || ID_INDEX(id) >= p->seg->geometry.records || fate_quick(p->seg, id) == ALIVE)
+        return 0;
+    return channel_clear_dead(p);
+}
+
 /* The next one of a level. */
-static inline int receive_level(tarn_mq *mq, unsigned level, struct basket *b, const char *call)
+static QUICK int receive_level(tarn_mq *mq, unsigned level, struct basket *b, const char *call)
 {
     const struct mq *q = &mq->q;
     uint64_t *hint = &q->shared->head[level], p = later(mq->head[level], load64(hint));
@@ -529,7 +550,7 @@ static int receive_again(tarn_mq *mq, unsigned level, struct basket *b, bool *re
     return -EAGAIN;
 }
 
-static int receive_levels(tarn_mq *mq, struct basket *b, const char *call)
+static __attribute__((noinline)) int receive_levels(tarn_mq *mq, struct basket *b, const char *call)
 {
     uint64_t made = load64(&mq->q.shared->made);
     bool again = made != mq->seen;
@@ -549,9 +570,11 @@ static int receive_levels(tarn_mq *mq, struct basket *b, const char *call)
     return e;
 }
 
-static inline int receive_once(tarn_mq *mq, struct basket *b, const char *call)
+static QUICK int receive_quick(tarn_mq *mq, struct basket *b, const char *call)
 {
     int e;
+    if (TARN_RARE(++mq->glances % GLANCE == 0))
+        glance(mq);
     bell_arm(mq->party.self);
     if (TARN_RARE(mq->q.levels > 1 || load64(&mq->q.shared->made) != mq->seen))
         e = receive_levels(mq, b, call);
@@ -560,14 +583,22 @@ static inline int receive_once(tarn_mq *mq, struct basket *b, const char *call)
     bell_disarm(mq->party.self);
     return e;
 }
+static __attribute__((noinline)) int receive_once(tarn_mq *mq, struct basket *b, const char *call)
+{
+    return receive_quick(mq, b, call);
+}
 
 static __attribute__((noinline)) int receive_slow(tarn_mq *mq, struct basket *b, enum mutex_wait how,
                                                   const struct timespec *until, const char *call)
 {
     struct channel_wait w;
     int e;
-    if (how == MUTEX_TRY)
+    if (how == MUTEX_TRY) {
+        mq->glances += GLANCE;
+        if (glance(mq) && (e = receive_once(mq, b, call)) != -EAGAIN)
+            return e;
         return fail_constant(-EAGAIN, "the message queue is empty");
+    }
     w = channel_wait(&mq->party, &mq->party.channel->news, TARN_RECEIVE, how, until);
     while ((e = receive_once(mq, b, call)) == -EAGAIN && (e = channel_sleep(&w)) == 0)
         ;
@@ -576,8 +607,8 @@ static __attribute__((noinline)) int receive_slow(tarn_mq *mq, struct basket *b,
                            : e;
 }
 
-static inline int receive(tarn_mq *mq, struct basket *b, enum mutex_wait how, const struct timespec *until,
-                          const char *call)
+static QUICK int receive(tarn_mq *mq, struct basket *b, enum mutex_wait how, const struct timespec *until,
+                         const char *call)
 {
     int e;
     if (TARN_RARE((!party_may(&mq->party, TARN_RECEIVE) || how == MUTEX_TIMED) &&
@@ -585,12 +616,12 @@ static inline int receive(tarn_mq *mq, struct basket *b, enum mutex_wait how, co
         return e;
     if (b->take && (b->hand = free_hand(mq, call)) < 0)
         return b->hand;
-    e = receive_once(mq, b, call);
+    e = b->take || how == MUTEX_TIMED ? receive_once(mq, b, call) : receive_quick(mq, b, call);
     return TARN_RARE(e == -EAGAIN) ? receive_slow(mq, b, how, until, call) : e;
 }
 
-static inline int receive_copy(tarn_mq *mq, void *to, size_t room, size_t *ret_size, enum mutex_wait how,
-                               const struct timespec *until, const char *call)
+static QUICK int receive_copy(tarn_mq *mq, void *to, size_t room, size_t *ret_size, enum mutex_wait how,
+                              const struct timespec *until, const char *call)
 {
     struct basket b = {.to = to, .room = room, .hand = OWN_HAND};
     int e = receive(mq, &b, how, until, call);
@@ -652,7 +683,7 @@ int tarn_mq_open(tarn *seg, const char *name, unsigned flags, const struct tarn_
         free(mq);
         return e;
     }
-    mq->q = mq_of(&mq->party);
+    mq_of(&mq->party, &mq->q);
     if (mq->party.seat)
         mq->seat = mq_seat_of(mq->party.seat);
     mq->cursor = (mq->party.id & 0xffff) % mq->q.count;

@@ -30,6 +30,7 @@ struct tarn_mq {
     struct mq_seat *seat;
     uint32_t spare; /* + 1; 0: none */
     uint32_t cursor;
+    uint32_t glances; /* counts receives: now and then one looks at a seat */
     uint32_t wants; /* level of the send that was refused last; MQ_LEVELS: a loan. Also read by a descriptor's thread */
     uint64_t seen; /* `made`, when nothing of what came back was there any more. The same */
     uint64_t tail[MQ_LEVELS], head[MQ_LEVELS]; /* as the hints */
@@ -38,7 +39,7 @@ struct tarn_mq {
 
 /* What is behind the seats of such a shape: bytes of the entries, and of all. The shape has been through the class's `bytes`. */
 uint64_t mq_entries_bytes(const struct channel_shape *shape);
-struct mq mq_of(const struct party *p);
+void mq_of(const struct party *p, struct mq *ret_q);
 
 /* ---- a chunk's word ---- */
 

@@ -52,29 +52,30 @@ static uint64_t bytes(struct channel_shape *shape)
     return mq_entries_bytes(shape) + chunks * stride_of(shape);
 }
 
-struct mq mq_of(const struct party *p)
+void mq_of(const struct party *p, struct mq *ret_q)
 {
     const struct channel_shape *shape = &p->shape;
     unsigned chunk_bits = bits_for(shape->number[1]);
-    return (struct mq){.entries = (uint64_t *)(void *)p->slots,
-                       .chunks = p->slots + mq_entries_bytes(shape),
-                       .shared = (struct mq_shared *)(void *)p->channel->own,
-                       .stride = stride_of(shape),
-                       .mask = shape->capacity - 1,
-                       .count = shape->number[1],
-                       .levels = shape->number[0],
-                       .most = shape->size,
-                       .capacity_bits = (uint8_t)__builtin_ctz(shape->capacity),
-                       .chunk_bits = (uint8_t)chunk_bits,
-                       .lap_shift = (uint8_t)(chunk_bits + bits_for(shape->size)),
-                       .body = shape->size <= 8 ? 8 : 16};
+    *ret_q = (struct mq){.entries = (uint64_t *)(void *)p->slots,
+                         .chunks = p->slots + mq_entries_bytes(shape),
+                         .shared = (struct mq_shared *)(void *)p->channel->own,
+                         .stride = stride_of(shape),
+                         .mask = shape->capacity - 1,
+                         .count = shape->number[1],
+                         .levels = shape->number[0],
+                         .most = shape->size,
+                         .capacity_bits = (uint8_t)__builtin_ctz(shape->capacity),
+                         .chunk_bits = (uint8_t)chunk_bits,
+                         .lap_shift = (uint8_t)(chunk_bits + bits_for(shape->size)),
+                         .body = shape->size <= 8 ? 8 : 16};
 }
 
 /* Lap 0 was received: each entry has a chunk, which whoever claims its place in lap 1 gets. */
 static void fill(struct channel *c, char *slots)
 {
     const struct party p = {.channel = c, .shape = c->shape, .slots = slots};
-    struct mq q = mq_of(&p);
+    struct mq q;
+    mq_of(&p, &q);
     for (unsigned level = 0; level < q.levels; level++) {
         q.shared->tail[level] = q.shared->head[level] = q.mask + 1;
         for (uint64_t i = 0; i <= q.mask; i++) {
@@ -165,9 +166,10 @@ static void give_back_chunk(const struct party *by, const struct mq *q, uint32_t
 
 static void give_back(const struct party *by, struct channel_seat *seat)
 {
-    struct mq q = mq_of(by);
+    struct mq q;
     struct mq_seat *has = mq_seat_of(seat);
     uint32_t id = load32(&seat->id);
+    mq_of(by, &q);
     finish_count(by, &q);
     give_back_send(&q, has, id);
     give_back_chunk(by, &q, load32(&has->spare), id);
@@ -220,14 +222,16 @@ static uint64_t waiting(const struct mq *q, uint64_t *ret_sent)
 
 static uint64_t behind(const struct party *looks, const struct channel_seat *seat)
 {
-    struct mq q = mq_of(looks);
+    struct mq q;
     uint64_t sent;
+    mq_of(looks, &q);
     return seat->role & TARN_RECEIVE ? waiting(&q, &sent) : 0;
 }
 
 static void stat(const struct party *looks, struct tarn_channel_stat *stat)
 {
-    struct mq q = mq_of(looks);
+    struct mq q;
+    mq_of(looks, &q);
     stat->waiting = waiting(&q, &stat->sent);
     stat->received = stat->sent - stat->waiting;
 }
@@ -273,7 +277,8 @@ static bool ready(const struct party *p, uint32_t role)
 
 const char *mq_fault(const struct party *p)
 {
-    struct mq q = mq_of(p);
+    struct mq q;
+    mq_of(p, &q);
     for (uint32_t i = 0; i < q.count; i++) {
         uint64_t w = load64(mq_word_at(&q, i)), e;
         unsigned what = MQ_WHAT(w), level = MQ_LEVEL(w);

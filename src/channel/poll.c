@@ -62,7 +62,7 @@ static void watch(struct self *s, struct watcher *w)
     bell_arm(s);
     while (!load32(&w->stop)) {
         struct os_wait wait[WATCHED_MOST + 2] = {{&w->stop, 0}};
-        bool dead = false;
+        bool dead = false, again = false;
         int n, k, bells;
         wait[1] = (struct os_wait){&poll->turn, load32(&poll->turn)};
         pthread_mutex_lock(&poll->guard);
@@ -72,7 +72,15 @@ static void watch(struct self *s, struct watcher *w)
         bells = n;
         for (uint32_t i = 0; i < poll->count && n > 2; i++) /* one who died between his message and the bell */
             n = parties_watch(poll->in[i], s->id, wait, n, WATCHED_MOST, &dead);
+        for (uint32_t i = 0; i < poll->count && dead; i++) { /* what it had in hand may be for one of these */
+            struct party by = *poll->in[i];
+            by.self = s;
+            by.id = s->id;
+            again |= channel_clear_dead(&by) > 0;
+        }
         pthread_mutex_unlock(&poll->guard);
+        if (again)
+            continue;
         waits_for(s, n > 2 ? WAITS_ACT | offset_of(s->seg, wait[2].word) : 0);
         /* A doorbell may be of a channel that was closed meanwhile: committed memory stays mapped. */
         k = sleep_on_words(s, wait, n, NULL, &cap);

@@ -4,7 +4,6 @@
  * with its reason. Numbers are small, for it is slow. */
 #include "helper.h"
 #include "arena.h"
-#include "tarn/channel.h"
 
 #include "tarn/channel.h"
 
@@ -659,6 +658,51 @@ static void topics(void **state)
     assert_int_equal(all(topic_worker), (uint64_t)THREADS * THREADS * ROUNDS); /* received, or told to be lost */
 }
 
+/* Half of them send, half receive; two queues, of small messages and of large ones, and each message in one of the forms. */
+static void *pass_on(void *arg)
+{
+    static const char *const names[] = {"small", "large"};
+    struct worker *w = arg;
+    tarn_mq *mq[2];
+    for (unsigned k = 0; k < 2; k++)
+        check(tarn_mq_open(seg, names[k], w->i % 2 ? TARN_RECEIVE : TARN_SEND, NULL, &mq[k]) == 0);
+    begin();
+    for (unsigned n = 1; n <= ROUNDS; n++)
+        for (unsigned k = 0; k < 2; k++) {
+            uint64_t body[16] = {n, ~(uint64_t)n}, *at = body;
+            size_t size = 0;
+            if (w->i % 2) {
+                bool take = dice(w) % 2;
+                check((take ? tarn_mq_take(mq[k], (void **)&at, &size)
+                            : tarn_mq_receive(mq[k], body, sizeof body, &size)) == 0);
+                check(size == (k ? sizeof body : 16) && at[1] == ~at[0]);
+                w->done += at[0];
+                if (take)
+                    check(tarn_mq_release(mq[k], at) == 0);
+            } else if (k && dice(w) % 2) {
+                check(tarn_mq_loan(mq[k], sizeof body, (void **)&at) == 0);
+                at[0] = n, at[1] = ~(uint64_t)n;
+                check(tarn_mq_send_loan(mq[k], dice(w) % 2, at, sizeof body) == 0);
+            } else
+                check(tarn_mq_send(mq[k], dice(w) % 2, body, k ? sizeof body : 16) == 0);
+        }
+    for (unsigned k = 0; k < 2; k++)
+        check(tarn_mq_close(mq[k]) == 0);
+    return NULL;
+}
+static void message_queues(void **state)
+{
+    struct tarn_channel_options o = {.size = sizeof o, .capacity = 8, .number = 2, .message = 16, .parties = THREADS};
+    tarn_mq *mq;
+    (void)state;
+    assert_int_equal(tarn_mq_open(seg, "small", TARN_CREATE, &o, &mq), 0);
+    assert_int_equal(tarn_mq_close(mq), 0);
+    o.message = 128;
+    assert_int_equal(tarn_mq_open(seg, "large", TARN_CREATE, &o, &mq), 0);
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(all(pass_on), THREADS / 2 * 2 * ((uint64_t)ROUNDS * (ROUNDS + 1) / 2));
+}
+
 int main(void)
 {
 #define with_segment(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -671,6 +715,7 @@ int main(void)
         with_segment(maps),
         with_segment(collections),
         with_segment(trees),
+        with_segment(message_queues),
         with_segment(names),
         with_segment(topics),
         with_segment(rings),

@@ -48,6 +48,7 @@ enum {
     OP_FEW = 8,        /* long: fewer of its images are used for kills in recovery */
     OP_GROWS = 16,     /* half of the data space is not committed yet */
     OP_TOPIC = 128,    /* the topic "topic" is there, or may be */
+    OP_MQ = 256,       /* the message queue "mq" is there, or may be */
     OP_TREES = 64,     /* the trees "tree" and "tree64" are there */
     OP_MUST_DIRTY = 32 /* lock 0 is held outside a section all the time: it must come back dirty */
 };
@@ -61,7 +62,7 @@ struct operation {
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
 extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[],
-    topic_operations[], tree_operations[], ring_operations[];
+    topic_operations[], mq_operations[], tree_operations[], ring_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
@@ -159,5 +160,9 @@ const char *judge_topic(tarn *seg); /* part of judge; it publishes */
 /* ---- oracle_ring.c ---- */
 uint64_t ring_contents(tarn *seg); /* part of contents_of */
 const char *judge_ring(tarn *seg); /* part of judge; it sends and receives */
+
+/* ---- oracle_mq.c ---- */
+uint64_t mq_contents(tarn *seg); /* part of contents_of */
+const char *judge_mq(tarn *seg); /* part of judge; it sends and receives */
 
 #endif

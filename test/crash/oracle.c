@@ -164,6 +164,8 @@ uint64_t contents_of(tarn *seg, unsigned flags)
         h = mix(mix(h, tree_contents(seg, "tree")), tree_contents(seg, "tree64"));
     if (flags & OP_TOPIC)
         h = mix(h, topic_contents(seg));
+    if (flags & OP_MQ)
+        h = mix(h, mq_contents(seg));
     if (flags & OP_MAPS) {
         h = mix(h, map_contents(seg, "map", 0));
         h = mix(h, map_contents(seg, "numbers", TARN_MAP_U64));
@@ -384,6 +386,6 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
     contents = contents_of(seg, flags);
     for (int i = 0; i < legal_count; i++)
         if (legal[i] == contents)
-            return flags & OP_TOPIC ? judge_topic(seg) : judge_ring(seg);
+            return flags & OP_MQ ? judge_mq(seg) : flags & OP_TOPIC ? judge_topic(seg) : judge_ring(seg);
     return "C1: contents are neither from before nor from after";
 }

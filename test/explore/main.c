@@ -18,7 +18,8 @@
     X(list_cases)                                                                                            \
     X(map_cases)                                                                                             \
     X(name_cases)                                                                                            \
-    X(sync_cases) X(epoch_cases) X(coll_cases) X(resize_cases) X(tree_cases) X(topic_cases) X(ring_cases)
+    X(sync_cases)                                                                                            \
+    X(epoch_cases) X(coll_cases) X(resize_cases) X(tree_cases) X(topic_cases) X(ring_cases) X(mq_cases)
 #define X(table) extern const struct test_case table[];
 TABLES
 #undef X

@@ -1,6 +1,7 @@
 /* test_mq.c - the message queue: each call's results, a random walk beside a model, laps with chunks in hand, deaths with messages in hand, hostile bytes. */
 #include "helper.h"
 
+#include <poll.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -220,6 +221,71 @@ static void each_call(void **state)
     assert_int_equal(tarn_mq_close(sender), 0);
     assert_int_equal(tarn_mq_close(receiver), 0);
     assert_int_equal(tarn_unbind(seg, "each", 1), 0);
+}
+
+/* ---- who is there, and a descriptor ---- */
+
+struct seen {
+    int count;
+    struct tarn_party party[4];
+};
+static int note_party(const struct tarn_party *p, void *arg)
+{
+    struct seen *seen = arg;
+    assert_true(seen->count < 4);
+    seen->party[seen->count++] = *p;
+    return 0;
+}
+
+static void parties_and_poll(void **state)
+{
+    (void)state;
+    tarn_mq *sender = made("poll", 4, 8, 2, 0, TARN_SEND), *receiver = opened("poll", TARN_RECEIVE);
+    tarn_poll *watched;
+    struct seen seen = {0};
+    uint64_t n = 5;
+    int fd;
+    assert_int_equal(tarn_mq_send(sender, 0, &n, 8), 0);
+    assert_int_equal(tarn_mq_send(sender, 1, &n, 8), 0);
+    assert_int_equal(tarn_channel_parties(seg, "poll", note_party, &seen), 0);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.party[0].role, TARN_SEND);
+    assert_int_equal(seen.party[0].messages, 2);
+    assert_int_equal(seen.party[0].behind, 0);
+    assert_int_equal(seen.party[0].alive, 1);
+    assert_int_equal(seen.party[0].tid, gettid());
+    assert_int_equal(seen.party[1].role, TARN_RECEIVE);
+    assert_int_equal(seen.party[1].messages, 0);
+    assert_int_equal(seen.party[1].behind, 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tarn_mq_receive(receiver, &n, 8, NULL), 0);
+
+    assert_int_equal(tarn_poll_open(seg, &watched, &fd), 0);
+    assert_int_equal(tarn_mq_poll(receiver, watched), 0);
+    assert_int_equal(tarn_mq_poll(receiver, watched), -EEXIST);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 20), 0);
+    assert_int_equal(tarn_mq_send(sender, 1, &n, 8), 0);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(tarn_mq_receive_try(receiver, &n, 8, NULL), 0);
+    assert_int_equal(tarn_poll_clear(watched), 0);
+    assert_int_equal(poll(&p, 1, 20), 0);
+    assert_int_equal(tarn_mq_close(receiver), 0);
+
+    /* and when there is room, of the priority that was refused */
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(tarn_mq_send_try(sender, 1, &n, 8), 0);
+    assert_int_equal(tarn_mq_send_try(sender, 1, &n, 8), -EAGAIN);
+    assert_int_equal(tarn_mq_poll(sender, watched), 0);
+    assert_int_equal(poll(&p, 1, 20), 0);
+    receiver = opened("poll", TARN_RECEIVE);
+    assert_int_equal(tarn_mq_receive_try(receiver, &n, 8, NULL), 0);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(tarn_mq_send_try(sender, 1, &n, 8), 0);
+    tarn_poll_close(watched);
+    assert_int_equal(tarn_mq_close(receiver), 0);
+    assert_int_equal(tarn_mq_close(sender), 0);
+    assert_int_equal(tarn_unbind(seg, "poll", 1), 0);
 }
 
 /* ---- beside a model ---- */
@@ -509,6 +575,118 @@ static void deaths(void **state)
     with_in_hand(TARN_MQ_AT_MOST_ONCE);
 }
 
+/* ---- the dead left so much that no chunk is loose ---- */
+
+static void takes_seven_and_dies(void *unused)
+{
+    struct dying d = {0, TARN_MQ_IN_HAND, 0};
+    (void)unused;
+    takes_and_dies(&d);
+}
+static void waits_for_a_chunk(void *level)
+{
+    tarn_mq *mq;
+    uint64_t n = 77;
+    check(tarn_mq_open(seg, "deaths", TARN_SEND, NULL, &mq) == 0);
+    check(tarn_mq_send(mq, *(unsigned *)level, &n, 8) == 0);
+    check(tarn_mq_close(mq) == 0);
+}
+static void no_chunk(void **state)
+{
+    (void)state;
+    struct tarn_channel_options o = {.size = sizeof o, .capacity = 8, .message = 8, .number = 8, .parties = 2};
+    tarn_mq *mq;
+    void *loan;
+    uint64_t n, sent = 0, got = 0, again = 0;
+    int e = 0, status;
+    unsigned level = 0;
+    assert_int_equal(tarn_mq_open(seg, "deaths", TARN_CREATE | TARN_SEND | TARN_RECEIVE, &o, &mq), 0);
+    for (unsigned i = 0; i < 8; i++) { /* what is of a higher priority comes before what the dead left */
+        for (n = 0; n < TARN_MQ_IN_HAND; n++, sent++)
+            assert_int_equal(tarn_mq_send_try(mq, i, &n, 8), 0);
+        assert_int_equal(WTERMSIG(in_child(takes_seven_and_dies, NULL)), SIGKILL);
+    }
+    assert_true(channel_clear_dead(&mq->party) <= 1);
+    assert_int_equal(stat_named("deaths").again, 8 * TARN_MQ_IN_HAND);
+    for (uint64_t i = 0; (e = tarn_mq_send_try(mq, level, &n, 8)) == 0; i++, sent++)
+        level = (unsigned)(i + 1) / 8 % 8;
+    assert_int_equal(e, -EAGAIN);
+    assert_true(sent < 8 * TARN_MQ_IN_HAND + 8 * 8); /* there are places */
+    assert_int_equal(tarn_mq_loan_try(mq, 8, &loan), -EAGAIN);
+    assert_says("chunks");
+    assert_whole(mq);
+    struct timespec soon = in_ms(20);
+    assert_int_equal(tarn_mq_loan_timed(mq, 8, &loan, &soon), -ETIMEDOUT);
+    mutex_cap_off = true; /* a wake-up that is lost is a hang */
+    for (int i = 0; i < 5; i++) {
+        pid_t child = fork_child();
+        level = 7;
+        if (child == 0) {
+            alarm(20);
+            waits_for_a_chunk(&level);
+            _exit(0);
+        }
+        usleep(20000);
+        assert_int_equal(tarn_mq_receive_try(mq, &n, 8, NULL), TARN_RECOVERED);
+        again++;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        sent++;
+    }
+    mutex_cap_off = false;
+    while ((e = tarn_mq_receive_try(mq, &n, 8, NULL)) >= 0)
+        e ? again++ : got++;
+    assert_int_equal(again, 8 * TARN_MQ_IN_HAND);
+    assert_int_equal(got + again, sent);
+    assert_whole(mq);
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(tarn_unbind(seg, "deaths", 1), 0);
+}
+
+/* Nobody sleeps: who receives all the time, or looks all the time, notices it; and a descriptor does. */
+static void noticed(void **state)
+{
+    (void)state;
+    struct dying d = {0, 1, 0};
+    tarn_mq *mq = made("deaths", 4, 8, 1, 0, TARN_SEND | TARN_RECEIVE);
+    tarn_poll *watched;
+    uint64_t n = 7, got = 0;
+    int e, fd;
+    /* looks */
+    assert_int_equal(tarn_mq_send(mq, 0, &n, 8), 0);
+    assert_int_equal(WTERMSIG(in_child(takes_and_dies, &d)), SIGKILL);
+    while ((e = tarn_mq_receive_try(mq, &got, 8, NULL)) == -EAGAIN)
+        usleep(100); /* the alarm ends it */
+    assert_int_equal(e, TARN_RECOVERED);
+    assert_int_equal(got, 7);
+    /* receives */
+    assert_int_equal(tarn_mq_send(mq, 0, &n, 8), 0);
+    assert_int_equal(WTERMSIG(in_child(takes_and_dies, &d)), SIGKILL);
+    do {
+        n++;
+        assert_int_equal(tarn_mq_send(mq, 0, &n, 8), 0);
+        assert_true((e = tarn_mq_receive(mq, &got, 8, NULL)) >= 0);
+    } while (e == 0);
+    assert_int_equal(got, 7);
+    assert_int_equal(tarn_mq_receive_try(mq, &got, 8, NULL), 0); /* the last one */
+    /* is told by a descriptor */
+    assert_int_equal(tarn_poll_open(seg, &watched, &fd), 0);
+    assert_int_equal(tarn_mq_poll(mq, watched), 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    assert_int_equal(tarn_mq_send(mq, 0, &n, 8), 0);
+    assert_int_equal(WTERMSIG(in_child(takes_and_dies, &d)), SIGKILL);
+    assert_int_equal(tarn_poll_clear(watched), 0);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    struct tarn_channel_stat stat = stat_named("deaths");
+    assert_int_equal(stat.waiting, 1);
+    assert_int_equal(stat.deaths, 3);
+    assert_int_equal(tarn_mq_receive_try(mq, &got, 8, NULL), TARN_RECOVERED);
+    tarn_poll_close(watched);
+    assert_whole(mq);
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(tarn_unbind(seg, "deaths", 1), 0);
+}
+
 /* The peer's fault: kill an idle consumer, restart it, and the next senders go on. */
 static void waits_and_dies(void *arg)
 {
@@ -638,8 +816,9 @@ static void hostile_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call),  cmocka_unit_test(walks),         cmocka_unit_test(slow_ones),
-        cmocka_unit_test(late_ones),  cmocka_unit_test(deaths),        cmocka_unit_test(idle_consumer),
+        cmocka_unit_test(each_call),  cmocka_unit_test(parties_and_poll), cmocka_unit_test(walks),
+        cmocka_unit_test(slow_ones),  cmocka_unit_test(late_ones),        cmocka_unit_test(deaths),
+        cmocka_unit_test(noticed),    cmocka_unit_test(no_chunk),         cmocka_unit_test(idle_consumer),
         cmocka_unit_test(to_and_fro), cmocka_unit_test(hostile_bytes),
     };
     alarm(50);
