@@ -9,7 +9,7 @@
 
 #define WHAT "call"
 
-enum state { FREE, OPEN, ASKED, TAKEN, ANSWERED, FAILED, CANCELLED };
+enum state { FREE, OPEN, ASKED, TAKEN, ANSWERED, FAILED, CANCELLED, DROPPED };
 #define WORD(turn, state, seat) ((uint64_t)(turn) << 19 | (uint64_t)(state) << 16 | (uint64_t)(seat))
 #define TURN(w) ((w) >> 19)
 #define STATE(w) ((enum state)((w) >> 16 & 7))
@@ -21,7 +21,11 @@ enum state { FREE, OPEN, ASKED, TAKEN, ANSWERED, FAILED, CANCELLED };
 
 /* Words of struct channel.own, each in a line of its own, and of a seat. */
 enum { TAIL = 0, HEAD = 8 };
-enum { BELL = 0 /* a doorbell, of a client */, REDO = 8 };
+enum {
+    BELL = 0 /* a doorbell, of a client */,
+    REDO = 8,
+    ASKING = 9 /* a client's slot + 1 that may not be in the order yet */
+};
 
 #define ID_SLOT(id) ((uint32_t)((id)&0xffffff))
 #define ID_TURN(id) ((id) >> 24) /* 40 bits of it */
@@ -97,19 +101,32 @@ static uint64_t asked_at(const struct party *p, uint64_t entry)
     return STATE(w) == ASKED ? w : 0;
 }
 
+/* The entry at the head has served, or never will. A slot that was dropped is free with it: first, for without an entry nobody would find it. */
+static void pass_by(const struct party *p, uint64_t head, uint64_t entry)
+{
+    uint32_t i = (uint32_t)(entry & ORDER_SLOT) - 1;
+    uint64_t w = i < p->shape.capacity ? load64(&slot_at(p, i)->word) : 0;
+    bool freed = STATE(w) == DROPPED && swap64(&slot_at(p, i)->word, &w, AFTER(w));
+    (void)swap64(order_at(p, head), &entry, (head / order_length(p) + 1) << 24);
+    move_on(&p->channel->own[HEAD], head);
+    if (freed)
+        doorbell_ring(p, &p->channel->room, 1);
+}
+
 /* Entries at the head whose call is not to be served are passed by. Returns the first place that is not so; UINT64_MAX: the words make no sense. */
 static uint64_t first_in_order(const struct party *p)
 {
-    uint64_t *head = &p->channel->own[HEAD], n = order_length(p);
+    uint64_t n = order_length(p);
     for (uint64_t tries = 0; tries < 2 * n + 64; tries++) {
-        uint64_t h = load64(head), *at = order_at(p, h), e = load64(at), lap = h / n;
+        uint64_t h = load64(&p->channel->own[HEAD]), e = load64(order_at(p, h)), lap = h / n;
         if (e >> 24 == lap && (!(e & ORDER_SLOT) || asked_at(p, e)))
             return h;
-        if (e >> 24 == lap)
-            (void)swap64(at, &e, (lap + 1) << 24);
-        else if (e >> 24 < lap)
+        if (e >> 24 < lap)
             return UINT64_MAX;
-        move_on(head, h);
+        if (e >> 24 == lap)
+            pass_by(p, h, e);
+        else
+            move_on(&p->channel->own[HEAD], h);
     }
     return UINT64_MAX;
 }
@@ -154,7 +171,7 @@ static bool redo(const struct party *p, struct channel_seat *seat, uint32_t i, u
     store64(&seat->own[REDO], i + 1);
     done = swap64(&slot->word, &w, WORD(TURN(w), ASKED, load32(&slot->client) & 0xffff));
     if (done)
-        (void)put_in_order(p, i); /* there is room: one entry for each slot, and as many again for those that are stale */
+        (void)put_in_order(p, i); /* there is room: docs/channel.md, K2 */
     store64(&seat->own[REDO], 0);
     doorbell_ring(p, &p->channel->news, 1);
     return done;
@@ -188,7 +205,9 @@ static bool give_back_one(const struct party *p, struct channel_seat *seat, uint
         return client != me || swap64(&slot->word, &w, WORD(TURN(w), CANCELLED, SEAT(w)));
     if (!mine || STATE(w) == FREE || STATE(w) == CANCELLED)
         return true;
-    return swap64(&slot->word, &w, AFTER(w));
+    /* Where its entry may not be there the slot is free at once; the entry, if it is, is a stale one. */
+    return swap64(&slot->word, &w,
+                  STATE(w) == ASKED && load64(&seat->own[ASKING]) != i + 1 ? WORD(TURN(w), DROPPED, 0) : AFTER(w));
 }
 
 static void give_back(const struct party *p, struct channel_seat *seat)
@@ -212,6 +231,13 @@ static bool settled(const struct party *p, uint32_t i, uint32_t me)
     return (STATE(w) == ANSWERED || STATE(w) == FAILED) && SEAT(w) == me;
 }
 
+static bool dropped_at_head(const struct party *p)
+{
+    uint64_t e = load64(order_at(p, load64(&p->channel->own[HEAD])));
+    uint32_t i = (uint32_t)(e & ORDER_SLOT) - 1;
+    return i < p->shape.capacity && STATE(load64(&slot_at(p, i)->word)) == DROPPED;
+}
+
 /* Of what a client waits for, besides TARN_SEND, any response: */
 enum { FOR_ONE = 1, FOR_ROOM = 2 };
 
@@ -224,6 +250,8 @@ static bool ready(const struct party *p, uint32_t role)
     }
     if (role & FOR_ONE)
         return settled(p, call->waiting - 1, call->seat);
+    if (role & FOR_ROOM && dropped_at_head(p))
+        return true;
     for (uint32_t i = 0; i < p->shape.capacity; i++)
         if (role & FOR_ROOM ? STATE(load64(&slot_at(p, i)->word)) == FREE : settled(p, i, call->seat))
             return true;
@@ -327,7 +355,7 @@ static struct call_slot *slot_of_id(tarn_call *call, uint64_t id, uint64_t *ret_
     return NULL;
 }
 
-static int loan_now(tarn_call *call, uint32_t *ret_i, uint64_t *ret_word)
+static int loan_free(tarn_call *call, uint32_t *ret_i, uint64_t *ret_word)
 {
     const struct party *p = &call->party;
     for (uint32_t n = 0, i = call->hint; n < p->shape.capacity; n++, i = i + 1 < p->shape.capacity ? i + 1 : 0) {
@@ -341,6 +369,14 @@ static int loan_now(tarn_call *call, uint32_t *ret_i, uint64_t *ret_word)
         return 0;
     }
     return -EAGAIN;
+}
+
+static int loan_now(tarn_call *call, uint32_t *ret_i, uint64_t *ret_word)
+{
+    int e = loan_free(call, ret_i, ret_word);
+    if (TARN_RARE(e == -EAGAIN) && first_in_order(&call->party) != UINT64_MAX) /* dropped ones may be free now */
+        e = loan_free(call, ret_i, ret_word);
+    return e;
 }
 
 static int loan(tarn_call *call, size_t size, enum mutex_wait how, const struct timespec *until,
@@ -402,8 +438,10 @@ static int ask(tarn_call *call, uint32_t i, uint64_t w, unsigned flags)
     store32(&slot->client, call->seat);
     store32(&slot->flags, flags);
     bell_arm(p->self);
+    store64(&p->seat->own[ASKING], i + 1);
     store64(&slot->word, w = WORD(TURN(w), ASKED, call->seat)); /* commit point */
     e = put_in_order(p, i);
+    store64(&p->seat->own[ASKING], 0);
     if (TARN_RARE(e < 0) && swap64(&slot->word, &w, AFTER(w))) { /* else it was found by a stale entry */
         call->open--;
         bell_disarm(p->self);
@@ -614,7 +652,10 @@ int tarn_call_cancel(tarn_call *call, uint64_t id)
     if (!slot)
         return -EINVAL;
     bell_arm(p->self);
-    while (!swap64(&slot->word, &w, STATE(w) == TAKEN ? WORD(TURN(w), CANCELLED, SEAT(w)) : AFTER(w)))
+    while (!swap64(&slot->word, &w,
+                   STATE(w) == TAKEN   ? WORD(TURN(w), CANCELLED, SEAT(w))
+                   : STATE(w) == ASKED ? WORD(TURN(w), DROPPED, 0)
+                                       : AFTER(w)))
         ; /* a server took it, or answered, or its death was noticed */
     doorbell_ring(p, &p->channel->room, 1);
     bell_disarm(p->self);
@@ -629,7 +670,7 @@ static int next_now(tarn_call *call, struct tarn_request *ret)
     const struct party *p = &call->party;
     uint64_t *head = &p->channel->own[HEAD], n = order_length(p);
     for (uint64_t tries = 0; tries < 2 * n + 64; tries++) {
-        uint64_t h = load64(head), *at = order_at(p, h), e = load64(at), lap = h / n, w;
+        uint64_t h = load64(head), e = load64(order_at(p, h)), lap = h / n, w;
         bool mine = false;
         uint32_t i = (uint32_t)(e & ORDER_SLOT) - 1;
         if (e >> 24 == lap && !(e & ORDER_SLOT))
@@ -639,9 +680,9 @@ static int next_now(tarn_call *call, struct tarn_request *ret)
         if (e >> 24 == lap) {
             if ((w = asked_at(p, e)))
                 mine = swap64(&slot_at(p, i)->word, &w, WORD(TURN(w), TAKEN, call->seat));
-            (void)swap64(at, &e, (lap + 1) << 24);
-        }
-        move_on(head, h);
+            pass_by(p, h, e);
+        } else
+            move_on(head, h);
         if (mine) {
             struct call_slot *slot = slot_at(p, i);
             uint32_t size = load32(&slot->request);
@@ -769,7 +810,8 @@ int tarn_call_answer(tarn_call *call, uint64_t id, const void *response, size_t 
     if (TARN_RARE(size > p->shape.size))
         return fail(-EMSGSIZE, "tarn_call_answer: a response of %zu bytes, and \"%s\" has room for %u", size,
                     p->name, p->shape.size);
-    far = size > CALL_SMALL || response == response_far(p, slot);
+    /* A request that may have to be done again stays whole. */
+    far = size > CALL_SMALL || response == response_far(p, slot) || load32(&slot->flags) & TARN_CALL_REPEATABLE;
     if (!far && size)
         memmove(slot->small, response, size); /* over the request, which may be where it comes from */
     else if (size && response != response_far(p, slot))
