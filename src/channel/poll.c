@@ -26,6 +26,8 @@ static uint32_t watched_role(const struct party *p)
 }
 static struct doorbell *watched_bell(const struct party *p)
 {
+    if (p->class->bell)
+        return p->class->bell(p, watched_role(p));
     return watched_role(p) == TARN_RECEIVE ? &p->channel->news : &p->channel->room;
 }
 
@@ -56,6 +58,21 @@ static int mark(tarn_poll *poll, struct os_wait *wait, int n)
     return n;
 }
 
+/* The seats of the dead: whoever waits clears them, and this thread waits for those who do not. The guard is held, so that the channels are there: each has
+ * a living party. */
+static bool clear_dead(tarn_poll *poll, struct self *s)
+{
+    int n = 0;
+    for (uint32_t i = 0; i < poll->count; i++) {
+        struct party by = *poll->in[i];
+        by.self = s;
+        by.id = s->id;
+        if (parties_dead(&by))
+            n += channel_clear_dead(&by);
+    }
+    return n > 0;
+}
+
 static void watch(struct self *s, struct watcher *w)
 {
     tarn_poll *poll = (tarn_poll *)w;
@@ -73,7 +90,11 @@ static void watch(struct self *s, struct watcher *w)
         bells = n;
         for (uint32_t i = 0; i < poll->count && n > 2; i++) /* one who died between his message and the bell */
             n = parties_watch(poll->in[i], s->id, wait, n, WATCHED_MOST, &dead);
+        if (dead)
+            dead = clear_dead(poll, s);
         pthread_mutex_unlock(&poll->guard);
+        if (dead)
+            continue;
         waits_for(s, n > 2 ? WAITS_ACT | offset_of(s->seg, wait[2].word) : 0);
         /* A doorbell may be of a channel that was closed meanwhile: committed memory stays mapped. */
         k = sleep_on_words(s, wait, n, NULL, &cap);
@@ -115,15 +136,20 @@ static pthread_mutex_t links = PTHREAD_MUTEX_INITIALIZER;
 void tarn_poll_close(tarn_poll *poll)
 {
     int cancel;
+    bool own;
     if (!poll)
         return;
+    own = poll->watcher.process == getpid(); /* a forked child's copies of the locks may be anyhow */
     cancel = os_cancel_off();
-    pthread_mutex_lock(&links);
+    if (own)
+        pthread_mutex_lock(&links);
     for (uint32_t i = 0; i < poll->count; i++)
         poll->in[i]->poll = NULL;
-    pthread_mutex_unlock(&links);
+    if (own)
+        pthread_mutex_unlock(&links);
     watcher_end(&poll->watcher);
-    pthread_mutex_destroy(&poll->guard);
+    if (own)
+        pthread_mutex_destroy(&poll->guard);
     free(poll);
     os_cancel_restore(cancel);
 }
@@ -146,6 +172,10 @@ int tarn_poll_clear(tarn_poll *poll)
 int channel_poll(struct party *p, tarn_poll *poll, const char *call)
 {
     int e = 0;
+    if (p->role && (e = party_refused(p, p->role, call)))
+        return e;
+    if (poll->watcher.process != getpid())
+        return fail(-EPERM, "%s: a forked child has the descriptor, and not what makes it readable", call);
     if (!p->seat)
         return fail(-EBADF, "%s: the handle on \"%s\" only looks: it can neither send nor receive", call, p->name);
     if (poll->watcher.seg != p->seg)
