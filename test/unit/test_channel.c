@@ -350,7 +350,9 @@ static void damaged_shapes(void **state)
             int n = 0;
             bool same;
             memcpy((char *)&c->shape + 4 * word, &values[v], 4);
-            same = !memcmp(&c->shape, &saved, sizeof saved);
+            same = !memcmp(&c->shape, &saved, sizeof saved) || (word > 4 && word < 8) ||
+                   word >= 14 ||                                /* of other kinds; reserved */
+                   (word == 1 && values[v] && values[v] <= 64); /* as many lines */
             (void)tarn_check(seg, count_damage, &n);
             if (!same) {
                 assert_true(n > 0);
