@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "tarn.h"
+#include "tarn/channel.h"
 
 enum { LAB_REFS = 12, LAB_WORDS = 12, LAB_LOCKS = 4, LAB_MARKS = 64 };
 
@@ -59,7 +60,7 @@ struct operation {
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
 extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[],
-    tree_operations[];
+    tree_operations[], call_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
@@ -149,5 +150,11 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
 /* ---- oracle_coll.c ---- */
 uint64_t coll_contents(tarn *seg);                          /* part of contents_of */
 const char *judge_coll(tarn *seg, const struct root *root); /* part of judge_lists */
+
+/* ---- oracle_call.c ---- */
+enum { CALL_BODY_MOST = 60 };
+size_t call_body_size(int i); /* of body i, 0 to 2 */
+void call_body(void *to, int i);
+const char *judge_call(tarn *seg); /* part of judge; it calls */
 
 #endif

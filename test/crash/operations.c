@@ -897,5 +897,10 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, map_operations,  coll_operations,
-                                                    heap_operations, tree_operations, NULL};
+const struct operation *const operation_tables[] = {core_operations,
+                                                    map_operations,
+                                                    coll_operations,
+                                                    heap_operations,
+                                                    tree_operations,
+                                                    call_operations,
+                                                    NULL};
