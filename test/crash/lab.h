@@ -154,7 +154,8 @@ const char *judge_coll(tarn *seg, const struct root *root); /* part of judge_lis
 /* ---- oracle_call.c ---- */
 enum { CALL_BODY_MOST = 60 };
 size_t call_body_size(int i); /* of body i, 0 to 2 */
-void call_body(void *to, int i);
+void call_body(void *to, int i, char what);
+enum { REQUEST = 'a', ANSWER = 'p' };
 const char *judge_call(tarn *seg); /* part of judge; it calls */
 
 #endif

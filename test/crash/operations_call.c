@@ -16,7 +16,7 @@ static void ask(struct lab *l, int i, unsigned flags)
     void *at;
     (void)l;
     MUST(tarn_call_loan(client, call_body_size(i), &at, &id[i]));
-    call_body(at, i);
+    call_body(at, i, REQUEST);
     MUST(tarn_call_begin(client, id[i], flags, call_body_size(i)));
 }
 static void ask_three(struct lab *l)
@@ -29,7 +29,7 @@ static void answer(struct lab *l, int i)
 {
     char body[CALL_BODY_MOST];
     (void)l;
-    call_body(body, i);
+    call_body(body, i, ANSWER);
     MUST(tarn_call_answer(server, request[i].id, body, call_body_size(i)));
 }
 static void take(struct lab *l, int i)
@@ -113,7 +113,7 @@ static void call_serve(struct lab *l)
     void *room;
     take(l, 0);
     MUST(tarn_call_room(server, request[0].id, &room));
-    call_body(room, 0);
+    call_body(room, 0, ANSWER);
     MUST(tarn_call_answer(server, request[0].id, room, call_body_size(0)));
     take(l, 1);
     take(l, 2);

@@ -11,15 +11,15 @@ size_t call_body_size(int i)
     static const size_t size[] = {24, 30, CALL_BODY_MOST};
     return size[i];
 }
-void call_body(void *to, int i)
+void call_body(void *to, int i, char what)
 {
-    memset(to, 'a' + i, call_body_size(i));
+    memset(to, what + i, call_body_size(i));
 }
-static int which(const void *at, size_t size)
+static int which(const void *at, size_t size, char what)
 {
     char body[CALL_BODY_MOST];
     for (int i = 0; i < 3; i++) {
-        call_body(body, i);
+        call_body(body, i, what);
         if (size == call_body_size(i) && !memcmp(at, body, size))
             return i;
     }
@@ -45,7 +45,7 @@ static const char *slot_right(const struct party *p, const struct call_slot *slo
                    : "call: it failed otherwise than it may";
     if (state != ANSWERED)
         return "call: a call of the driver's is neither answered nor failed nor there";
-    i = which(at, slot->response);
+    i = which(at, slot->response, ANSWER);
     return i < 0 ? "call: an answer is not whole" : NULL;
 }
 
@@ -82,12 +82,12 @@ const char *judge_call(tarn *seg)
         tarn_call_open(seg, "call", TARN_RECEIVE, NULL, &server))
         return "call: it cannot be opened";
     while (!bad && tarn_call_next_try(server, &r) == 0) {
-        int i = which(r.at, r.size);
+        int i = which(r.at, r.size, REQUEST);
         char body[CALL_BODY_MOST];
         if (i < 0)
             bad = "call: a request is not whole";
         else {
-            call_body(body, i);
+            call_body(body, i, ANSWER);
             if (tarn_call_answer(server, r.id, body, call_body_size(i)))
                 bad = "call: a request cannot be answered";
         }
