@@ -112,12 +112,12 @@ static void call_serve(struct lab *l)
 {
     void *room;
     take(l, 0);
-    MUST(tarn_call_room(server, request[0].id, &room));
-    call_body(room, 0, ANSWER);
-    MUST(tarn_call_answer(server, request[0].id, room, call_body_size(0)));
+    answer(l, 0);
     take(l, 1);
     take(l, 2);
-    answer(l, 2);
+    MUST(tarn_call_room(server, request[2].id, &room));
+    call_body(room, 2, ANSWER);
+    MUST(tarn_call_answer(server, request[2].id, room, call_body_size(2)));
     MUST(tarn_call_fail(server, request[1].id, -ENODATA));
 }
 static void call_taken_back(struct lab *l)

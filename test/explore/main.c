@@ -16,7 +16,8 @@
     X(record_cases)                                                                                          \
     X(heap_cases)                                                                                            \
     X(list_cases)                                                                                            \
-    X(map_cases) X(name_cases) X(sync_cases) X(epoch_cases) X(coll_cases) X(resize_cases) X(tree_cases)
+    X(map_cases)                                                                                             \
+    X(name_cases) X(sync_cases) X(epoch_cases) X(coll_cases) X(resize_cases) X(tree_cases) X(call_cases)
 #define X(table) extern const struct test_case table[];
 TABLES
 #undef X

@@ -384,6 +384,11 @@ WRAP(bool, os_passed, const struct timespec *t)
     (void)t;
     return me()->late;
 }
+WRAP(uint64_t, channel_now, int clock) /* no limit ends, and states are the same again */
+{
+    (void)clock;
+    return 1000;
+}
 
 int __wrap_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int __wrap_fail(int error, const char *format, ...)
