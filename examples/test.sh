@@ -85,5 +85,30 @@ the array is whole
 one number more was appended"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+command-server)
+    url=posix:/commands
+    # started anew until one ends by itself, or for half a minute
+    serve() {
+        local end=$((SECONDS + 30))
+        while ((SECONDS < end)); do
+            timeout 30 "$program" "$url" serve 2>/dev/null && return 0
+        done
+    }
+    serve 2>/dev/null &
+    expect 0 "add 2 3: 5
+upper shared memory: SHARED MEMORY
+dance: no such command
+crash: the server died
+add 20 3: 23
+crash-once: done by the second server" "$url" ask "add 2 3" "upper shared memory" dance crash "add 20 3" crash-once
+    # clients that are killed, and servers, while others ask
+    for i in {1..20}; do
+        timeout -s KILL 0.05 "$program" "$url" ask crash "add 1 1" >/dev/null 2>&1
+        expect 0 "add $i 1: $((i + 1))" "$url" ask "add $i 1"
+    done
+    expect 0 "quit: the server ends" "$url" ask quit
+    wait
+    [[ $(ls -A "$TARN_SHM_DIR") == commands ]] || fail "it left more than its segment: $(ls -A "$TARN_SHM_DIR")"
+    ;;
 *) fail "no test for this example" ;;
 esac

@@ -66,7 +66,7 @@ struct tarn_channel_stat {
 TARN_API int tarn_channel_stat(tarn *seg, const char *name, struct tarn_channel_stat *ret_stat);
 
 /* tarn_channel_watch - wait until somebody joins, leaves or dies: until `changes` is another than *seen, which is then set to it. Clears the seats of the
- * dead. until: NULL: for ever. 0; -ETIMEDOUT; -ENOENT; -EPERM: in a section. */
+ * dead. until: NULL: for ever. 0; -ETIMEDOUT; -ENOENT; -ESTALE: it was unbound and made anew meanwhile; -EROFS; -EPERM: in a section. */
 TARN_API int tarn_channel_watch(tarn *seg, const char *name, uint32_t *seen, const struct timespec *until);
 
 /* ---- one descriptor for many channels, for poll and epoll -------------------------------------------------------------------- */
@@ -87,7 +87,8 @@ TARN_API int tarn_poll_clear(tarn_poll *poll);
 /* ---- call: a request, and its response -------------------------------------------------------------------------------- */
 
 /* Clients (TARN_SEND) ask, servers (TARN_RECEIVE) answer; each request goes to one server, in the order in which they came; which server does not matter.
- * capacity: calls in flight, of all clients together; message: bytes of a request, and of a response, at most.
+ * capacity: calls in flight, of all clients together, at least 8, at most 2^20; message: bytes of a request, and of a response, at most. A request that was taken back keeps its
+ * place, and its room, until those that were before it have been taken.
  * - A server that dies, or closes, with a request in hand: its client is told at once (-EOWNERDEAD); or, if the request was marked repeatable, it goes to another
  *   server, also if the dead one had done all of it but answer.
  * - A client that dies, or closes, takes its requests back: those not begun are never seen, the response to the others goes nowhere, and its slots are free.
@@ -142,7 +143,7 @@ struct tarn_request {
  * tarn_call_room - where a response may be written in place: room for the channel's largest.
  * tarn_call_answer - the response: copied, unless `response` is what tarn_call_room gave. 0; -EMSGSIZE; -ECANCELED: the client took it back, or died: it is in hand
  *   no more; -EINVAL: not in hand.
- * tarn_call_fail - instead of a response: the client's call returns `error`, -4095 to -1. As tarn_call_answer.
+ * tarn_call_fail - instead of a response: the client's call returns `error`, -4095 to -1, but not -EAGAIN nor -ETIMEDOUT, which would tell it to wait on. As tarn_call_answer.
  * tarn_call_cancelled - 1: the client of this request in hand is not interested any more; 0: it is; -EINVAL. */
 TARN_API int tarn_call_next(tarn_call *call, struct tarn_request *ret_request);
 TARN_API int tarn_call_next_try(tarn_call *call, struct tarn_request *ret_request);
@@ -152,7 +153,8 @@ TARN_API int tarn_call_answer(tarn_call *call, uint64_t id, const void *response
 TARN_API int tarn_call_fail(tarn_call *call, uint64_t id, int error);
 TARN_API int tarn_call_cancelled(tarn_call *call, uint64_t id);
 
-/* tarn_call_poll - let the descriptor be readable when there is a request (server), or a response (client). See tarn_poll_open. */
+/* tarn_call_poll - let the descriptor be readable when there is a request (server), or a response, a failure too (client). See tarn_poll_open. 0; -EEXIST: it is in one
+ * already; -ENOSPC: TARN_POLL_MOST are in it; -EBADF: the handle only looks; -EINVAL: of another segment; -EPERM: another thread's handle, or a forked child's. */
 TARN_API int tarn_call_poll(tarn_call *call, tarn_poll *poll);
 /* ---- topic: each message to all subscribers -------------------------------------------------------------------------------
  *

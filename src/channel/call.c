@@ -27,6 +27,9 @@ enum {
     ASKING = 9 /* a client's slot + 1 that may not be in the order yet */
 };
 
+/* Of a slot's word that others change meanwhile: each change is a step on of its call, or a death. More of them are no protocol of ours. */
+enum { TRIES = 1000 };
+
 #define ID_SLOT(id) ((uint32_t)((id)&0xffffff))
 #define ID_TURN(id) ((id) >> 24) /* 40 bits of it */
 #define TURN_ID_MASK ((1ull << 40) - 1)
@@ -37,6 +40,7 @@ struct tarn_call {
     uint32_t hint;    /* the slot to try first */
     uint32_t waiting; /* slot + 1 of the call that is waited for */
     uint32_t open;    /* calls begun or loaned, and requests in hand: not ended */
+    uint32_t idle;    /* tries that found nothing */
 };
 
 /* ---- layout --------------------------------------------------------------------------------------------------------- */
@@ -93,11 +97,18 @@ static void move_on(uint64_t *hint, uint64_t from)
     (void)swap64(hint, &from, from + 1);
 }
 
-/* The slot at a place of the order, if it still is to be served: its word. Else 0. */
-static uint64_t asked_at(const struct party *p, uint64_t entry)
+/* The word of the slot that is named by the entry at a place of the order, as it was while the entry was there: who was held up here does not take
+ * another call for this one. 0: none, or the entry has gone. */
+static uint64_t word_at(const struct party *p, uint64_t place, uint64_t entry)
 {
     uint32_t i = (uint32_t)(entry & ORDER_SLOT) - 1;
     uint64_t w = i < p->shape.capacity ? load64(&slot_at(p, i)->word) : 0;
+    return w && load64(order_at(p, place)) == entry ? w : 0;
+}
+/* ... if it still is to be served. */
+static uint64_t asked_at(const struct party *p, uint64_t place, uint64_t entry)
+{
+    uint64_t w = word_at(p, place, entry);
     return STATE(w) == ASKED ? w : 0;
 }
 
@@ -105,7 +116,7 @@ static uint64_t asked_at(const struct party *p, uint64_t entry)
 static void pass_by(const struct party *p, uint64_t head, uint64_t entry)
 {
     uint32_t i = (uint32_t)(entry & ORDER_SLOT) - 1;
-    uint64_t w = i < p->shape.capacity ? load64(&slot_at(p, i)->word) : 0;
+    uint64_t w = word_at(p, head, entry);
     bool freed = STATE(w) == DROPPED && swap64(&slot_at(p, i)->word, &w, AFTER(w));
     (void)swap64(order_at(p, head), &entry, (head / order_length(p) + 1) << 24);
     move_on(&p->channel->own[HEAD], head);
@@ -119,7 +130,7 @@ static uint64_t first_in_order(const struct party *p)
     uint64_t n = order_length(p);
     for (uint64_t tries = 0; tries < 2 * n + 64; tries++) {
         uint64_t h = load64(&p->channel->own[HEAD]), e = load64(order_at(p, h)), lap = h / n;
-        if (e >> 24 == lap && (!(e & ORDER_SLOT) || asked_at(p, e)))
+        if (e >> 24 == lap && (!(e & ORDER_SLOT) || asked_at(p, h, e)))
             return h;
         if (e >> 24 < lap)
             return UINT64_MAX;
@@ -135,6 +146,7 @@ static uint64_t first_in_order(const struct party *p)
 static int put_in_order(const struct party *p, uint32_t slot)
 {
     uint64_t *tail = &p->channel->own[TAIL], n = order_length(p);
+    int full = 0; /* looked for what is at its head: a walk itself */
     for (uint64_t tries = 0; tries < 2 * n + 64; tries++) {
         uint64_t t = load64(tail), *at = order_at(p, t), e = load64(at), lap = t / n;
         if (e >> 24 < lap) { /* the last lap's is there still */
@@ -143,6 +155,8 @@ static int put_in_order(const struct party *p, uint32_t slot)
                 return -EUCLEAN;
             if (t - h >= n)
                 return -EAGAIN;
+            if (++full == TRIES)
+                return -EUCLEAN;
             continue;
         }
         if (e >> 24 == lap && !(e & ORDER_SLOT) && swap64(at, &e, e | (slot + 1))) {
@@ -153,6 +167,14 @@ static int put_in_order(const struct party *p, uint32_t slot)
             move_on(tail, t);
     }
     return -EUCLEAN;
+}
+
+static bool in_order(const struct party *p, uint32_t slot)
+{
+    for (uint64_t i = 0, n = order_length(p); i < n; i++)
+        if ((load64(order_at(p, i)) & ORDER_SLOT) == slot + 1)
+            return true;
+    return false;
 }
 
 /* ---- dead and leaving ones ------------------------------------------------------------------------------------------ */
@@ -205,9 +227,11 @@ static bool give_back_one(const struct party *p, struct channel_seat *seat, uint
         return client != me || swap64(&slot->word, &w, WORD(TURN(w), CANCELLED, SEAT(w)));
     if (!mine || STATE(w) == FREE || STATE(w) == CANCELLED)
         return true;
-    /* Where its entry may not be there the slot is free at once; the entry, if it is, is a stale one. */
+    /* Without an entry, as where its client died before that, nobody would find a dropped one. An entry that is passed by meanwhile changed the word. */
     return swap64(&slot->word, &w,
-                  STATE(w) == ASKED && load64(&seat->own[ASKING]) != i + 1 ? WORD(TURN(w), DROPPED, 0) : AFTER(w));
+                  STATE(w) == ASKED && (load64(&seat->own[ASKING]) != i + 1 || in_order(p, i))
+                      ? WORD(TURN(w), DROPPED, 0)
+                      : AFTER(w));
 }
 
 static void give_back(const struct party *p, struct channel_seat *seat)
@@ -219,7 +243,7 @@ static void give_back(const struct party *p, struct channel_seat *seat)
         store64(&seat->own[REDO], 0);
     }
     for (uint32_t i = 0; i < p->shape.capacity; i++)
-        while (!give_back_one(p, seat, me, i))
+        for (int tries = 0; !give_back_one(p, seat, me, i) && tries < TRIES; tries++)
             ;
 }
 
@@ -258,6 +282,12 @@ static bool ready(const struct party *p, uint32_t role)
     return false;
 }
 
+/* What a client's descriptor waits for is a response. */
+static struct doorbell *bell(const struct party *p, uint32_t role)
+{
+    return role & TARN_RECEIVE ? &p->channel->news : (struct doorbell *)(void *)&p->seat->own[BELL];
+}
+
 static uint64_t behind(const struct party *p, const struct channel_seat *seat)
 {
     uint64_t n = 0;
@@ -280,7 +310,8 @@ const struct channel_class call_class = {.type = CALL_TYPE_NAME,
                                          .give_back = give_back,
                                          .behind = behind,
                                          .stat = stat,
-                                         .ready = ready};
+                                         .ready = ready,
+                                         .bell = bell};
 
 /* ---- opening -------------------------------------------------------------------------------------------------------- */
 
@@ -327,6 +358,13 @@ static int refused(const tarn_call *call, uint32_t role, const char *name)
 int tarn_call_poll(tarn_call *call, tarn_poll *poll)
 {
     return channel_poll(&call->party, poll, "tarn_call_poll");
+}
+
+/* Who never sleeps notices the dead, too: each so many times that it finds nothing. */
+static bool clear_now_and_then(tarn_call *call)
+{
+    enum { OFTEN = 16 };
+    return ++call->idle % OFTEN == 0 && parties_dead(&call->party) && channel_clear_dead(&call->party);
 }
 
 /* ---- clients -------------------------------------------------------------------------------------------------------- */
@@ -391,6 +429,8 @@ static int loan(tarn_call *call, size_t size, enum mutex_wait how, const struct 
         return fail(-EMSGSIZE, "%s: a request of %zu bytes, and \"%s\" has room for %u", name, size, p->name,
                     p->shape.size);
     e = loan_now(call, ret_i, ret_word);
+    if (e == -EAGAIN && how == MUTEX_TRY && clear_now_and_then(call))
+        e = loan_now(call, ret_i, ret_word);
     if (TARN_RARE(e == -EAGAIN)) {
         w = channel_wait(p, &p->channel->room, TARN_SEND | FOR_ROOM, how, until);
         while (e == -EAGAIN && (e = channel_sleep(&w)) == 0)
@@ -444,6 +484,7 @@ static int ask(tarn_call *call, uint32_t i, uint64_t w, unsigned flags)
     store64(&p->seat->own[ASKING], 0);
     if (TARN_RARE(e < 0) && swap64(&slot->word, &w, AFTER(w))) { /* else it was found by a stale entry */
         call->open--;
+        doorbell_ring(p, &p->channel->room, 1);
         bell_disarm(p->self);
         return e == -EUCLEAN
                    ? fail(e, "the order of requests of \"%s\" makes no sense: run tarn check", p->name)
@@ -477,12 +518,13 @@ int tarn_call_begin(tarn_call *call, uint64_t id, unsigned flags, size_t size)
     return ask(call, ID_SLOT(id), w, flags);
 }
 
-/* 0, with the slot's word; -EAGAIN: not answered */
-static inline int look(const tarn_call *call, const struct call_slot *slot, uint64_t *ret_word)
+/* 0, with the slot's word; -EAGAIN: not answered; -EUCLEAN: it is another's, which nobody else could make it */
+static inline int look(const struct call_slot *slot, uint64_t turn, uint64_t *ret_word)
 {
     *ret_word = load64(&slot->word);
-    (void)call;
-    return STATE(*ret_word) == ANSWERED || STATE(*ret_word) == FAILED ? 0 : -EAGAIN;
+    if (STATE(*ret_word) == ANSWERED || STATE(*ret_word) == FAILED)
+        return 0;
+    return TARN_RARE(TURN(*ret_word) != turn) ? -EUCLEAN : -EAGAIN;
 }
 
 static int wait_for(tarn_call *call, struct call_slot *slot, uint32_t i, enum mutex_wait how,
@@ -490,13 +532,16 @@ static int wait_for(tarn_call *call, struct call_slot *slot, uint32_t i, enum mu
 {
     struct party *p = &call->party;
     struct channel_wait wait;
-    int e = look(call, slot, ret_word);
+    const uint64_t turn = TURN(*ret_word);
+    int e = look(slot, turn, ret_word);
+    if (e == -EAGAIN && how == MUTEX_TRY && clear_now_and_then(call))
+        e = look(slot, turn, ret_word);
     if (e != -EAGAIN || how == MUTEX_TRY)
         return e;
     call->waiting = i + 1;
     wait = channel_wait(p, (struct doorbell *)(void *)&p->seat->own[BELL], TARN_SEND | FOR_ONE, how, until);
     while (e == -EAGAIN && (e = channel_sleep(&wait)) == 0)
-        e = look(call, slot, ret_word);
+        e = look(slot, turn, ret_word);
     channel_wait_end(&wait);
     return e;
 }
@@ -511,11 +556,17 @@ static void end(tarn_call *call, struct call_slot *slot, uint64_t w)
     bell_disarm(p->self);
 }
 
+static int foreign(const tarn_call *call, const char *name)
+{
+    return fail(-EUCLEAN, "%s: a call of \"%s\" was changed by somebody else: run tarn check", name,
+                call->party.name);
+}
+
 /* The call has failed: it is ended, and its client told. */
 static int failed(tarn_call *call, struct call_slot *slot, uint64_t w, const char *name)
 {
     int error = __atomic_load_n(&slot->error, __ATOMIC_RELAXED);
-    if (error > -1 || error < -4095)
+    if (error > -1 || error < -4095 || error == -EAGAIN || error == -ETIMEDOUT)
         error = -EUCLEAN;
     end(call, slot, w);
     if (error == -EOWNERDEAD)
@@ -560,10 +611,11 @@ static int ask_and_wait(tarn_call *call, unsigned flags, const void *request, si
         return e;
     e = wait_for(call, slot, i, how, until, &w);
     if (TARN_RARE(e < 0)) {
-        e = tarn_call_cancel(call, id);
-        return e < 0 ? e
-                     : fail(-ETIMEDOUT, "%s: no server of \"%s\" answered in time: the request was taken back",
-                            name, p->name);
+        int f = tarn_call_cancel(call, id);
+        return f < 0 || e != -ETIMEDOUT
+                   ? e == -ETIMEDOUT ? f : foreign(call, name)
+                   : fail(-ETIMEDOUT, "%s: no server of \"%s\" answered in time: the request was taken back",
+                          name, p->name);
     }
     if (TARN_RARE(STATE(w) == FAILED))
         return failed(call, slot, w, name);
@@ -602,6 +654,10 @@ static int wait_public(tarn_call *call, uint64_t id, const void **ret_at, size_t
         return fail(-EINVAL, "%s: %#llx is a loan that was not asked yet: tarn_call_begin", name,
                     (unsigned long long)id);
     e = wait_for(call, slot, ID_SLOT(id), how, until, &w);
+    if (e == -EUCLEAN) {
+        call->open--;
+        return foreign(call, name);
+    }
     if (e < 0)
         return fail(e, "%s: call %#llx of \"%s\" is not answered", name, (unsigned long long)id, call->party.name);
     if (STATE(w) == FAILED)
@@ -652,11 +708,17 @@ int tarn_call_cancel(tarn_call *call, uint64_t id)
     if (!slot)
         return -EINVAL;
     bell_arm(p->self);
-    while (!swap64(&slot->word, &w,
-                   STATE(w) == TAKEN   ? WORD(TURN(w), CANCELLED, SEAT(w))
-                   : STATE(w) == ASKED ? WORD(TURN(w), DROPPED, 0)
-                                       : AFTER(w)))
-        ; /* a server took it, or answered, or its death was noticed */
+    for (int tries = 0; !swap64(&slot->word, &w,
+                                STATE(w) == TAKEN   ? WORD(TURN(w), CANCELLED, SEAT(w))
+                                : STATE(w) == ASKED ? WORD(TURN(w), DROPPED, 0)
+                                                    : AFTER(w));
+         tries++) /* a server took it, or answered, or its death was noticed */
+        if (tries == TRIES || (TURN(w) & TURN_ID_MASK) != ID_TURN(id)) {
+            bell_disarm(p->self);
+            call->open--;
+            return fail(-EUCLEAN, "tarn_call_cancel: a call of \"%s\" was changed by somebody else: run tarn check",
+                        p->name);
+        }
     doorbell_ring(p, &p->channel->room, 1);
     bell_disarm(p->self);
     call->open--;
@@ -678,13 +740,15 @@ static int next_now(tarn_call *call, struct tarn_request *ret)
         if (e >> 24 < lap)
             return -EUCLEAN;
         if (e >> 24 == lap) {
-            if ((w = asked_at(p, e)))
+            if ((w = asked_at(p, h, e)))
                 mine = swap64(&slot_at(p, i)->word, &w, WORD(TURN(w), TAKEN, call->seat));
             pass_by(p, h, e);
         } else
             move_on(head, h);
         if (mine) {
             struct call_slot *slot = slot_at(p, i);
+            if (TARN_RARE(load32(&p->channel->room.sleepers))) /* dropped ones that stood behind it are room */
+                (void)first_in_order(p);
             uint32_t size = load32(&slot->request);
             uint32_t client = load32(&slot->client) - 1;
             if (size > p->shape.size)
@@ -710,6 +774,8 @@ static int next(tarn_call *call, struct tarn_request *ret, enum mutex_wait how, 
     if (e || (how == MUTEX_TIMED && (e = sync_deadline(until, name))))
         return e;
     e = next_now(call, ret);
+    if (e == -EAGAIN && how == MUTEX_TRY && clear_now_and_then(call))
+        e = next_now(call, ret);
     if (e == -EAGAIN && how != MUTEX_TRY) {
         w = channel_wait(p, &p->channel->news, TARN_RECEIVE, how, until);
         while (e == -EAGAIN && (e = channel_sleep(&w)) == 0)
@@ -781,7 +847,8 @@ static int settle(tarn_call *call, struct call_slot *slot, uint64_t w, enum stat
     uint32_t client = load32(&slot->client) & 0xffff;
     call->open--;
     bell_arm(p->self);
-    while (STATE(w) == TAKEN && !swap64(&slot->word, &w, WORD(TURN(w), state, client)))
+    for (int tries = 0;
+         STATE(w) == TAKEN && tries < TRIES && !swap64(&slot->word, &w, WORD(TURN(w), state, client)); tries++)
         ;
     if (TARN_RARE(STATE(w) == CANCELLED)) {
         store64(&slot->word, AFTER(w));
@@ -829,8 +896,9 @@ int tarn_call_fail(tarn_call *call, uint64_t id, int error)
     int e = refused(call, TARN_RECEIVE, "tarn_call_fail");
     if (e)
         return e;
-    if (error > -1 || error < -4095)
-        return fail(-EINVAL, "tarn_call_fail: %d is no error: -4095 to -1", error);
+    if (error > -1 || error < -4095 || error == -EAGAIN || error == -ETIMEDOUT)
+        return fail(-EINVAL, "tarn_call_fail: %d is no error, -4095 to -1, or one that says that the call is under way still",
+                    error);
     slot = in_hand(call, id, &w, "tarn_call_fail");
     if (!slot)
         return -EINVAL;

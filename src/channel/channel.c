@@ -159,12 +159,20 @@ static void ring_all(struct party *p)
     doorbell_ring(p, &p->channel->room, INT32_MAX);
 }
 
+/* Under the lock. */
+static void seat_changes(struct party *p, struct channel_seat *seat, uint32_t id, bool death)
+{
+    store32(&p->channel->unsaid, death ? 2 : 1);
+    store32(&seat->id, id);
+    changed(p, death);
+    store32(&p->channel->unsaid, 0);
+}
+
 static void clear_seat(struct party *p, struct channel_seat *seat, bool death)
 {
     if (p->class->give_back)
         p->class->give_back(p, seat);
-    store32(&seat->id, 0);
-    changed(p, death);
+    seat_changes(p, seat, 0, death);
 }
 
 static bool is_dead(struct party *p, uint32_t id)
@@ -175,26 +183,61 @@ static bool is_dead(struct party *p, uint32_t id)
     return fate != ALIVE;
 }
 
-int channel_clear_dead(struct party *p)
+static bool lock_seats(struct party *p, enum mutex_wait how)
+{
+    bell_arm(p->self);
+    if (mutex_take(p->self, &p->channel->lock, SLOT_INNER, how, NULL) >= 0)
+        return true;
+    bell_disarm(p->self);
+    return false;
+}
+static void unlock_seats(struct party *p)
+{
+    mutex_unlock_inner(p->self, &p->channel->lock);
+    bell_disarm(p->self);
+}
+
+/* What somebody did to a seat, and died before he said so. */
+static void say_unsaid(struct party *p, enum mutex_wait how)
+{
+    uint32_t what;
+    if (!load32(&p->channel->unsaid) || !lock_seats(p, how))
+        return;
+    what = load32(&p->channel->unsaid);
+    if (what) {
+        changed(p, what == 2);
+        store32(&p->channel->unsaid, 0);
+    }
+    unlock_seats(p);
+}
+
+static int clear_dead(struct party *p, enum mutex_wait how)
 {
     int n = 0;
+    say_unsaid(p, how);
     for (uint32_t i = 0; i < p->shape.seats; i++) {
         struct channel_seat *seat = seat_at(p, i);
         uint32_t id = load32(&seat->id);
         if (!id || (ID_INDEX(id) < p->seg->geometry.records && !is_dead(p, id)))
             continue;
         bell_arm(p->self);
-        if (mutex_lock_inner(p->self, &p->channel->lock) == 0) {
+        if (lock_seats(p, how)) {
             if (load32(&seat->id) == id) {
                 clear_seat(p, seat, true);
                 n++;
             }
-            mutex_unlock_inner(p->self, &p->channel->lock);
+            unlock_seats(p);
+            ring_all(p);
         }
-        ring_all(p);
         bell_disarm(p->self);
     }
     return n;
+}
+
+/* Who has the lock is at the same, or at one seat, and rings when it is done; dies, and its bell is rung; or was stopped, and must not hold up who waits until a time. */
+int channel_clear_dead(struct party *p)
+{
+    return clear_dead(p, MUTEX_TRY);
 }
 
 /* Under the lock: a seat for the caller. */
@@ -223,21 +266,16 @@ static int sit_down(struct party *p, uint32_t most)
     memset((char *)free + sizeof free->id, 0, sizeof *free - sizeof free->id);
     free->role = p->role;
     free->since = channel_now(CLOCK_REALTIME);
-    store32(&free->id, p->id);
+    seat_changes(p, free, p->id, false);
     p->seat = free;
-    changed(p, false);
     return 0;
 }
 
 static int join(struct party *p, uint32_t most)
 {
-    int e = 0;
-    struct self *s = self_of(p->seg, &e);
-    if (!s || (e = sync_in_section(s, "opening a channel")))
-        return e;
-    p->self = s;
-    p->id = s->id;
-    channel_clear_dead(p);
+    int e;
+    struct self *s = p->self;
+    (void)clear_dead(p, MUTEX_WAIT);
     bell_arm(s);
     e = mutex_lock_inner(s, &p->channel->lock);
     if (e == 0) {
@@ -252,7 +290,7 @@ int channel_open(tarn *seg, const char *name, const struct channel_class *class,
                  const struct tarn_channel_options *options, uint32_t most, struct party *p)
 {
     uint64_t ref = 0;
-    int e;
+    int e = 0;
     if (flags & ~(TARN_CREATE | TARN_SEND | TARN_RECEIVE))
         return fail(-EINVAL, "opening a %s: flags %#x are not of TARN_CREATE, TARN_SEND, TARN_RECEIVE",
                     class->noun, flags);
@@ -260,10 +298,22 @@ int channel_open(tarn *seg, const char *name, const struct channel_class *class,
     if (seg->readonly && flags)
         return fail(-EROFS, "opening the %s \"%s\": the segment is attached read-only, which allows looking alone",
                     class->noun, name);
+    if (p->role) {
+        p->self = self_of(seg, &e);
+        if (!p->self || (e = sync_in_section(p->self, "opening a channel")))
+            return e;
+        p->id = p->self->id;
+        epoch_pin(p->self); /* until it has its seat: who unbinds it meanwhile gives its memory to nobody else */
+    }
     e = find_or_make(seg, name, class, flags, options, &ref);
-    if (e < 0 || (e = attach(seg, name, class, ref, p)) < 0)
-        return e;
-    return p->role ? join(p, most) : 0;
+    if (e == 0)
+        e = attach(seg, name, class, ref, p);
+    if (p->role) {
+        if (e == 0)
+            e = join(p, most);
+        epoch_unpin(p->self);
+    }
+    return e;
 }
 
 void channel_close(struct party *p)

@@ -50,6 +50,8 @@ struct channel_class {
     /* Is there something to receive (TARN_RECEIVE), or room to send (TARN_SEND)? Asked by the handle's own thread, before it sleeps, and of descriptors
      * by another: it reads words of the segment (seat.at, ...) and what of the handle never changes; changes nothing, waits for nobody. */
     bool (*ready)(const struct party *p, uint32_t role);
+    /* What is rung when that becomes so, for descriptors. NULL: news, room. */
+    struct doorbell *(*bell)(const struct party *p, uint32_t role);
 };
 extern const struct channel_class ring_class, mq_class, topic_class, call_class;
 
@@ -63,6 +65,8 @@ int channel_open(tarn *seg, const char *name, const struct channel_class *class,
 void channel_close(struct party *p);
 /* Clear the seats of the dead and of those who have left the segment: they are recovered first. Returns how many. Doorbells are rung for each. */
 int channel_clear_dead(struct party *p);
+/* Is there one of whom the liveness word says so? */
+bool parties_dead(const struct party *p);
 
 /* 0, or why this thread may not use the handle so: -EPERM (another thread's, a child's, an open section), -EROFS/-EBADF (it has not that role). */
 int party_refused(const struct party *p, uint32_t role, const char *call);

@@ -26,6 +26,8 @@ static uint32_t watched_role(const struct party *p)
 }
 static struct doorbell *watched_bell(const struct party *p)
 {
+    if (p->class->bell)
+        return p->class->bell(p, watched_role(p));
     return watched_role(p) == TARN_RECEIVE ? &p->channel->news : &p->channel->room;
 }
 
@@ -55,6 +57,21 @@ static int mark(tarn_poll *poll, struct os_wait *wait, int n)
     return n;
 }
 
+/* The seats of the dead: whoever waits clears them, and this thread waits for those who do not. The guard is held, so that the channels are there: each has
+ * a living party. */
+static bool clear_dead(tarn_poll *poll, struct self *s)
+{
+    int n = 0;
+    for (uint32_t i = 0; i < poll->count; i++) {
+        struct party by = *poll->in[i];
+        by.self = s;
+        by.id = s->id;
+        if (parties_dead(&by))
+            n += channel_clear_dead(&by);
+    }
+    return n > 0;
+}
+
 static void watch(struct self *s, struct watcher *w)
 {
     tarn_poll *poll = (tarn_poll *)w;
@@ -62,7 +79,7 @@ static void watch(struct self *s, struct watcher *w)
     bell_arm(s);
     while (!load32(&w->stop)) {
         struct os_wait wait[WATCHED_MOST + 2] = {{&w->stop, 0}};
-        bool dead = false, again = false;
+        bool dead = false;
         int n, k, bells;
         wait[1] = (struct os_wait){&poll->turn, load32(&poll->turn)};
         pthread_mutex_lock(&poll->guard);
@@ -72,14 +89,10 @@ static void watch(struct self *s, struct watcher *w)
         bells = n;
         for (uint32_t i = 0; i < poll->count && n > 2; i++) /* one who died between his message and the bell */
             n = parties_watch(poll->in[i], s->id, wait, n, WATCHED_MOST, &dead);
-        for (uint32_t i = 0; i < poll->count && dead; i++) { /* what it had in hand may be for one of these */
-            struct party by = *poll->in[i];
-            by.self = s;
-            by.id = s->id;
-            again |= channel_clear_dead(&by) > 0;
-        }
+        if (dead)
+            dead = clear_dead(poll, s);
         pthread_mutex_unlock(&poll->guard);
-        if (again)
+        if (dead)
             continue;
         waits_for(s, n > 2 ? WAITS_ACT | offset_of(s->seg, wait[2].word) : 0);
         /* A doorbell may be of a channel that was closed meanwhile: committed memory stays mapped. */
@@ -122,15 +135,20 @@ static pthread_mutex_t links = PTHREAD_MUTEX_INITIALIZER;
 void tarn_poll_close(tarn_poll *poll)
 {
     int cancel;
+    bool own;
     if (!poll)
         return;
+    own = poll->watcher.process == getpid(); /* a forked child's copies of the locks may be anyhow */
     cancel = os_cancel_off();
-    pthread_mutex_lock(&links);
+    if (own)
+        pthread_mutex_lock(&links);
     for (uint32_t i = 0; i < poll->count; i++)
         poll->in[i]->poll = NULL;
-    pthread_mutex_unlock(&links);
+    if (own)
+        pthread_mutex_unlock(&links);
     watcher_end(&poll->watcher);
-    pthread_mutex_destroy(&poll->guard);
+    if (own)
+        pthread_mutex_destroy(&poll->guard);
     free(poll);
     os_cancel_restore(cancel);
 }
@@ -153,6 +171,10 @@ int tarn_poll_clear(tarn_poll *poll)
 int channel_poll(struct party *p, tarn_poll *poll, const char *call)
 {
     int e = 0;
+    if (p->role && (e = party_refused(p, p->role, call)))
+        return e;
+    if (poll->watcher.process != getpid())
+        return fail(-EPERM, "%s: a forked child has the descriptor, and not what makes it readable", call);
     if (!p->seat)
         return fail(-EBADF, "%s: the handle on \"%s\" only looks: it can neither send nor receive", call, p->name);
     if (poll->watcher.seg != p->seg)

@@ -27,10 +27,17 @@ int parties_watch(const struct party *p, uint32_t me, struct os_wait *wait, int 
         v = load32(live);
         if (fate_quick(p->seg, id) != ALIVE)
             *ret_dead = true;
-        else
+        else if (wait)
             wait[n++] = (struct os_wait){live, v};
     }
     return n;
+}
+
+bool parties_dead(const struct party *p)
+{
+    bool dead = false;
+    (void)parties_watch(p, p->id, NULL, 0, INT32_MAX, &dead);
+    return dead;
 }
 
 int channel_sleep(struct channel_wait *w)
@@ -86,32 +93,46 @@ int tarn_channel_watch(tarn *seg, const char *name, uint32_t *seen, const struct
     struct os_wait wait[SLEEP_MOST + 2];
     struct party p;
     unsigned cap = CAP_FIRST;
-    int e = channel_look(seg, name, &p), n, k;
-    uint32_t now;
+    struct self *s;
+    int e = channel_look(seg, name, &p), n = 1, k;
+    uint64_t ref = p.ref;
+    uint32_t now = *seen;
     if (e < 0 || (until && (e = sync_deadline(until, "tarn_channel_watch"))))
         return e;
-    p.self = self_of(seg, &e);
-    if (!p.self || (e = sync_in_section(p.self, "tarn_channel_watch")))
+    s = self_of(seg, &e);
+    if (!s || (e = sync_in_section(s, "tarn_channel_watch")))
         return e;
-    p.id = p.self->id;
-    bell_arm(p.self);
+    bell_arm(s);
     for (;;) {
         bool dead = false;
-        channel_clear_dead(&p);
-        now = load32(&p.channel->changes);
-        if (now != *seen || (until && os_passed(until)))
+        epoch_pin(s); /* it has no seat, so anybody may unbind the channel: it is found anew each time, and is there until unpin */
+        e = channel_look(seg, name, &p);
+        if (e == 0 && p.ref != ref)
+            e = fail(-ESTALE, "tarn_channel_watch: \"%s\" was unbound, and is another now", name);
+        if (e == 0) {
+            p.self = s;
+            p.id = s->id;
+            channel_clear_dead(&p);
+            now = load32(&p.channel->changes);
+            wait[0] = (struct os_wait){&p.channel->changes, now};
+            n = parties_watch(&p, s->id, wait, 1, WATCHED_MOST, &dead);
+            if (dead)
+                dead = channel_clear_dead(&p) > 0;
+        }
+        epoch_unpin(s);
+        if (e < 0 || now != *seen || (until && os_passed(until)))
             break;
-        wait[0] = (struct os_wait){&p.channel->changes, now};
-        n = parties_watch(&p, p.self->id, wait, 1, WATCHED_MOST, &dead);
-        if (dead && channel_clear_dead(&p))
+        if (dead)
             continue;
-        waits_for(p.self, WAITS_ACT | offset_of(seg, &p.channel->changes) | (until != NULL));
-        k = sleep_on_words(p.self, wait, n, until, &cap);
+        waits_for(s, WAITS_ACT | offset_of(seg, &p.channel->changes) | (until != NULL));
+        k = sleep_on_words(s, wait, n, until, &cap);
         if (k >= 1)
             wake_next(&wait[1], n - 1);
     }
-    waits_for(p.self, 0);
-    bell_disarm(p.self);
+    waits_for(s, 0);
+    bell_disarm(s);
+    if (e < 0)
+        return e;
     if (now == *seen)
         return fail(-ETIMEDOUT, "tarn_channel_watch: nobody joined, left or died at \"%s\" in time", name);
     *seen = now;

@@ -62,7 +62,7 @@ struct operation {
 };
 /* A table each file operations*.c, ended by a name of NULL; all of them, ended by NULL. */
 extern const struct operation core_operations[], map_operations[], coll_operations[], heap_operations[],
-    topic_operations[], mq_operations[], tree_operations[], ring_operations[];
+    topic_operations[], mq_operations[], tree_operations[], ring_operations[], call_operations[];
 extern const struct operation *const operation_tables[];
 
 /* By the subject, in run: the present contents are a legal outcome. */
@@ -164,5 +164,12 @@ const char *judge_ring(tarn *seg); /* part of judge; it sends and receives */
 /* ---- oracle_mq.c ---- */
 uint64_t mq_contents(tarn *seg); /* part of contents_of */
 const char *judge_mq(tarn *seg); /* part of judge; it sends and receives */
+
+/* ---- oracle_call.c ---- */
+enum { CALL_BODY_MOST = 60 };
+size_t call_body_size(int i); /* of body i, 0 to 2 */
+void call_body(void *to, int i, char what);
+enum { REQUEST = 'a', ANSWER = 'p' };
+const char *judge_call(tarn *seg); /* part of judge; it calls */
 
 #endif

@@ -897,7 +897,8 @@ const struct operation core_operations[] = {
     {0},
 };
 
-const struct operation *const operation_tables[] = {core_operations, map_operations,  coll_operations,
-                                                    heap_operations, tree_operations, topic_operations,
+const struct operation *const operation_tables[] = {core_operations,  map_operations,  coll_operations,
+                                                    heap_operations,  tree_operations, call_operations,
+                                                    topic_operations,
 
-                                                    ring_operations, mq_operations,   NULL};
+                                                    ring_operations,  mq_operations,   NULL};

@@ -386,6 +386,9 @@ const char *judge(tarn *seg, unsigned flags, const uint64_t *legal, int legal_co
     contents = contents_of(seg, flags);
     for (int i = 0; i < legal_count; i++)
         if (legal[i] == contents)
-            return flags & OP_MQ ? judge_mq(seg) : flags & OP_TOPIC ? judge_topic(seg) : judge_ring(seg);
+            return flags & OP_MQ             ? judge_mq(seg)
+                   : flags & OP_TOPIC        ? judge_topic(seg)
+                   : (bad = judge_ring(seg)) ? bad
+                                             : judge_call(seg);
     return "C1: contents are neither from before nor from after";
 }

@@ -19,7 +19,8 @@
     X(map_cases)                                                                                             \
     X(name_cases)                                                                                            \
     X(sync_cases)                                                                                            \
-    X(epoch_cases) X(coll_cases) X(resize_cases) X(tree_cases) X(topic_cases) X(ring_cases) X(mq_cases)
+    X(epoch_cases)                                                                                           \
+    X(coll_cases) X(resize_cases) X(tree_cases) X(topic_cases) X(ring_cases) X(mq_cases) X(call_cases)
 #define X(table) extern const struct test_case table[];
 TABLES
 #undef X
