@@ -477,7 +477,7 @@ static int copy_locked(struct self *s, tarn_vector *v, uint64_t i, void *to, uin
     int e = take(s, v);
     if (e >= 0) {
         uint64_t n = load64(&v->size), has = load32(&v->element);
-        const char *at = i < n && i < INDEX_END && has == element ? element_at(s->seg, v, i, element) : NULL;
+        const char *at = i < INDEX_END && has == element ? element_at(s->seg, v, i, element) : NULL;
         if (has && has != element)
             e = other_size(s->seg, v, has, element);
         else if (i >= n)
