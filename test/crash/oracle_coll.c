@@ -82,6 +82,21 @@ static void no_owner(const tarn_mutex *m, void *arg)
     (void)m, (void)arg;
 }
 
+/* V2 of docs/vector.md, which holds at every instruction. */
+static const char *judge_high(tarn *seg, const tarn_vector *v)
+{
+    if (v->size > v->high)
+        return "a vector: size says so before high does";
+    for (unsigned k = 0; k < TARN_VECTOR_CHUNKS; k++) {
+        uint64_t first = (8ull << k) - 8, count = 8ull << k, i = v->high > first ? v->high - first : 0;
+        const char *at = v->chunk[k] ? tarn_ptr(seg, v->chunk[k], count * v->element) : NULL;
+        for (i *= v->element; at && i < count * v->element; i++)
+            if (at[i])
+                return "a vector: an element that was never there is not zeros";
+    }
+    return NULL;
+}
+
 /* By refs, not by names: whoever stands still in the midst may have the names' lock. */
 const char *judge_coll(tarn *seg, const struct root *root)
 {
@@ -93,5 +108,7 @@ const char *judge_coll(tarn *seg, const struct root *root)
     for (size_t i = 0; i < sizeof check / sizeof *check; i++)
         if (root->collection[i])
             check[i](seg, root->collection[i], &k);
+    if (!bad && root->collection[0])
+        bad = judge_high(seg, at_offset(seg, root->collection[0]));
     return bad;
 }
