@@ -52,8 +52,7 @@ static void free_lock(const tarn_mutex *m, uint32_t as, struct repair *p)
 {
     uint64_t offset = offset_of(p->seg, m);
     uint32_t id = load32(&m->owner) & ~ID_DIRTY;
-    if (!id || !in_data(p->seg, offset, sizeof *m) ||
-        (ID_INDEX(id) < p->seg->geometry.records && fate_quick(p->seg, id) != GONE))
+    if (!id || !in_data(p->seg, offset, sizeof *m) || fate_quick(p->seg, id) != GONE)
         return;
     store32((uint32_t *)at_offset(p->seg, offset), as); /* its owner is its first word */
     mended(offset, "mended: a collection's lock was held by nobody: freed", p);

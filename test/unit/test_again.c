@@ -1,7 +1,8 @@
 /* test_again.c - values that are replaced while they are copied out, at a place that the test chooses: the second look of who reads, and the pin.
  *
  * The half of the caller's memory may not be written to. The fault comes in the midst of the copy; its handler has another handle, of the same
- * thread, replace the value, so often that the old one's memory is used again; then the copy goes on. What the call returns must be of one moment. */
+ * thread, replace the value, so often that the old one's memory is used again; then the copy goes on. What the call returns must be of one moment.
+ * Walks copy into memory that the library asks for (realloc), which is such a place, too. */
 #include "helper.h"
 
 enum { BYTES = 3000, PAGE = 4096, MANY = 2000, FEW = 50 };
@@ -180,6 +181,67 @@ static void a_copy_of_used_memory_does_not_count(void **state)
     close_reader();
 }
 
+/* ---- walks ---- */
+
+static int reallocs_left; /* until one calls replace */
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+    if (reallocs_left && --reallocs_left == 0)
+        replace();
+    return __real_realloc(memory, size);
+}
+
+static int shown;
+
+static int look_at(const void *key, size_t key_size, const void *value, size_t size, void *arg)
+{
+    const char *at = value;
+    (void)arg;
+    assert_int_equal(key_size, 3);
+    assert_memory_equal(key, "key", 3);
+    assert_int_equal(size, BYTES);
+    memcpy(to, value, BYTES);
+    assert_all(at[0] == 'a' ? 'a' : 'b');
+    shown++;
+    return 0;
+}
+
+/* Its value is replaced, and what was its memory is used for other things. */
+static void replace_and_use(void)
+{
+    char text[BYTES];
+    replace_often();
+    memset(text, 'x', sizeof text);
+    for (int i = 0; i < MANY; i++)
+        if (put_bytes(text))
+            _exit(4);
+}
+
+static void a_walk_over_used_memory_does_not_count(void **state)
+{
+    (void)state;
+    open_reader(TARN_RDONLY);
+    replacements = 1;
+    replace = replace_and_use;
+    for (int of_tree = 0; of_tree < 2; of_tree++) {
+        int n = 0, e;
+        kind = &kinds[of_tree ? 2 : 1];
+        do {
+            put_all('a');
+            reallocs_left = ++n;
+            shown = 0;
+            e = of_tree ? tarn_tree_each(tree[1], look_at, NULL) : tarn_map_each(map[1], look_at, NULL);
+            assert_int_equal(e, 0);
+            assert_int_equal(shown, 1);
+        } while (!reallocs_left);
+        assert_in_range(n, 2, 10);
+    }
+    reallocs_left = 0;
+    close_reader();
+}
+
 /* Pinned: what it copies is kept for it; of the vector, written over in its place, it has the new. */
 static void a_pinned_copy_is_not_used_again(void **state)
 {
@@ -199,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_copy_of_used_memory_does_not_count, open_all, close_all),
+        cmocka_unit_test_setup_teardown(a_walk_over_used_memory_does_not_count, open_all, close_all),
         cmocka_unit_test_setup_teardown(a_pinned_copy_is_not_used_again, open_all, close_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
