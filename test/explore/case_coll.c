@@ -114,6 +114,16 @@ static void push_over_and_get(int p)
     MUST(tarn_vector_push(seg_of(p), VECTOR(p), &w, sizeof w, NULL));
     ghost[0] = 1;
 }
+/* What was popped is zeros again, which is to write over it. */
+static void resize_over_and_get(int p)
+{
+    if (p == 1) {
+        get_wide(p, 2, false);
+        return;
+    }
+    MUST(tarn_vector_pop(seg_of(p), VECTOR(p), NULL, sizeof(struct wide)));
+    MUST(tarn_vector_resize(seg_of(p), VECTOR(p), 3, sizeof(struct wide)));
+}
 static void set_undone_and_get(int p)
 {
     const struct wide w = {{50, 50}};
@@ -376,6 +386,7 @@ const struct test_case coll_cases[] = {
     {"vector, push and get", 2, 3, 4, 0, seven, NULL, push_and_get, nine},
     {"vector, set and get", 2, 3, 4, 0, wide_ones, NULL, set_and_get, three_whole},
     {"vector, push over and get", 2, 3, 4, 0, wide_ones, NULL, push_over_and_get, three_whole},
+    {"vector, resize over and get", 2, 3, 4, 0, wide_ones, NULL, resize_over_and_get, three_whole},
     {"vector, set undone and get", 2, 3, 4, 0, wide_ones, NULL, set_undone_and_get, undone},
     {"vector, shrink and get", 2, 3, 4, 0, make_vector, seven_of_its_own, shrink_and_get, shrunk},
     {"bytes, replace and get", 2, 3, 4, 0, make_bytes, of_its_own, replace_and_get, replaced},
