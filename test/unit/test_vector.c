@@ -561,6 +561,8 @@ static void at_the_end(void **state)
     assert_int_equal(tarn_vector_push(seg, vector, widest, sizeof widest - 1, NULL), 0);
     assert_null(ask(vector, NULL).damage);
     assert_int_equal(tarn_vector_get(seg, vector, 0, &other, 8), -EPROTO);
+    assert_int_equal(tarn_unbind(seg, "vector", 1), 0);
+    assert_int_equal(vector->size | vector->chunk[0], 0); /* whoever has it still, finds it empty */
 }
 
 static void hostile(void **state)
