@@ -1,5 +1,6 @@
 /* oracle_coll.c - what the oracle sees of vectors, byte strings, queues and stacks, which operations_coll.c makes under names of their own. */
 #include "collection/check.h"
+#include "collection/tree.h"
 #include "lab.h"
 #include "participant/participant.h"
 
@@ -108,6 +109,9 @@ const char *judge_coll(tarn *seg, const struct root *root)
     for (size_t i = 0; i < sizeof check / sizeof *check; i++)
         if (root->collection[i])
             check[i](seg, root->collection[i], &k);
+    for (size_t i = sizeof check / sizeof *check; i < sizeof root->collection / sizeof *root->collection; i++)
+        if (root->collection[i])
+            tree_check(seg, root->collection[i], &k);
     if (!bad && root->collection[0])
         bad = judge_high(seg, at_offset(seg, root->collection[0]));
     return bad;
