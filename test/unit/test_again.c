@@ -238,7 +238,67 @@ static void a_walk_over_used_memory_does_not_count(void **state)
         } while (!reallocs_left);
         assert_in_range(n, 2, 10);
     }
-    reallocs_left = 0;
+    reallocs_left = shown = 0;
+    close_reader();
+}
+
+struct member {
+    tarn_link link;
+    char text[BYTES];
+};
+static tarn_list *list;
+static tarn_ref first;
+
+/* The list's first member goes, and what was its memory is used for other things. */
+static void take_out_and_use(void)
+{
+    static char text[sizeof(struct member)];
+    struct member *m = tarn_ptr(seg, first, sizeof *m);
+    memset(text, 'x', sizeof text);
+    if (tarn_begin(seg) || tarn_list_remove(seg, list, &m->link) || tarn_retire(seg, first) || tarn_commit(seg))
+        _exit(4);
+    for (int i = 0; i < MANY; i++)
+        if (tarn_bytes_set(seg, bytes, text, sizeof text - 8))
+            _exit(4);
+}
+
+static int look_at_member(void *member, void *arg)
+{
+    (void)arg;
+    memcpy(to, ((struct member *)member)->text, BYTES);
+    assert_all(to[0] == 'a' ? 'a' : 'b');
+    shown++;
+    return 0;
+}
+
+static void a_walk_over_a_member_that_went_does_not_count(void **state)
+{
+    (void)state;
+    static const struct kind lists = {.name = "list"};
+    tarn_list *there;
+    open_reader(TARN_RDONLY);
+    kind = &lists;
+    assert_int_equal(tarn_object(seg, "list", tarn_list, &list), 0);
+    assert_int_equal(tarn_object(reader, "list", tarn_list, &there), 0);
+    for (char letter = 'b'; letter >= 'a'; letter--) { /* the one before the other */
+        assert_int_equal(tarn_begin(seg), 0);
+        assert_int_equal(tarn_alloc(seg, sizeof(struct member), &first), 0);
+        struct member *m = tarn_ptr(seg, first, sizeof *m);
+        memset(m->text, letter, BYTES);
+        assert_int_equal(tarn_list_insert_first(seg, list, &m->link), 0);
+        assert_int_equal(tarn_commit(seg), 0);
+    }
+    replace = take_out_and_use;
+    reallocs_left = 1;
+    assert_int_equal(tarn_list_each(reader, there, 0, sizeof(struct member), look_at_member, NULL), 0);
+    assert_int_equal(reallocs_left, 0);
+    assert_int_equal(shown, 1);
+    shown = 0;
+    tarn_link *last = tarn_list_last(seg, list);
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_list_remove(seg, list, last), 0);
+    assert_int_equal(tarn_retire(seg, tarn_ref_of(seg, last)), 0);
+    assert_int_equal(tarn_commit(seg), 0);
     close_reader();
 }
 
@@ -262,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_copy_of_used_memory_does_not_count, open_all, close_all),
         cmocka_unit_test_setup_teardown(a_walk_over_used_memory_does_not_count, open_all, close_all),
+        cmocka_unit_test_setup_teardown(a_walk_over_a_member_that_went_does_not_count, open_all, close_all),
         cmocka_unit_test_setup_teardown(a_pinned_copy_is_not_used_again, open_all, close_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
