@@ -438,6 +438,21 @@ static void held_and_not_written_over(void **state)
     assert_int_equal(tarn_close(reader), 0);
 }
 
+/* Grown to where nothing ever was, in the chunk that there is: only size tells, and is undone. */
+static void grown_and_undone(void **state)
+{
+    (void)state;
+    const uint64_t one = 1;
+    uint64_t got;
+    assert_int_equal(tarn_vector_push(seg, vector, &one, 8, NULL), 0);
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_vector_resize(seg, vector, 5, 8), 0);
+    assert_int_equal(tarn_abort(seg), 0);
+    assert_int_equal(tarn_vector_size(seg, vector), 1);
+    assert_int_equal(tarn_vector_push(seg, vector, &one, 8, &got), 0);
+    assert_int_equal(got, 1);
+}
+
 /* ---- what tarn_check asks ---- */
 
 struct told {
@@ -627,6 +642,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(read_while_changed, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(written_over_and_held, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(held_and_not_written_over, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(grown_and_undone, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(pushed_by_several, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(checked_in_the_midst, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(at_the_end, open_segment, close_segment),
