@@ -9,7 +9,7 @@ mutants(top) reads the floors of FLOORS and returns every fault of these kinds, 
     hint     a flush or change of a hint (lists, caches, directories) left out
     compare  < for <=, <= for <, and so on
     wake     a wake, or the arming of the bell, left out
-    recheck  a second look at what was read before, left out
+    recheck  a second look at what was read before, left out; or at the epoch, after a copy without a pin
     order    a memory order made weaker, or an exchange a store
 
 It knows no C: comments and strings are blanked, functions are what has its braces in the first column, statements are told by brackets and
