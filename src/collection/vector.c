@@ -89,7 +89,7 @@ static void load_element(void *to, const char *from, uint64_t element)
         ((char *)to)[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
 }
 
-/* from NULL: zeros */
+/* from NULL: zeros. Before whatever is stored by store64 and kin afterwards. */
 static void store_element(char *to, const char *from, uint64_t element)
 {
     uint64_t i = 0, v = 0;
@@ -100,7 +100,6 @@ static void store_element(char *to, const char *from, uint64_t element)
     }
     for (; i < element; i++)
         __atomic_store_n(to + i, from ? from[i] : 0, __ATOMIC_RELAXED);
-    compiler_barrier();
 }
 
 /* ---- refusals ---- */
