@@ -98,6 +98,14 @@ static const char *judge_high(tarn *seg, const tarn_vector *v)
     return NULL;
 }
 
+/* Whoever waits for the lock of a root that is none any more must be told, or he makes entries where nobody looks. */
+static const char *judge_root(tarn *seg, const struct root *root)
+{
+    const struct tree *tree = at_offset(seg, root->collection[5]);
+    const struct node *old = at_offset(seg, root->old_root);
+    return tree->root != root->old_root && old->state == NODE_ALIVE ? "a tree: what was the root is alive" : NULL;
+}
+
 /* By refs, not by names: whoever stands still in the midst may have the names' lock. */
 const char *judge_coll(tarn *seg, const struct root *root)
 {
@@ -112,6 +120,8 @@ const char *judge_coll(tarn *seg, const struct root *root)
     for (size_t i = sizeof check / sizeof *check; i < sizeof root->collection / sizeof *root->collection; i++)
         if (root->collection[i])
             tree_check(seg, root->collection[i], &k);
+    if (!bad && root->old_root)
+        bad = judge_root(seg, root);
     if (!bad && root->collection[0])
         bad = judge_high(seg, at_offset(seg, root->collection[0]));
     return bad;
