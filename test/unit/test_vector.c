@@ -453,6 +453,25 @@ static void grown_and_undone(void **state)
     assert_int_equal(got, 1);
 }
 
+/* A look-up stores no byte behind the element in the caller's memory. */
+static void nothing_behind(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= 24; size++) {
+        tarn_vector *of;
+        char name[16], from[24], to[32];
+        snprintf(name, sizeof name, "of %zu", size);
+        memset(from, 1, sizeof from);
+        memset(to, 2, sizeof to);
+        assert_int_equal(tarn_object(seg, name, tarn_vector, &of), 0);
+        assert_int_equal(tarn_vector_push(seg, of, from, size, NULL), 0);
+        assert_int_equal(tarn_vector_get(seg, of, 0, to, size), 0);
+        assert_memory_equal(to, from, size);
+        for (size_t i = size; i < sizeof to; i++)
+            assert_int_equal(to[i], 2);
+    }
+}
+
 /* ---- what tarn_check asks ---- */
 
 struct told {
@@ -642,6 +661,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(read_while_changed, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(written_over_and_held, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(held_and_not_written_over, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(nothing_behind, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(grown_and_undone, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(pushed_by_several, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(checked_in_the_midst, open_segment, close_segment),
