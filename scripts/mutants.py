@@ -51,7 +51,7 @@ def killers():
     k = []
     slow = 'sync/mutex sync/wait.c sync/slots.c sync/sync.h participant'  # what a mutex alone meets of those two floors
     for name, seconds, sees in (('section', .1, 'participant sync/mutex'), ('record', .1, 'participant'), ('mutex', .2, slow), ('list', 2, 'collection/list.c'),
-                                ('heap', 5, 'heap'), ('heap_size', .4, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'), ('vector', 3, 'collection/vector.c'),
+                                ('heap', 5, 'heap'), ('heap_size', .4, 'heap'), ('heap_edge', 1, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'), ('vector', 3, 'collection/vector.c'),
                                 ('bytes', 1, 'collection/bytes.c'), ('queue', 2, 'collection/queue.c'), ('tree', 8, 'collection/tree'),
                                 ('sync_lock', 11, 'sync/rwlock.c sync/who.c sync/condition.c sync/wait.c sync/mutex participant/held.c sync'),
                                 ('sync_meet', 6, 'sync/semaphore.c sync/event.c sync/held.c sync/barrier.c sync/once.c sync/wait_any.c sync'),
