@@ -156,9 +156,12 @@ static void private_matters_are_as_they_should(void **state)
                 case 2: assert_int_equal(heap_free_from(who, at, LOG_RETIRE), 0); break;
                 default: assert_int_equal(heap_free_from(who, at, LOG_FREE), 0); break;
                 }
-            else if (dice(8))
+            else if (dice(8)) {
                 assert_int_equal(heap_alloc_into(who, at, size), 0);
-            else {
+                for (const char *p = at_offset(&f->seg, *at), *end = p + size; p < end; p++)
+                    assert_true(*p == 0);
+                memset(at_offset(&f->seg, *at), 0x55, tarn_block_size(&f->seg, *at));
+            } else {
                 assert_int_equal(heap_pick(who, size, &fresh), 0);
                 if (dice(2))
                     heap_unpick(who, &fresh);
@@ -193,6 +196,32 @@ static void fast_paths_know_the_segment(void **state)
         assert_int_equal(heap_alloc_into(s, &f->root[1], span_size / 8), 0); /* a cache is empty: it looks */
         assert_true(h->limit == f->seg.geometry.limit && h->limit_own == h->limit);
         assert_true(h->wide_words == (wide ? h->limit / 8 : 0) && h->wide_limit == (wide ? h->limit : 0));
+        fake_free(f);
+    }
+}
+
+/* The slow path of a free looks at what is committed, that of an allocation notes a pick; the fast ones do neither. */
+static void fast_paths_are_taken(void **state)
+{
+    (void)state;
+    for (uint32_t span_size = 4096; span_size <= 65536; span_size *= 2) {
+        struct fake *f = fake_make(span_size, 256ull * span_size);
+        struct self *s = fake_join(f, 1);
+        struct heap_cache *h = &f->cache[1];
+        uint64_t *place = places(f, s, 4), limit = h->limit - 8;
+        for (uint32_t c = 0; c < class_count(&f->seg.geometry); c++) {
+            uint64_t size = class_at(&f->seg.geometry, c)->size;
+            assert_int_equal(heap_alloc_into(s, &place[0], size), 0);
+            h->limit = limit;
+            h->picked[0] = 0;
+            for (uint32_t i = 1; i < 4; i++)
+                assert_int_equal(heap_alloc_into(s, &place[i], size), 0);
+            assert_int_equal(heap_free_from(s, &place[1], LOG_FREE), 0);
+            assert_int_equal(heap_free_from(s, &place[2], LOG_RETIRE), 0);
+            assert_true(h->picked[0] == 0 && h->limit == limit);
+            assert_int_equal(heap_free_from(s, &place[0], LOG_FREE), 0);
+            assert_int_equal(heap_free_from(s, &place[3], LOG_FREE), 0);
+        }
         fake_free(f);
     }
 }
@@ -561,6 +590,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(private_matters_are_as_they_should),
         cmocka_unit_test(fast_paths_know_the_segment),
+        cmocka_unit_test(fast_paths_are_taken),
         cmocka_unit_test(nothing_behind_the_last_span_is_counted),
         cmocka_unit_test(nothing_behind_the_last_span_is_claimed),
         cmocka_unit_test(nothing_behind_the_last_span_is_changed),
