@@ -264,7 +264,6 @@ int heap_alloc(struct self *s, uint64_t size, bool zero, uint64_t *ret_block)
         return e;
     if (zero)
         memset(at_offset(s->seg, f.block), 0, f.size);
-    compiler_barrier();
     e = log_word(s, LOG_WORD(f.block, LOG_ALLOC));
     if (TARN_RARE(e)) {
         heap_unpick(s, &f);

@@ -83,7 +83,6 @@ void span_make_small(struct self *s, struct heap_cache *h, uint32_t index, uint3
         freed[i] = 0;
     for (uint32_t w = 0; w < k->words; w++)
         f[w] = word_mask(k, w);
-    compiler_barrier();
     store64(&span->word, SPAN_WORD(s->id, class, SPAN_SMALL));
     list_add(s, h, index, class);
     span_open(s, h, index, class);
@@ -98,7 +97,6 @@ void span_make_run(struct self *s, struct heap_cache *h, uint32_t first, uint32_
     notes_clear(span);
     free_words(span)[0] = 1;
     *freed_bytes(seg, first, class_at(&seg->geometry, RUN)) = 0;
-    compiler_barrier();
     store64(&span->word, SPAN_WORD(s->id, n, SPAN_RUN));
     list_add(s, h, first, RUN);
 }
