@@ -222,6 +222,8 @@ static void fast_paths_are_taken(void **state)
             assert_int_equal(heap_free_from(s, &place[0], LOG_FREE), 0);
             assert_int_equal(heap_free_from(s, &place[3], LOG_FREE), 0);
         }
+        assert_int_equal(heap_alloc_into(s, &place[0], span_size / 8 + 1), 0); /* larger than any class */
+        assert_true(tarn_block_size(&f->seg, place[0]) == span_size);
         fake_free(f);
     }
 }

@@ -226,6 +226,12 @@ static void blocks(struct fake *f, struct self *dies, struct self *lives)
         MUST(heap_alloc_into(lives, &f->root[OTHERS + i], 400));
     }
 }
+/* What it replaced last has been handed out again since. */
+static void blocks_after_a_swap(struct fake *f, struct self *dies, struct self *lives)
+{
+    blocks(f, dies, lives);
+    dies->record->swap_old = f->root[4];
+}
 static void allocate(struct fake *f, struct self *s)
 {
     for (uint32_t i = 12; i < 15; i++, mark(f))
@@ -434,8 +440,8 @@ static const struct operation operations[] = {
     {"free own", blocks, free_own},
     {"free others'", blocks, free_others},
     {"retire own", blocks, retire_own},
-    {"replace", blocks, replace},
-    {"drop", blocks, drop},
+    {"replace", blocks_after_a_swap, replace},
+    {"drop", blocks_after_a_swap, drop},
     {"runs", blocks, runs},
     {"retire runs", own_and_others_runs, retire_runs},
     {"new spans", blocks, many_sizes},
