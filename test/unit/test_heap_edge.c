@@ -352,7 +352,8 @@ static void fast_paths_refuse(void **state)
     for (uint32_t size = 16; size <= 512; size += size < 128 ? 16 : size / 8) {
         struct fake *f = fake_make(4096, 1 << 20);
         struct self *s = fake_join(f, 1);
-        uint64_t *place = places(f, s, 64), *end = at_offset(&f->seg, data_of(f) + f->seg.geometry.limit), from;
+        uint64_t committed = header_of(&f->seg)->committed = f->seg.geometry.limit / 2;
+        uint64_t *place = places(f, s, 64), *end = at_offset(&f->seg, data_of(f) + committed), from;
         const struct size_class *k = class_at(&f->seg.geometry, class_of_size(size));
         assert_int_equal(heap_alloc_into(s, place, size), 0);
         from = *place / 4096 * 4096;
@@ -373,7 +374,10 @@ static void fast_paths_refuse(void **state)
         place[63] = 0;
         memcpy(f->root, place, 63 * 8);
         assert_int_equal(heap_alloc_into(s, end, size), -EINVAL);
+        assert_int_equal(*end, 0);
+        *end = place[0];
         assert_int_equal(heap_free_from(s, end, LOG_FREE), -EINVAL);
+        assert_int_equal(state_at(f, place[0]), BLOCK_ALLOCATED);
         assert_int_equal(heap_check(&f->seg, NULL, NULL), 0);
         fake_free(f);
     }
