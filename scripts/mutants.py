@@ -69,7 +69,7 @@ def killers():
     k.append(Killer('failing', 'test/crash/failing', [], 9, 'heap segment/grow.c participant/log.c collection/map name'))
     for name, operations in (('one step', ['allocate', 'free own', "free others'", 'retire own', 'replace', 'drop', 'runs']),
                              ('more', ['retire runs', 'section commits', 'section aborts', 'reap', 'adopt', 'leave', 'other sizes', 'runs change in place'])):
-        k.append(Killer(f'heap_kill, {name}', 'test/unit/test_heap_kill', operations, 4, 'heap'))
+        k.append(Killer(f'heap_kill, {name}', 'test/unit/test_heap_kill', operations, 7, 'heap'))
     k.append(Killer('heap_kill', 'test/unit/test_heap_kill', [], 41, 'heap'))
     for name, seconds, sees in (('participant', 2, 'participant'), ('heap_multi', 1, 'heap'), ('map_multi', 7, 'collection/map'), ('tree_multi', 7, 'collection/tree'),
                                 ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant')):
