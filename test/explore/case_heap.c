@@ -110,7 +110,18 @@ static const char *local_is_done(void)
     return !died(1) && (r->ref[1] || r->ref[2]) ? "a free was lost" : NULL;
 }
 
+/* 0 retires one after the other, and takes back what it remembers, while 1 frees another. */
+static void retire_in_turn(int p)
+{
+    if (p == 0)
+        for (int i = 0; i < 3; i++)
+            MUST(tarn_retire_from(seg_of(p), &root()->ref[i]));
+    else
+        MUST(tarn_free_from(seg_of(p), &root()->ref[3]));
+}
+
 const struct test_case heap_cases[] = {
+    {"retired and taken back", 2, 3, 4, 0, NULL, fill_half, retire_in_turn, NULL},
     {"local allocation", 2, 3, 4, 0, NULL, fill_half, local_and_remote, local_is_done},
     {"remote free", 2, 3, 4, 0, NULL, fill, remote, four_gone},
     {"remote free, three", 3, 2, 3, 0, NULL, fill, remote_three, NULL},
