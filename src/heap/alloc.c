@@ -5,7 +5,6 @@
  * Commit points: in a section its commit (log_word, then F = 0); alone the store of *place (intent, *place, F = 0, intent = 0).
  * No atomic instruction, no system call and no lock but in a refill. */
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "heap/table.h"
@@ -13,11 +12,8 @@
 void cache_start(struct self *s, struct heap_cache *h)
 {
     const struct geometry *g = &s->seg->geometry;
-    cache_end(h);
-    memset(h, 0, offsetof(struct heap_cache, class)); /* the caches' blocks do not count where their count is 0 */
     for (uint32_t c = 0; c < class_count(g); c++) {
         const struct size_class *k = class_at(g, c);
-        h->class[c].count = 0;
         h->class[c].reciprocal = k->reciprocal;
         h->class[c].blocks = k->blocks;
         h->class[c].size = k->size;
@@ -34,7 +30,7 @@ void cache_start(struct self *s, struct heap_cache *h)
     h->clear = !s->seg->uninitialized;
     h->limbo.lost = limbo_is_shared(s->seg);
     h->small_most = g->span_size / 8;
-    h->id = s->id;
+    h->begun = true;
     cache_look(s, h);
 }
 
@@ -268,7 +264,6 @@ int heap_alloc(struct self *s, uint64_t size, bool zero, uint64_t *ret_block)
         return e;
     if (zero)
         memset(at_offset(s->seg, f.block), 0, f.size);
-    compiler_barrier();
     e = log_word(s, LOG_WORD(f.block, LOG_ALLOC));
     if (TARN_RARE(e)) {
         heap_unpick(s, &f);

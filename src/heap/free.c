@@ -205,7 +205,6 @@ void heap_leave(struct self *s)
         return;
     h->picks = 0;
     reap_all(s, h, 0);
-    cache_end(h);
 }
 
 /* ---- public ---- */

@@ -306,8 +306,7 @@ static uint32_t collect_all(struct self *s, struct heap_cache *h)
         uint32_t link = span_mine(s, h->own[class], class);
         for (uint32_t n = h->count[class]; link && n; n--) {
             uint32_t next = span_mine(s, span_at(s->seg, link - 1)->next, class);
-            if (collect(s, h, link - 1, class_at(&s->seg->geometry, class), true, &waiting))
-                h->idle_runs += class == RUN;
+            collect(s, h, link - 1, class_at(&s->seg->geometry, class), true, &waiting);
             link = next;
         }
     }
@@ -346,7 +345,6 @@ void reap_all(struct self *s, struct heap_cache *h, uint32_t keep)
             struct span *span = span_at(s->seg, link - 1);
             uint32_t next = span_mine(s, span->next, class);
             span->is_open = 0;
-            own_set(h, link - 1, OWN_CLASS(class), false);
             if (span_is_idle(s, h, link - 1, class_at(&s->seg->geometry, class)) && kept++ >= keep)
                 span_give_back(s, h, link - 1, class);
             else

@@ -191,7 +191,7 @@ struct limbo {
 };
 
 struct heap_cache {
-    /* What the fast paths need of the segment. With all of it 0 they do nothing: not begun, or left. */
+    /* What the fast paths need of the segment. With all of it 0, as a self's memory is at first, they do nothing. */
     uint64_t nobody[2];      /* 0: read as a class's numbers, it has no blocks */
     uint64_t wide_words;     /* limit / 8, where spans are the largest; else 0 */
     uint64_t wide_limit;     /* limit_own, the same */
@@ -206,8 +206,7 @@ struct heap_cache {
     uint32_t side_size;
     uint8_t span_shift;
     bool clear;                 /* blocks are zeroed */
-    uint32_t own_used;          /* entries of `span_class` that are not 0 end here */
-    uint32_t id;                /* whose these are; another than self's: to be started anew */
+    bool begun;                 /* it is as cache_start makes it, and later */
     uint32_t refills, advanced; /* refills; their count when the epoch was last advanced */
     uint64_t safe;              /* what epoch_advance last returned */
     uint32_t cursor;            /* span from which to look for a free one */
@@ -252,6 +251,7 @@ static inline uint64_t *fast_free_words(const struct heap_cache *h, uint64_t fro
 {
     return (uint64_t *)(fast_side(h, fast_span(h, from, wide), wide) + sizeof(struct span));
 }
+/* Once for each self: its memory is new, and 0, and goes when its thread leaves. */
 void cache_start(struct self *s, struct heap_cache *h);
 /* It may have grown since. */
 static inline void cache_look(struct self *s, struct heap_cache *h)
@@ -270,8 +270,6 @@ static inline void own_set(struct heap_cache *h, uint32_t index, uint32_t entry,
         return;
     h->span_class[index] = entry;
     h->span_open[index] = open;
-    if (entry && index >= h->own_used)
-        h->own_used = index + 1;
 }
 static inline void limbo_forget(struct heap_cache *h)
 {
@@ -282,18 +280,6 @@ static inline void limbo_forget(struct heap_cache *h)
 static inline bool limbo_is_shared(const struct tarn *seg)
 {
     return seg->geometry.records > 127;
-}
-/* What the fast paths need goes back to nothing. */
-static inline void cache_end(struct heap_cache *h)
-{
-    memset(h->span_class, 0, h->own_used * sizeof h->span_class[0]);
-    memset(h->span_open, 0, h->own_used);
-    h->own_used = 0;
-    limbo_forget(h);
-    h->limbo.lost = false;
-    h->id = 0;
-    h->limit = h->limit_own = h->wide_words = h->wide_limit = 0;
-    h->small_most = 0;
 }
 /* A free block into the cache, if there is room. */
 static inline bool cache_put(struct class_cache *q, uint64_t block, uint32_t index)
@@ -332,15 +318,15 @@ static inline uint64_t whole_part(uint64_t x, unsigned n)
 static inline struct heap_cache *cache_of(struct self *s)
 {
     struct heap_cache *h = s->heap;
-    if (TARN_RARE(h->id != s->id))
+    if (TARN_RARE(!h->begun))
         cache_start(s, h);
     return h;
 }
-/* NULL: s is lent to a recoverer, and has none. */
+/* NULL: s is lent to a recoverer, and has none, or has not allocated or freed anything. */
 static inline struct heap_cache *cache_if(struct self *s)
 {
     struct heap_cache *h = s->heap;
-    return h && h->id == s->id ? h : NULL;
+    return h && h->begun ? h : NULL;
 }
 static inline bool is_picked(const struct heap_cache *h, uint64_t block)
 {
