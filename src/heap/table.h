@@ -171,8 +171,9 @@ struct class_cache { /* Its blocks are free (F = 1) and of the participant's own
     uint64_t freed_step; /* ... and how many bytes further on those of the next */
     uint64_t reserved;
     struct cached cached[CACHED];
+    uint64_t apart[8]; /* an odd number of lines: else those of all classes would want the same few sets of a processor's cache */
 };
-_Static_assert(sizeof(struct class_cache) == 1024, "whole lines");
+_Static_assert(sizeof(struct class_cache) == 1088, "whole lines");
 #define CACHED_FULL (CACHED * (uint32_t)sizeof(struct cached)) /* `used` of a full one */
 /* A block in few bits: its offset and, above, its index in its span. */
 #define CACHED_WORD(block, index) ((uint64_t)(block) | (uint64_t)(index) << 48)
