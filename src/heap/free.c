@@ -127,7 +127,7 @@ static inline __attribute__((always_inline)) bool fast_find(struct self *s, stru
     b->class = (struct class_cache *)((char *)h + h->span_class[b->span]);
     product = (wide ? (uint16_t)from : from & h->span_mask) * b->class->reciprocal;
     b->index = product >> 32;
-    if (TARN_RARE((uint32_t)product >= b->class->reciprocal || (uint32_t)b->index >= b->class->blocks))
+    if (TARN_RARE((uint32_t)product >= (uint32_t)b->class->reciprocal || (uint32_t)b->index >= b->class->blocks))
         return false;
     b->bit = fast_bit(h, b->span, b->index, wide);
     return true;
