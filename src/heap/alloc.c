@@ -81,9 +81,12 @@ static bool take_open(struct self *s, struct heap_cache *h, uint32_t class)
         own_set(h, link - 1, OWN_CLASS(class), false);
     }
     for (uint32_t a = 0, z = cache_count(q); a + 1 < z; a++) { /* lowest address first */
-        struct cached t = q->cached[a];
-        q->cached[a] = q->cached[--z];
-        q->cached[z] = t;
+        struct cached *low = &q->cached[a], *high = &q->cached[--z];
+        uint64_t block = low->block, bit = low->bit;
+        low->block = high->block;
+        low->bit = high->bit;
+        high->block = block;
+        high->bit = bit;
     }
     return q->used;
 }

@@ -325,7 +325,10 @@ static inline bool cache_put(struct class_cache *q, uint64_t block, const uint64
 {
     if (TARN_RARE(q->used == CACHED_FULL))
         return false;
-    *cache_end_of(q) = (struct cached){block, bit_of(f, index)};
+    struct cached *c = cache_end_of(q);
+    c->block = block;
+    compiler_barrier();
+    c->bit = bit_of(f, index);
     q->used += sizeof(struct cached);
     return true;
 }
