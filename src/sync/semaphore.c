@@ -105,14 +105,14 @@ static int wait_for(tarn *seg, tarn_semaphore *m, enum mutex_wait how, const str
 static inline bool is_here(struct self *s, tarn *seg, const tarn_semaphore *m)
 {
     uint64_t off = offset_of(seg, m);
-    return s->plain == seg && !(off & 7) && /* outside any section */
+    return s && s->seg == seg && !(off & 7) &&
            off - seg->geometry.zone[ZONE_DATA] < __atomic_load_n(&seg->backed, __ATOMIC_RELAXED);
 }
 
 int tarn_semaphore_wait(tarn *seg, tarn_semaphore *m)
 {
     struct self *s = self_last;
-    if (!TARN_RARE(!is_here(s, seg, m))) {
+    if (!TARN_RARE(!is_here(s, seg, m) || s->depth)) {
         uint32_t w = __atomic_load_n(&m->word, __ATOMIC_RELAXED);
         if (w - 1 < TARN_SEMAPHORE_MOST && swap32(&m->word, &w, w - 1)) /* units, and no flag */
             return 0;
@@ -158,7 +158,7 @@ static __attribute__((noinline)) int post_slow(tarn *seg, tarn_semaphore *m, uin
 int tarn_semaphore_post(tarn *seg, tarn_semaphore *m)
 {
     struct self *s = self_last;
-    if (!TARN_RARE(!is_here(s, seg, m))) {
+    if (!TARN_RARE(!is_here(s, seg, m) || s->depth)) {
         uint32_t w = __atomic_load_n(&m->word, __ATOMIC_RELAXED);
         while (w < TARN_SEMAPHORE_MOST) /* no flag, and room */
             if (swap32(&m->word, &w, w + 1))
