@@ -28,7 +28,7 @@ static uint64_t data_of(struct fake *f)
 {
     return f->seg.geometry.zone[ZONE_DATA];
 }
-static uint64_t word_of(struct fake *f, uint32_t span)
+static uint64_t span_word_of(struct fake *f, uint32_t span)
 {
     return span_at(&f->seg, span)->word;
 }
@@ -36,7 +36,7 @@ static uint32_t spans_taken(struct fake *f)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < f->seg.geometry.spans; i++)
-        n += word_of(f, i) != 0;
+        n += span_word_of(f, i) != 0;
     return n;
 }
 static enum block_state state_at(struct fake *f, uint64_t ref)
@@ -70,15 +70,16 @@ static const char *lists_fault(struct fake *f, uint32_t p, uint32_t class, bool 
 static const char *cache_fault(struct fake *f, uint32_t p, uint32_t class)
 {
     struct class_cache *q = &f->cache[p].class[class];
-    for (uint32_t i = 0; i < q->count; i++) {
+    for (uint32_t i = 0; i < cache_count(q); i++) {
         struct block b;
-        if (!block_find(&f->seg, CACHED_BLOCK(q->cached[i]), &b) || SPAN_OWNER(b.word) != f->self[p].id ||
-            b.class != class_at(&f->seg.geometry, class) || b.index != CACHED_INDEX(q->cached[i]))
+        if (!block_find(&f->seg, q->cached[i].block, &b) || SPAN_OWNER(b.word) != f->self[p].id ||
+            b.class != class_at(&f->seg.geometry, class) ||
+            q->cached[i].bit != bit_of(free_words(span_at(&f->seg, b.span)), b.index))
             return "a cache holds what is no block of it";
         if (!block_is_free(&b) || block_freed(&b))
             return "a cache holds a block that is not free";
         for (uint32_t j = 0; j < i; j++)
-            if (q->cached[j] == q->cached[i])
+            if (q->cached[j].block == q->cached[i].block)
                 return "a cache holds a block twice";
     }
     return NULL;
@@ -87,7 +88,7 @@ static const char *cache_fault(struct fake *f, uint32_t p, uint32_t class)
 static const char *span_fault(struct fake *f, uint32_t p, uint32_t index, bool open)
 {
     struct heap_cache *h = &f->cache[p];
-    uint64_t w = word_of(f, index);
+    uint64_t w = span_word_of(f, index);
     uint32_t class = SPAN_ARGUMENT(w);
     bool own = SPAN_OWNER(w) == f->self[p].id && SPAN_STATE(w) == SPAN_SMALL;
     if (index >= OWN_SPANS)
@@ -96,8 +97,7 @@ static const char *span_fault(struct fake *f, uint32_t p, uint32_t index, bool o
         return "it does not know whose a span is";
     if (h->span_open[index] != open)
         return "it does not know which spans are open";
-    for (uint32_t k = 0;
-         own && !open && !h->class[class].count && k < class_at(&f->seg.geometry, class)->words; k++)
+    for (uint32_t k = 0; own && !open && !h->class[class].used && k < class_at(&f->seg.geometry, class)->words; k++)
         if (free_words(span_at(&f->seg, index))[k])
             return "a free block is in no cache and no open span";
     return NULL;
@@ -317,7 +317,7 @@ static void nothing_behind_the_last_span_is_changed(void **state)
     *behind = was = SPAN_WORD(s->id, 1, SPAN_REST);
     run_take_apart(s, &f->cache[1], 255);
     assert_int_equal(*behind, was);
-    assert_int_equal(word_of(f, 255), 0);
+    assert_int_equal(span_word_of(f, 255), 0);
     fake_free(f);
 }
 

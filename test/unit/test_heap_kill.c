@@ -107,9 +107,9 @@ static void lives_acts(struct fake *f, const struct heap_cache *cache)
     reap_all(s, &f->cache[LIVES], 1);
     for (uint32_t i = OTHERS + 32; i < ROOTS; i++)
         for (uint32_t c = 0; c < class_count(&f->seg.geometry) && !f->root[i]; c++)
-            if (f->cache[LIVES].open[c] || f->cache[LIVES].class[c].count) {
+            if (f->cache[LIVES].open[c] || f->cache[LIVES].class[c].used) {
                 uint64_t size = class_at(&f->seg.geometry, c)->size;
-                if (f->cache[LIVES].class[c].count || cache_refill(s, &f->cache[LIVES], c) == 0)
+                if (f->cache[LIVES].class[c].used || cache_refill(s, &f->cache[LIVES], c) == 0)
                     assert_int_equal(heap_alloc_into(s, &f->root[i], size), 0);
             }
 }
