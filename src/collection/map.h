@@ -194,7 +194,11 @@ static inline uint64_t part_used(const struct tags *t)
 }
 static inline unsigned tag_at(const struct tags *t, unsigned at)
 {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __atomic_load_n((const uint8_t *)t->word + at, __ATOMIC_ACQUIRE);
+#else
     return load64(&t->word[at / 8]) >> 8 * (at % 8) & 0xff;
+#endif
 }
 static inline uint64_t tag_bits(unsigned tag, unsigned at)
 {

@@ -37,8 +37,8 @@ QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(c
     return pair_is_there(index, entry, part, hash) ? 0 : -1;
 }
 
-/* No pin: no entry is followed, and what is looked at here is given back only with the whole map. */
-QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_value)
+/* Not the first of the slots that have the tag, or whatever else there may be: from the start. */
+QUICK_FOR static __attribute__((noinline)) int QUICK(get64_again)(tarn_map *map, uint64_t key, uint64_t *ret_value)
 {
     int is = QUICK(quick_number)(map, key, ret_value);
     if (is > 0)
@@ -46,6 +46,36 @@ QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_val
     if (is < 0)
         return get_number(map, key, ret_value);
     return fail_constant(-ENOENT, "the map has no such key");
+}
+
+/* No pin: no entry is followed, and what is looked at here is given back only with the whole map. What is likely is done here, in as few
+ * instructions and registers as can be (docs/map.md): nothing there, or the first slot that has the tag. */
+QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_value)
+{
+    uint64_t hash = hash_number(map->seed, map->multiplier, key), entry, index, mask;
+    const struct tags *part;
+    const struct slot *slots;
+    if (!quick_part(map, hash, &entry, &index, &part))
+        return get_number(map, key, ret_value);
+    mask = QUICK_MATCH(part, hash);
+    if (!mask) {
+        if (pair_is_there(index, entry, part, hash))
+            return fail_constant(-ENOENT, "the map has no such key");
+    } else if (quick_slots(map, load64(&part->head), &slots)) {
+        unsigned at = (unsigned)__builtin_ctzll(mask);
+        struct slot pair;
+#if MAP_PAIRS
+        pair = pair_whole(&slots[at]);
+        if (!TARN_RARE(pair.hash != hash) && !TARN_RARE(!tag_still_there(part, at, hash))) {
+#else
+        if (pair_load((const struct bucket *)(map->base + (entry & MAP_REF)), &slots[at], &pair) &&
+            pair.hash == hash && tag_still_there(part, at, hash)) {
+#endif
+            *ret_value = pair.word;
+            return 0;
+        }
+    }
+    return QUICK(get64_again)(map, key, ret_value);
 }
 
 /* A torn pair would do no harm: the entry has the key. 1: found; 0: not there; -1: ask the ordinary look-up. */
