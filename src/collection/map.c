@@ -190,6 +190,13 @@ static __attribute__((noinline)) int save_slot(struct self *s, const struct wher
     return log_word(s, LOG_WORD(offset_of(s->seg, &w->bucket->reuse), LOG_COUNT)) ? log_is_full() : 0;
 }
 
+/* A key's slot is of another quarter than its own: the head says so before there is anything to be found. */
+static inline void say_away(uint64_t *head, unsigned at, uint64_t hash)
+{
+    if (is_away(at, hash) && !(*head & HEAD_AWAY(quarter_of(hash))))
+        store64(head, *head | HEAD_AWAY(quarter_of(hash)));
+}
+
 /* Fill a free slot: its tag, last, makes it the key's. */
 static inline int fill(struct self *s, const struct where *w, const struct place *to, bool fresh,
                        uint64_t hash, uint64_t word)
@@ -199,6 +206,7 @@ static inline int fill(struct self *s, const struct where *w, const struct place
     int e;
     if (TARN_RARE(to->bucket != w->bucket && !(*head & HEAD_CHAINED)))
         store64(head, *head | HEAD_CHAINED); /* before there is anything to be found */
+    say_away(head, to->at, hash);
     if (TARN_RARE(!fresh)) {
         e = save_slot(s, w, slot, hash, tags);
         if (e < 0)
@@ -458,13 +466,12 @@ static inline int brief_begin(tarn_map *m, uint64_t key, struct brief *b)
         brief_end(b);
         return -1;
     }
-    for (mask = part_match(part, tag_of(hash)); mask; mask &= mask - 1) {
+    for (mask = part_match(part, tag_of(hash)) & slots_for(part->head, hash); mask; mask &= mask - 1) {
         b->at.at = (unsigned)__builtin_ctzll(mask);
         if (place_slot(&b->at)->hash == hash)
             return 1;
     }
-    mask = part_free(part);
-    b->at.at = (unsigned)__builtin_ctzll(mask | 1ull << 63);
+    b->at.at = slot_for(part_free(part) | 1ull << 63, hash);
     return 0;
 }
 
@@ -475,6 +482,7 @@ static inline int brief_fill(struct brief *b, uint64_t value)
     if (TARN_RARE(b->at.at >= MAP_SLOTS))
         return 1;
     slot = place_slot(&b->at);
+    say_away(&b->bucket->tags[b->at.part].head, b->at.at, b->hash);
     store64(&b->bucket->reuse, b->bucket->reuse + 1);
     store64(&slot->hash, no_hash(b->hash));
     store64(&slot->word, value);

@@ -116,12 +116,38 @@ static inline uint64_t low_bits(unsigned n)
 }
 static inline unsigned part_of(uint64_t hash)
 {
-    return hash >> 54 & 3;
+    return hash >> 52 & 3;
 }
 static inline unsigned tag_of(uint64_t hash)
 {
-    unsigned tag = (unsigned)(hash >> 56);
+    unsigned tag = (unsigned)(hash >> 54) & 0xff;
     return tag + (tag < 1);
+}
+static inline unsigned quarter_of(uint64_t hash)
+{
+    return (unsigned)(hash >> 62);
+}
+/* The slots of a quarter. */
+static inline uint64_t quarter_slots(unsigned quarter)
+{
+    static const uint64_t slots[MAP_QUARTERS] = {0x3fff, 0x3fffull << 14, 0x3fffull << 28, 0x3fffull << 42};
+    return slots[quarter & 3];
+}
+/* Where a key of the hash can be, in a part with that head. */
+static inline uint64_t slots_for(uint64_t head, uint64_t hash)
+{
+    unsigned quarter = quarter_of(hash);
+    return quarter_slots(quarter) | -(head >> quarter & 1);
+}
+/* Of some free slots, the one for a key of the hash. */
+static inline unsigned slot_for(uint64_t free, uint64_t hash)
+{
+    uint64_t best = free & quarter_slots(quarter_of(hash));
+    return (unsigned)__builtin_ctzll(best ? best : free);
+}
+static inline bool is_away(unsigned at, uint64_t hash)
+{
+    return !(quarter_slots(quarter_of(hash)) >> at & 1);
 }
 /* What a slot says while it is stored over: no hash that is looked for in that part. */
 static inline uint64_t no_hash(uint64_t hash)
@@ -347,6 +373,7 @@ struct snapshot {
     uint64_t count, room;
     uint64_t *set, set_room; /* by open addressing: 1 + the numbers of pairs */
     uint64_t twin;           /* the hash of a key that is there twice, one of which was dropped; or 0 */
+    uint64_t unsaid;         /* keys in another quarter than their own, of which the head says nothing */
     uint64_t strays;         /* tags of slots that are not of this part, or this bucket */
     uint64_t steps; /* slots looked at since the walk began: hostile bytes must not keep it for ever (see steps_most) */
     struct where where;

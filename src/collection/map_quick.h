@@ -7,14 +7,15 @@
 QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(const tarn_map *m, uint64_t key,
                                                                                uint64_t *ret_value)
 {
-    uint64_t hash = hash_number(m->seed, m->multiplier, key), entry, index, mask;
+    uint64_t hash = hash_number(m->seed, m->multiplier, key), entry, index, head, mask;
     const struct tags *part;
     const struct slot *slots;
     if (!quick_part(m, hash, &entry, &index, &part))
         return -1;
-    mask = QUICK_MATCH(part, hash);
+    head = load64(&part->head);
+    mask = QUICK_MATCH(part, hash) & slots_for(head, hash);
     if (mask) {
-        if (!quick_slots(m, load64(&part->head), &slots))
+        if (!quick_slots(m, head, &slots))
             return -1;
         do {
             unsigned at = (unsigned)__builtin_ctzll(mask);
@@ -34,7 +35,7 @@ QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(c
             mask &= mask - 1;
         } while (mask);
     }
-    return pair_is_there(index, entry, part, hash) ? 0 : -1;
+    return pair_is_there(index, entry, part, head, hash) ? 0 : -1;
 }
 
 /* Not the first of the slots that have the tag, or whatever else there may be: from the start. */
@@ -52,16 +53,17 @@ QUICK_FOR static __attribute__((noinline)) int QUICK(get64_again)(tarn_map *map,
  * instructions and registers as can be (docs/map.md): nothing there, or the first slot that has the tag. */
 QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_value)
 {
-    uint64_t hash = hash_number(map->seed, map->multiplier, key), entry, index, mask;
+    uint64_t hash = hash_number(map->seed, map->multiplier, key), entry, index, head, mask;
     const struct tags *part;
     const struct slot *slots;
     if (!quick_part(map, hash, &entry, &index, &part))
         return get_number(map, key, ret_value);
-    mask = QUICK_MATCH(part, hash);
+    head = load64(&part->head);
+    mask = QUICK_MATCH(part, hash) & slots_for(head, hash);
     if (!mask) {
-        if (pair_is_there(index, entry, part, hash))
+        if (pair_is_there(index, entry, part, head, hash))
             return fail_constant(-ENOENT, "the map has no such key");
-    } else if (quick_slots(map, load64(&part->head), &slots)) {
+    } else if (quick_slots(map, head, &slots)) {
         unsigned at = (unsigned)__builtin_ctzll(mask);
         struct slot pair;
 #if MAP_PAIRS
@@ -81,13 +83,14 @@ QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_val
 /* A torn pair would do no harm: the entry has the key. 1: found; 0: not there; -1: ask the ordinary look-up. */
 QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct key *k, struct want *want)
 {
-    uint64_t entry, index, mask;
+    uint64_t entry, index, head, mask;
     const struct tags *part;
     const struct slot *slots = NULL;
     if (!quick_part(m, k->hash, &entry, &index, &part))
         return -1;
-    mask = QUICK_MATCH(part, k->hash);
-    if (mask && !quick_slots(m, load64(&part->head), &slots))
+    head = load64(&part->head);
+    mask = QUICK_MATCH(part, k->hash) & slots_for(head, k->hash);
+    if (mask && !quick_slots(m, head, &slots))
         return -1;
     for (; mask; mask &= mask - 1) {
         const struct slot *slot = &slots[__builtin_ctzll(mask)];
@@ -98,7 +101,7 @@ QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct k
         if (e != 1)
             return e == 0 ? 1 : -1;
     }
-    return pair_is_there(index, entry, part, k->hash) ? 0 : -1;
+    return pair_is_there(index, entry, part, head, k->hash) ? 0 : -1;
 }
 
 QUICK_FOR static int QUICK(get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room,

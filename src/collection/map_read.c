@@ -273,7 +273,7 @@ static inline __attribute__((always_inline)) bool quick_part(const tarn_map *m, 
 {
     uint64_t entry = map_guess(m, hash, ret_index), ref = entry & (MAP_REF ^ 63);
     *ret_entry = entry;
-    *ret = (const struct tags *)(m->base + ref + (hash >> 48 & 0xc0) + 64);
+    *ret = (const struct tags *)(m->base + ref + (hash >> 46 & 0xc0) + 64);
     return !TARN_RARE(ref > learned(&m->bucket_most));
 }
 /* Do the part's slots stand in what is committed? Asked after a tag was there. */
@@ -285,15 +285,17 @@ static inline __attribute__((always_inline)) bool quick_slots(const tarn_map *m,
     return !TARN_RARE(ref > learned(&m->slots_most));
 }
 
-/* Would a key of this hash be in this part, and in no chain? Asked after tags and slots were read: a key that left them left its mark here before. The entry's
+/* Would a key of this hash be in this part, where the head that was `looked` at said, and in no chain? Asked after tags and slots were read: a key that left them left its mark here before. The entry's
  * bucket has the prefix that the index has in the entry's depth; where that is more than the index has bits, they are 0. */
 static inline __attribute__((always_inline)) bool pair_is_there(uint64_t index, uint64_t entry,
-                                                                const struct tags *part, uint64_t hash)
+                                                                const struct tags *part, uint64_t looked,
+                                                                uint64_t hash)
 {
     uint64_t head;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     head = load64(&part->head);
-    return HEAD_UPPER(head) == LINK_DEPTH(entry) && !(hash & ~index & low_bits(LINK_DEPTH(entry)));
+    return head == looked && HEAD_UPPER(head) == LINK_DEPTH(entry) &&
+           !(hash & ~index & low_bits(LINK_DEPTH(entry)));
 }
 
 /* The calling thread's self if it may look quickly, else NULL. */
@@ -341,7 +343,7 @@ static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *
 QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, uint64_t hash)
 {
     __m256i want =
-        _mm256_max_epu8(_mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)(hash >> 56))), _mm256_set1_epi8(1));
+        _mm256_max_epu8(_mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)(hash >> 54))), _mm256_set1_epi8(1));
     uint64_t low = (unsigned)_mm256_movemask_epi8(
         _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part), want));
     uint64_t high = (unsigned)_mm256_movemask_epi8(
