@@ -466,7 +466,7 @@ static inline int brief_begin(tarn_map *m, uint64_t key, struct brief *b)
         brief_end(b);
         return -1;
     }
-    for (mask = part_match(part, tag_of(hash)) & slots_for(part->head, hash); mask; mask &= mask - 1) {
+    for (mask = part_match(part, tag_of(hash)) & slots_for(m, part->head, hash); mask; mask &= mask - 1) {
         b->at.at = (unsigned)__builtin_ctzll(mask);
         if (place_slot(&b->at)->hash == hash)
             return 1;

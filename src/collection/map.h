@@ -41,6 +41,7 @@ struct tarn_map {
     struct map *map;
     uint64_t ref, seed, multiplier;
     bool u64;
+    uint64_t quarter[MAP_QUARTERS];                                 /* quarter_slots */
     int (*get64)(tarn_map *map, uint64_t key, uint64_t *ret_value); /* as quick as the machine can */
     int (*get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
     /* for quick look-ups, map_read.c */
@@ -130,14 +131,12 @@ static inline unsigned quarter_of(uint64_t hash)
 /* The slots of a quarter. */
 static inline uint64_t quarter_slots(unsigned quarter)
 {
-    static const uint64_t slots[MAP_QUARTERS] = {0x3fff, 0x3fffull << 14, 0x3fffull << 28, 0x3fffull << 42};
-    return slots[quarter & 3];
+    return 0x3fffull << MAP_QUARTER * quarter;
 }
 /* Where a key of the hash can be, in a part with that head. */
-static inline uint64_t slots_for(uint64_t head, uint64_t hash)
+static inline __attribute__((always_inline)) uint64_t slots_for(const tarn_map *m, uint64_t head, uint64_t hash)
 {
-    unsigned quarter = quarter_of(hash);
-    return quarter_slots(quarter) | -(head >> quarter & 1);
+    return m->quarter[hash >> 62] | -(head >> (hash >> 62) & 1);
 }
 /* Of some free slots, the one for a key of the hash. */
 static inline unsigned slot_for(uint64_t free, uint64_t hash)

@@ -4,16 +4,16 @@
  * hash's tag. */
 
 /* 1: found; 0: not there; -1: ask the ordinary look-up. */
-QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(const tarn_map *m, uint64_t key,
+QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(const tarn_map *m, uint64_t hash,
                                                                                uint64_t *ret_value)
 {
-    uint64_t hash = hash_number(m->seed, m->multiplier, key), entry, index, head, mask;
+    uint64_t entry, index, head, mask;
     const struct tags *part;
     const struct slot *slots;
     if (!quick_part(m, hash, &entry, &index, &part))
         return -1;
     head = load64(&part->head);
-    mask = QUICK_MATCH(part, hash) & slots_for(head, hash);
+    mask = QUICK_MATCH(part, hash) & slots_for(m, head, hash);
     if (mask) {
         if (!quick_slots(m, head, &slots))
             return -1;
@@ -39,13 +39,13 @@ QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(c
 }
 
 /* Not the first of the slots that have the tag, or whatever else there may be: from the start. */
-QUICK_FOR static __attribute__((noinline)) int QUICK(get64_again)(tarn_map *map, uint64_t key, uint64_t *ret_value)
+QUICK_FOR static __attribute__((noinline)) int QUICK(get64_again)(tarn_map *map, uint64_t hash, uint64_t *ret_value)
 {
-    int is = QUICK(quick_number)(map, key, ret_value);
+    int is = QUICK(quick_number)(map, hash, ret_value);
     if (is > 0)
         return 0;
     if (is < 0)
-        return get_number(map, key, ret_value);
+        return get_number(map, hash, ret_value);
     return fail_constant(-ENOENT, "the map has no such key");
 }
 
@@ -57,9 +57,9 @@ QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_val
     const struct tags *part;
     const struct slot *slots;
     if (!quick_part(map, hash, &entry, &index, &part))
-        return get_number(map, key, ret_value);
+        return get_number(map, hash, ret_value);
     head = load64(&part->head);
-    mask = QUICK_MATCH(part, hash) & slots_for(head, hash);
+    mask = QUICK_MATCH(part, hash) & slots_for(map, head, hash);
     if (!mask) {
         if (pair_is_there(index, entry, part, head, hash))
             return fail_constant(-ENOENT, "the map has no such key");
@@ -77,7 +77,7 @@ QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_val
             return 0;
         }
     }
-    return QUICK(get64_again)(map, key, ret_value);
+    return QUICK(get64_again)(map, hash, ret_value);
 }
 
 /* A torn pair would do no harm: the entry has the key. 1: found; 0: not there; -1: ask the ordinary look-up. */
@@ -89,7 +89,7 @@ QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct k
     if (!quick_part(m, k->hash, &entry, &index, &part))
         return -1;
     head = load64(&part->head);
-    mask = QUICK_MATCH(part, k->hash) & slots_for(head, k->hash);
+    mask = QUICK_MATCH(part, k->hash) & slots_for(m, head, k->hash);
     if (mask && !quick_slots(m, head, &slots))
         return -1;
     for (; mask; mask &= mask - 1) {

@@ -249,10 +249,10 @@ static __attribute__((noinline)) int get_bytes(tarn_map *map, const void *key, s
     return e;
 }
 
-static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uint64_t *ret_value)
+static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t hash, uint64_t *ret_value)
 {
     uint64_t value;
-    struct key k = {.hash = hash_number(map->seed, map->multiplier, key)};
+    struct key k = {.hash = hash};
     struct want want = {.value = &value};
     int e;
     if (TARN_RARE(!map->u64))
@@ -262,6 +262,11 @@ static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uin
     if (e == 0)
         *ret_value = value;
     return e;
+}
+
+static int get64_ordinary(tarn_map *map, uint64_t key, uint64_t *ret_value)
+{
+    return get_number(map, hash_number(map->seed, map->multiplier, key), ret_value);
 }
 
 /* ---- quick look-ups ---- */
@@ -402,7 +407,9 @@ void map_quicken(tarn_map *m)
     }
 #endif
     if (!m->u64 || (MAP_PAIRS && !map_pairs_whole))
-        m->get64 = get_number;
+        m->get64 = get64_ordinary;
+    for (unsigned q = 0; q < MAP_QUARTERS; q++)
+        m->quarter[q] = quarter_slots(q);
     m->zone = m->seg->geometry.zone[ZONE_DATA];
     m->base = m->seg->base;
     m->epoch = &participants_of(m->seg)->epoch;
