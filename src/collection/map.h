@@ -41,7 +41,8 @@ struct tarn_map {
     struct map *map;
     uint64_t ref, seed, multiplier;
     bool u64;
-    uint64_t quarter[MAP_QUARTERS];                                 /* quarter_slots */
+    uint64_t quarter[MAP_QUARTERS]; /* quarter_slots */
+    uint64_t ref_mask; /* MAP_REF, but for the bits below 64: a constant that needs no register */
     int (*get64)(tarn_map *map, uint64_t key, uint64_t *ret_value); /* as quick as the machine can */
     int (*get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
     /* for quick look-ups, map_read.c */
@@ -119,9 +120,13 @@ static inline unsigned part_of(uint64_t hash)
 {
     return hash >> 52 & 3;
 }
+static inline unsigned tag_byte(uint64_t hash)
+{
+    return (uint8_t)(hash >> 54);
+}
 static inline unsigned tag_of(uint64_t hash)
 {
-    unsigned tag = (unsigned)(hash >> 54) & 0xff;
+    unsigned tag = tag_byte(hash);
     return tag + (tag < 1);
 }
 static inline unsigned quarter_of(uint64_t hash)

@@ -1,7 +1,6 @@
 /* collection/map_quick.h - the quick look-ups of map_read.c, once for each width of instructions. Included there, several times.
  *
- * QUICK(name): the name of this one; QUICK_FOR: its attribute; QUICK_MATCH(part, hash): part_match for the
- * hash's tag. */
+ * QUICK(name): the name of this one; QUICK_FOR: its attribute; QUICK_MATCH(part, tag): part_match. */
 
 /* 1: found; 0: not there; -1: ask the ordinary look-up. */
 QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(const tarn_map *m, uint64_t hash,
@@ -13,7 +12,7 @@ QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(c
     if (!quick_part(m, hash, &entry, &index, &part))
         return -1;
     head = load64(&part->head);
-    mask = QUICK_MATCH(part, hash) & slots_for(m, head, hash);
+    mask = QUICK_MATCH(part, tag_of(hash)) & slots_for(m, head, hash);
     if (mask) {
         if (!quick_slots(m, head, &slots))
             return -1;
@@ -56,10 +55,10 @@ QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_val
     uint64_t hash = hash_number(map->seed, map->multiplier, key), entry, index, head, mask;
     const struct tags *part;
     const struct slot *slots;
-    if (!quick_part(map, hash, &entry, &index, &part))
-        return get_number(map, hash, ret_value);
+    if (TARN_RARE(!tag_byte(hash)) || !quick_part(map, hash, &entry, &index, &part))
+        return QUICK(get64_again)(map, hash, ret_value);
     head = load64(&part->head);
-    mask = QUICK_MATCH(part, hash) & slots_for(map, head, hash);
+    mask = QUICK_MATCH(part, tag_byte(hash)) & slots_for(map, head, hash);
     if (!mask) {
         if (pair_is_there(index, entry, part, head, hash))
             return fail_constant(-ENOENT, "the map has no such key");
@@ -89,7 +88,7 @@ QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct k
     if (!quick_part(m, k->hash, &entry, &index, &part))
         return -1;
     head = load64(&part->head);
-    mask = QUICK_MATCH(part, k->hash) & slots_for(m, head, k->hash);
+    mask = QUICK_MATCH(part, tag_of(k->hash)) & slots_for(m, head, k->hash);
     if (mask && !quick_slots(m, head, &slots))
         return -1;
     for (; mask; mask &= mask - 1) {

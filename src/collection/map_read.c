@@ -276,7 +276,7 @@ static int get64_ordinary(tarn_map *map, uint64_t key, uint64_t *ret_value)
 static inline __attribute__((always_inline)) bool quick_part(const tarn_map *m, uint64_t hash, uint64_t *ret_entry,
                                                              uint64_t *ret_index, const struct tags **ret)
 {
-    uint64_t entry = map_guess(m, hash, ret_index), ref = entry & (MAP_REF ^ 63);
+    uint64_t entry = map_guess(m, hash, ret_index), ref = entry & m->ref_mask;
     *ret_entry = entry;
     *ret = (const struct tags *)(m->base + ref + (hash >> 46 & 0xc0) + 64);
     return !TARN_RARE(ref > learned(&m->bucket_most));
@@ -285,7 +285,7 @@ static inline __attribute__((always_inline)) bool quick_part(const tarn_map *m, 
 static inline __attribute__((always_inline)) bool quick_slots(const tarn_map *m, uint64_t head,
                                                               const struct slot **ret)
 {
-    uint64_t ref = head & (MAP_REF ^ 63);
+    uint64_t ref = head & m->ref_mask;
     *ret = (const struct slot *)(m->base + ref);
     return !TARN_RARE(ref > learned(&m->slots_most));
 }
@@ -339,16 +339,15 @@ static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *
 
 #define QUICK(name) name##_plain
 #define QUICK_FOR
-#define QUICK_MATCH(part, hash) part_match(part, tag_of(hash))
+#define QUICK_MATCH(part, tag) part_match(part, tag)
 #include "collection/map_quick.h"
 
-/* The same, with wider instructions where the machine has them. A tag is made here at once in all bytes. */
+/* The same, with wider instructions where the machine has them. */
 #if MAP_PAIRS && !defined(TARN_EXPLORED)
 #define QUICK_FOR __attribute__((target("avx2,bmi,bmi2")))
-QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, uint64_t hash)
+QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, unsigned tag)
 {
-    __m256i want =
-        _mm256_max_epu8(_mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)(hash >> 54))), _mm256_set1_epi8(1));
+    __m256i want = _mm256_set1_epi8((char)tag);
     uint64_t low = (unsigned)_mm256_movemask_epi8(
         _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part), want));
     uint64_t high = (unsigned)_mm256_movemask_epi8(
@@ -357,21 +356,21 @@ QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const
     return (low | high << 32) >> 8;
 }
 #define QUICK(name) name##_avx2
-#define QUICK_MATCH(part, hash) match_avx2(part, hash)
+#define QUICK_MATCH(part, tag) match_avx2(part, tag)
 #include "collection/map_quick.h"
 #define QUICK_FOR __attribute__((target("avx512bw,bmi,bmi2")))
-QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx512(const struct tags *part, uint64_t hash)
+QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx512(const struct tags *part, unsigned tag)
 {
     uint64_t mask;
     /* A register above 15 needs no vzeroupper, and none of the frame that gcc makes for wide ones. */
     __asm__ volatile("vpbroadcastb %1, %%zmm16\n\tvpcmpeqb %2, %%zmm16, %%k1\n\tkmovq %%k1, %0"
                      : "=r"(mask)
-                     : "r"(tag_of(hash)), "m"(*part)
+                     : "r"(tag), "m"(*part)
                      : "xmm16", "k1", "memory");
     return mask >> 8;
 }
 #define QUICK(name) name##_avx512
-#define QUICK_MATCH(part, hash) match_avx512(part, hash)
+#define QUICK_MATCH(part, tag) match_avx512(part, tag)
 #include "collection/map_quick.h"
 #endif
 
@@ -408,6 +407,7 @@ void map_quicken(tarn_map *m)
 #endif
     if (!m->u64 || (MAP_PAIRS && !map_pairs_whole))
         m->get64 = get64_ordinary;
+    m->ref_mask = MAP_REF ^ 63;
     for (unsigned q = 0; q < MAP_QUARTERS; q++)
         m->quarter[q] = quarter_slots(q);
     m->zone = m->seg->geometry.zone[ZONE_DATA];
