@@ -46,6 +46,7 @@ struct tarn_map {
     int (*get64)(tarn_map *map, uint64_t key, uint64_t *ret_value); /* as quick as the machine can */
     int (*get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
     /* for quick look-ups, map_read.c */
+    const void *quick_numbers; /* as this: changes of numbers */
     const void *quick_bytes; /* seg, if look-ups of byte strings may be quick here; else what no thread's seg is */
     const uint64_t *epoch;                        /* the participants' */
     char *base;                                   /* where the segment begins in this process */

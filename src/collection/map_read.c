@@ -393,6 +393,7 @@ int map_prepare(tarn_map *m)
 void map_quicken(tarn_map *m)
 {
     bool may = !m->seg->readonly && !m->seg->exchange_unlock; /* a pin is a plain store */
+    m->quick_numbers = may && m->u64 ? (void *)m->seg : (void *)m;
     m->quick_bytes = may && !m->u64 ? (void *)m->seg : (void *)m;
     m->get64 = get64_plain;
     m->get = get_plain;
