@@ -471,7 +471,8 @@ static void bring_home(struct bucket *b, struct slot *slots, unsigned p)
             continue;
         }
         to = (unsigned)__builtin_ctzll(free);
-        slots[to] = slots[from];
+        slots[to].hash = slots[from].hash;
+        slots[to].word = slots[from].word;
         b->tags[p].word[to / 8] |= tag_bits(tag_at(&b->tags[p], from), to);
         b->tags[p].word[from / 8] &= ~tag_bits(0xff, from);
     }
