@@ -64,14 +64,14 @@ QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_val
             return fail_constant(-ENOENT, "the map has no such key");
     } else if (quick_slots(map, head, &slots)) {
         unsigned at = (unsigned)__builtin_ctzll(mask);
-        struct slot pair;
 #if MAP_PAIRS
-        pair = pair_whole(&slots[at]);
-        if (!TARN_RARE(pair.hash != hash) && !TARN_RARE(!tag_still_there(part, at, hash))) {
+        struct slot pair = pair_whole(&slots[at]);
+        bool whole = true;
 #else
-        if (pair_load((const struct bucket *)(map->base + (entry & MAP_REF)), &slots[at], &pair) &&
-            pair.hash == hash && tag_still_there(part, at, hash)) {
+        struct slot pair;
+        bool whole = pair_load((const struct bucket *)(map->base + (entry & MAP_REF)), &slots[at], &pair);
 #endif
+        if (whole && !TARN_RARE(pair.hash != hash) && !TARN_RARE(!tag_still_there(part, at, hash))) {
             *ret_value = pair.word;
             return 0;
         }
