@@ -7,6 +7,10 @@
 #include <stdbool.h>
 #include <tarn.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 void core_mutex(const char *prefix); /* of the figures' names */
 void sync_lock(void);
 void sync_wait(void);
@@ -28,5 +32,9 @@ tarn *core_segment_with(uint64_t initial, bool uninitialized); /* blocks come un
 void *core_block(tarn *seg, size_t size);
 /* Check that it is undamaged, and close it. */
 void core_close(tarn *seg);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

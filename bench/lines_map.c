@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "core.h"
-#include "lines.h"
+#include "lines/lines.h"
 #include "table.h"
 
 #include <stdio.h>
@@ -12,16 +12,6 @@
 #include <sys/mman.h>
 
 static const char *const figures[] = {"lines", NULL};
-
-static void check_count(void)
-{
-    unsigned char *at = (unsigned char *)bench_shared(4096);
-    lines_watch(at, 4096);
-    lines_mark();
-    lines_probe(at);
-    if (lines_taken() != PROBE_LINES)
-        bench_die("a probe that touches %u lines is counted as %u", PROBE_LINES, lines_taken());
-}
 
 struct tally {
     uint64_t of[10000];
@@ -57,12 +47,14 @@ int main(int argc, char **argv)
     bench_watchdog(1200);
     if (n < 1000)
         bench_die("usage: lines-map ENTRIES");
-    check_count();
+    if (!lines_counted())
+        bench_die("a probe that touches %u lines is counted as %u", PROBE_LINES, lines_taken());
     keys_make(&keys, n, false);
     tarn *seg = core_segment(n * 64 + (4u << 20));
     core_good(tarn_stat(seg, &st), "tarn_stat");
     core_good(tarn_map_open(seg, "bench", TARN_CREATE | TARN_MAP_U64, &map), "tarn_map_open");
-    lines_watch(tarn_base(seg), st.limit);
+    if (!lines_watch(tarn_base(seg), st.limit))
+        bench_die("no memory for the lines of %llu bytes", (unsigned long long)st.limit);
     for (size_t i = 0; i < n; i++) {
         lines_mark();
         core_good(tarn_map_put64(map, keys.key[i], table_value(keys.key[i])), "tarn_map_put64");

@@ -5,7 +5,7 @@
  * of its cpu included. insert_max_lines: the most cache lines of the segment that one insertion
  * touches, growth included, counted in an instrumented build (map_lines.c). hit_instructions: by single steps; hit_lines: cache lines of
  * the segment, in the mean. A hit waits for those of its lines whose address came from another one: what these are is an argument, and
- * in docs/map.md. best_private: the quickest, in this run, of std, glib and absl. The limit is no peer: see map_limit.c.
+ * in docs/map.md. best_private: the quickest, in this run, of std, glib and absl. The limit is no peer: see map_limit.cc.
  *
  * Only tarn.h is used, and the shared library.
  *
@@ -67,7 +67,7 @@ static void two_processes(const struct keys *keys)
         return;
     struct table_sides sides = {.kind = &tarn_map_numbers, .keys = keys, .table = tarn_map_numbers.open(keys->n)};
     tarn_map_numbers.insert(sides.table, keys->key, keys->n);
-    sides.base = map_tarn_sight(sides.table, &sides.size);
+    sides.base = tarn_table_sight(sides.table, &sides.size);
     table_two(PREFIX ".hit2", &sides, false, bench_reps(9));
     table_two(PREFIX ".write2", &sides, true, bench_reps(9));
     tarn_map_numbers.close(sides.table);
@@ -82,7 +82,7 @@ static void compare_numbers(const struct keys *keys)
     table_compare(PREFIX, ours, &peer_glib_hash, keys, 1, false);
     table_compare(PREFIX, ours, &peer_std_hash, keys, 1, false);
     if (bench_wanted_itself("map.bytes_per_entry"))
-        table_compare_bytes("map.bytes_per_entry", map_tarn_committed(keys), &peer_absl_map, keys);
+        table_compare_bytes("map.bytes_per_entry", tarn_map_committed(keys), &peer_absl_map, keys);
     if (bench_wanted_itself(PREFIX ".insert_max_us")) {
         double usual, usual_absl, most = table_longest(ours, keys, &usual);
         double most_absl = table_longest(&peer_absl_map, keys, &usual_absl);

@@ -2,7 +2,7 @@
  * allocator. Texts are looked up by string_view, as its manual advises (heterogeneous look-up).
  *
  * SPDX-License-Identifier: MIT */
-#include "peer_table.h"
+#include "table_class.h"
 
 #include <absl/container/btree_map.h>
 #include <absl/container/flat_hash_map.h>

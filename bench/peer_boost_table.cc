@@ -2,7 +2,7 @@
  * interprocess_mutex that each operation takes: what the manual of Boost.Interprocess shows for a map that processes share. A scan or a walk takes it once, from seek to end.
  *
  * SPDX-License-Identifier: MIT */
-#include "peer_table.h"
+#include "table_class.h"
 
 #include <boost/functional/hash.hpp>
 #include <boost/interprocess/allocators/allocator.hpp>
@@ -102,22 +102,20 @@ struct shared_tree : shared<tree_map> {
             *ret_value = at->second;
             return true;
         }
+        bool seek(uint64_t from, uint64_t *ret_key, uint64_t *ret_value)
+        {
+            if (held)
+                held.unlock();
+            held.lock();
+            at = m.lower_bound(from);
+            return show(ret_key, ret_value);
+        }
+        bool next(uint64_t *ret_key, uint64_t *ret_value)
+        {
+            ++at;
+            return show(ret_key, ret_value);
+        }
     };
-    static bool seek(void *, void *c, uint64_t from, uint64_t *ret_key, uint64_t *ret_value)
-    {
-        auto *at = static_cast<cursor *>(c);
-        if (at->held)
-            at->held.unlock();
-        at->held.lock();
-        at->at = at->m.lower_bound(from);
-        return at->show(ret_key, ret_value);
-    }
-    static bool next(void *c, uint64_t *ret_key, uint64_t *ret_value)
-    {
-        auto *at = static_cast<cursor *>(c);
-        ++at->at;
-        return at->show(ret_key, ret_value);
-    }
 };
 
 } // namespace

@@ -4,7 +4,7 @@
  * gets that.
  *
  * SPDX-License-Identifier: MIT */
-#include "peer_table.h"
+#include "table_class.h"
 
 #include <functional>
 #include <glib.h>
@@ -75,25 +75,25 @@ struct glib_texts : table_defaults {
     {
         return static_cast<glib_texts *>(t)->h;
     }
-    static void put(void *t, const char *at, size_t size, uint64_t value)
+    static void put(void *t, std::string_view key, uint64_t value)
     {
-        auto *own = static_cast<own_text *>(g_malloc(sizeof(own_text) + size));
-        own->at = static_cast<const char *>(memcpy(own + 1, at, size));
-        own->size = size;
+        auto *own = static_cast<own_text *>(g_malloc(sizeof(own_text) + key.size()));
+        own->at = static_cast<const char *>(memcpy(own + 1, key.data(), key.size()));
+        own->size = key.size();
         g_hash_table_insert(of(t), own, reinterpret_cast<gpointer>(value));
     }
-    static bool find(void *t, const char *at, size_t size, uint64_t *ret_value)
+    static bool find(void *t, std::string_view key, uint64_t *ret_value)
     {
-        own_text asked = {at, size};
+        own_text asked = {key.data(), key.size()};
         gpointer value;
         if (!g_hash_table_lookup_extended(of(t), &asked, nullptr, &value))
             return false;
         *ret_value = reinterpret_cast<uint64_t>(value);
         return true;
     }
-    static bool erase(void *t, const char *at, size_t size)
+    static bool erase(void *t, std::string_view key)
     {
-        own_text asked = {at, size};
+        own_text asked = {key.data(), key.size()};
         return g_hash_table_remove(of(t), &asked);
     }
 };

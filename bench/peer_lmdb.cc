@@ -4,7 +4,7 @@
  * The file is filled, and its mapping populated, beforehand. It has a name in /dev/shm for a moment only, until LMDB has opened it.
  *
  * SPDX-License-Identifier: MIT */
-#include "peer_table.h"
+#include "table_class.h"
 
 #include <lmdb.h>
 #include <stdio.h>
@@ -187,15 +187,15 @@ struct lmdb_numbers : database {
             memcpy(ret_value, value.mv_data, 8);
             return true;
         }
+        bool seek(uint64_t from, uint64_t *ret_key, uint64_t *ret_value)
+        {
+            return get({8, &from}, MDB_SET_RANGE, ret_key, ret_value);
+        }
+        bool next(uint64_t *ret_key, uint64_t *ret_value)
+        {
+            return get({}, MDB_NEXT, ret_key, ret_value);
+        }
     };
-    static bool seek(void *, void *c, uint64_t from, uint64_t *ret_key, uint64_t *ret_value)
-    {
-        return static_cast<cursor *>(c)->get({8, &from}, MDB_SET_RANGE, ret_key, ret_value);
-    }
-    static bool next(void *c, uint64_t *ret_key, uint64_t *ret_value)
-    {
-        return static_cast<cursor *>(c)->get({}, MDB_NEXT, ret_key, ret_value);
-    }
 };
 
 struct lmdb_texts : database {
@@ -204,17 +204,17 @@ struct lmdb_texts : database {
     {
         return *static_cast<lmdb_texts *>(t);
     }
-    static void put(void *t, const char *at, size_t size, uint64_t value)
+    static void put(void *t, std::string_view key, uint64_t value)
     {
-        of(t).put({size, const_cast<char *>(at)}, value);
+        of(t).put({key.size(), const_cast<char *>(key.data())}, value);
     }
-    static bool find(void *t, const char *at, size_t size, uint64_t *ret_value)
+    static bool find(void *t, std::string_view key, uint64_t *ret_value)
     {
-        return of(t).get({size, const_cast<char *>(at)}, ret_value);
+        return of(t).get({key.size(), const_cast<char *>(key.data())}, ret_value);
     }
-    static bool erase(void *t, const char *at, size_t size)
+    static bool erase(void *t, std::string_view key)
     {
-        return of(t).remove({size, const_cast<char *>(at)});
+        return of(t).remove({key.size(), const_cast<char *>(key.data())});
     }
 };
 

@@ -2,7 +2,7 @@
  * through a transparent hash (C++20).
  *
  * SPDX-License-Identifier: MIT */
-#include "peer_table.h"
+#include "table_class.h"
 
 #include <functional>
 #include <map>

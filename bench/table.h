@@ -36,7 +36,7 @@ static inline uint64_t text_value(const struct text *text)
     return text->number * UINT64_C(0x9e3779b97f4a7c15) + 1;
 }
 
-/* A map or tree of 64-bit numbers. Loops over many keys, so that each contender has a loop of its own (work_table.h). What fails,
+/* A map or tree of 64-bit numbers. Loops over many keys, so that each contender has a loop of its own (table_class.h). What fails,
  * or is not there and ought to be, is bench_die. */
 struct table_kind {
     const char *name;

@@ -6,11 +6,17 @@
 
 #include "table.h"
 
-/* Where this process has the segment, for who faults it in. */
-void *map_tarn_sight(void *table, size_t *ret_size);
-void *tree_tarn_sight(void *table, size_t *ret_size);
-/* Bytes that a segment made with defaults has committed for such a map, beyond what it had without. */
-double map_tarn_committed(const struct keys *keys);
-double tree_tarn_committed(const struct keys *keys);
+#ifdef __cplusplus
+extern "C" {
+#endif
 
+/* Where this process has the segment of a map or tree, for who faults it in. */
+void *tarn_table_sight(void *table, size_t *ret_size);
+/* Bytes that a segment made with defaults has committed for such a map or tree, beyond what it had without. */
+double tarn_map_committed(const struct keys *keys);
+double tarn_tree_committed(const struct keys *keys);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -2,7 +2,7 @@
  *
  * insert: from empty, growing, in pages that are there. scan100: seek, then 100 entries, an entry; walk: all in order, an entry. hit2/one: the
  * rate of two processes that look up over that of one. How memory is prepared, and what is looked up: table.h. The limit is no peer: see
- * tree_limit.c.
+ * tree_limit.cc.
  *
  * Only tarn.h is used, and the shared library.
  *
@@ -28,7 +28,7 @@ static void two_processes(const struct keys *keys)
         return;
     struct table_sides sides = {.kind = &tarn_tree_numbers, .keys = keys, .table = tarn_tree_numbers.open(keys->n)};
     tarn_tree_numbers.insert(sides.table, keys->key, keys->n);
-    sides.base = tree_tarn_sight(sides.table, &sides.size);
+    sides.base = tarn_table_sight(sides.table, &sides.size);
     table_two(PREFIX ".hit2", &sides, false, bench_reps(9));
     tarn_tree_numbers.close(sides.table);
 }
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
         table_compare(PREFIX, ours, &peer_boost_tree, &keys, 1, false);
         table_compare(PREFIX, ours, &peer_std_tree, &keys, 1, false);
         if (bench_wanted_itself("tree.bytes_per_entry"))
-            table_compare_bytes("tree.bytes_per_entry", tree_tarn_committed(&keys), &peer_absl_tree, &keys);
+            table_compare_bytes("tree.bytes_per_entry", tarn_tree_committed(&keys), &peer_absl_tree, &keys);
         if (bench_wanted_itself(PREFIX ".hit_instructions"))
             table_compare_instructions(PREFIX ".hit_instructions", ours, &peer_absl_tree, &keys);
         keys_free(&keys);

@@ -51,8 +51,8 @@ def killers():
     k = []
     slow = 'sync/mutex sync/wait.c sync/slots.c sync/sync.h participant'  # what a mutex alone meets of those two floors
     for name, seconds, sees in (('section', .1, 'participant sync/mutex'), ('record', .1, 'participant'), ('mutex', .2, slow), ('list', 2, 'collection/list.c'),
-                                ('heap', 5, 'heap'), ('heap_size', .4, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'), ('vector', 3, 'collection/vector.c'),
-                                ('bytes', 1, 'collection/bytes.c'), ('queue', 2, 'collection/queue.c'), ('tree', 8, 'collection/tree'),
+                                ('heap', 5, 'heap'), ('heap_size', .4, 'heap'), ('heap_edge', 1, 'heap'), ('map', 6, 'collection/map'), ('name', 4, 'name'), ('vector', 3, 'collection/vector.c'),
+                                ('bytes', 1, 'collection/bytes.c'), ('again', .1, 'collection participant/again.h'), ('queue', 2, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('tree_way', .2, 'collection/tree'),
                                 ('sync_lock', 11, 'sync/rwlock.c sync/who.c sync/condition.c sync/wait.c sync/mutex participant/held.c sync'),
                                 ('sync_meet', 6, 'sync/semaphore.c sync/event.c sync/held.c sync/barrier.c sync/once.c sync/wait_any.c sync'),
                                 ('bounds', 1, 'participant sync/wait.c sync/slots.c'), ('topic', 2, 'channel/topic channel'), ('sync_place', .5, 'sync'), ('sync_edge', .1, 'sync participant'), ('event_fd', .4, 'sync/event_fd.c sync/event.c')):
@@ -60,13 +60,16 @@ def killers():
     for names, seconds, sees in (('mutex', 2.3, slow), ('section', 4, 'participant sync/mutex'), ('heap', 2.5, 'heap participant/recover.c'),
                                  ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
                                  ('map', 3, 'collection/map heap'), ('realloc', 5, 'heap/realloc.c'), ('vector', 8, 'collection/vector.c'), ('bytes', 4, 'collection/bytes.c'),
-                                 ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
+                                 ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('tree_way', .2, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
                                  ('condition', .3, 'sync/condition.c'), ('semaphore', .3, 'sync/semaphore.c'), ('held', .6, 'sync/held.c sync/slots.c'),
                                  ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic'),
                                  ('wait', .2, 'sync/wait_any.c sync/event.c sync/semaphore.c'), ('objects', .2, 'sync')):
         k.append(Killer(f'crashlab {names}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', names], seconds, sees))
     k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 30, 'participant sync heap collection name'))
     k.append(Killer('failing', 'test/crash/failing', [], 9, 'heap segment/grow.c participant/log.c collection/map name'))
+    for name, operations in (('one step', ['allocate', 'free own', "free others'", 'retire own', 'replace', 'drop', 'runs']),
+                             ('more', ['retire runs', 'section commits', 'section aborts', 'reap', 'adopt', 'leave', 'other sizes', 'runs change in place'])):
+        k.append(Killer(f'heap_kill, {name}', 'test/unit/test_heap_kill', operations, 7, 'heap'))
     k.append(Killer('heap_kill', 'test/unit/test_heap_kill', [], 41, 'heap'))
     for name, seconds, sees in (('participant', 2, 'participant'), ('heap_multi', 1, 'heap'), ('map_multi', 7, 'collection/map'), ('tree_multi', 7, 'collection/tree'),
                                 ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant'), ('topic_multi', 2, 'channel/topic channel')):

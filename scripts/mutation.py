@@ -9,7 +9,7 @@ mutants(top) reads the floors of FLOORS and returns every fault of these kinds, 
     hint     a flush or change of a hint (lists, caches, directories) left out
     compare  < for <=, <= for <, and so on
     wake     a wake, or the arming of the bell, left out
-    recheck  a second look at what was read before, left out
+    recheck  a second look at what was read before, left out; or at the epoch, after a copy without a pin
     order    a memory order made weaker, or an exchange a store
 
 It knows no C: comments and strings are blanked, functions are what has its braces in the first column, statements are told by brackets and
@@ -297,6 +297,9 @@ class Reader:
             above = self.code[a:start]
             after = re.search(r'\b(?:swap32|swap64|all_threads_barrier|pthread_mutex_trylock|__atomic_compare_exchange_n|lock_byte)\(', above)
             for p, q, sign in parts(self.code, start, end):
+                whole = re.search(r'!?again_is_good\(', self.code[p:q])  # whatever was copied without a pin, counts
+                if whole:
+                    self.add('recheck', (p + whole.start(), closing(self.code, p + whole.end() - 1) + 1, f'({int(whole[0][0] != "!")})'))
                 looks = [self.code[p + l.start():closing(self.code, p + l.end() - 1) + 1] for l in re.finditer(LOADS, self.code[p:q])]
                 if not looks or not (after or any(l in above for l in looks)):
                     continue

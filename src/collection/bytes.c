@@ -46,7 +46,7 @@ static int look(const struct tarn *seg, const tarn_bytes *b, uint64_t *ret_size,
     block = at_offset(seg, ref);
     *ret_size = load64(&block->size);
     *ret_bytes = (const char *)(block + 1);
-    return *ret_size > BYTES_MOST || !in_data(seg, ref + sizeof *block, *ret_size) ? damaged(seg, b) : 0;
+    return in_data(seg, ref + sizeof *block, *ret_size) ? 0 : damaged(seg, b);
 }
 
 /* ---- changes ---- */

@@ -27,7 +27,7 @@ int bytes_retire(struct self *s, uint64_t ref);
 static inline bool mutex_in_hand(struct tarn *seg, const tarn_mutex *m)
 {
     uint32_t id = load32(&m->owner) & ~ID_DIRTY;
-    return id && ID_INDEX(id) < seg->geometry.records && fate_quick(seg, id) != GONE;
+    return id && fate_quick(seg, id) != GONE;
 }
 
 /* Does it lie where users' memory is? */

@@ -7,6 +7,7 @@
  *     the intervals [reverse(prefix), reverse(prefix) + 2^(64 - depth)) of all buckets cover [0, 2^64) once
  *     a bucket that is not CLEANING: each of its parts' heads has its depth, and every directory entry of its newest sibling's part leads
  *         to that or beyond it
+ *     it stands in the slots of quarter(hash), or its part's head says `away` for that
  *     tag s of part p is tag(hash) of the key in slot s, part(hash) == p, or 0: free, whatever the slot says; a key has one slot in its
  *         bucket and that one's overflow chain
  * Who changes what is in map.h. */
@@ -19,8 +20,9 @@
 #include "tarn.h"
 
 #define MAP_TYPE_NAME "tarn_map"
-#define MAP_VERSION 2u
-#define MAP_DEPTH_MOST 32u /* hash bits used as index; above them stand those for the part and the tag */
+#define MAP_VERSION 3u
+#define MAP_DEPTH_MOST                                                                                       \
+    32u /* hash bits used as index; above them stand those for the part, the tag and the quarter */
 #define MAP_PARTS 4u
 #define MAP_SLOTS 56u /* in a part */
 #define MAP_KIND_BYTES 0u
@@ -39,9 +41,14 @@
 #define LINK_CLEANING (1ull << 55)
 #define LINK_DEPTH(w) ((unsigned)((w) >> 56))
 #define LINK_WORD(depth, flags, ref) ((uint64_t)(depth) << 56 | (flags) | (ref))
-/* A part's head: {chained:1, 0:1, depth:6, 0:8, ref of the part's slots:48}. Its upper byte is that of a directory entry that is up to date. */
+#define MAP_QUARTERS 4u
+#define MAP_QUARTER 14u /* slots of a part in which a key stands if it can */
+/* A part's head: {chained:1, 0:1, depth:6, 0:8, ref of the part's slots:42, 0:2, away:4}. Its upper byte is that of a directory entry that is up to
+ * date. away, bit q: a key of quarter q may stand in another one of this part. */
 #define HEAD_CHAINED (1ull << 63) /* the overflow chain may have keys of this part */
 #define HEAD_WORD(depth, slots) ((uint64_t)(depth) << 56 | (slots))
+#define HEAD_AWAY(quarter) (1ull << (quarter))
+#define HEAD_AWAY_ALL ((1ull << MAP_QUARTERS) - 1)
 #define HEAD_UPPER(w) ((unsigned)((w) >> 56))
 
 /* The named object. */

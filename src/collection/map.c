@@ -190,6 +190,13 @@ static __attribute__((noinline)) int save_slot(struct self *s, const struct wher
     return log_word(s, LOG_WORD(offset_of(s->seg, &w->bucket->reuse), LOG_COUNT)) ? log_is_full() : 0;
 }
 
+/* A key's slot is of another quarter than its own: the head says so before there is anything to be found. */
+static inline void say_away(uint64_t *head, unsigned at, uint64_t hash)
+{
+    if (is_away(at, hash) && !(*head & HEAD_AWAY(quarter_of(hash))))
+        store64(head, *head | HEAD_AWAY(quarter_of(hash)));
+}
+
 /* Fill a free slot: its tag, last, makes it the key's. */
 static inline int fill(struct self *s, const struct where *w, const struct place *to, bool fresh,
                        uint64_t hash, uint64_t word)
@@ -199,6 +206,7 @@ static inline int fill(struct self *s, const struct where *w, const struct place
     int e;
     if (TARN_RARE(to->bucket != w->bucket && !(*head & HEAD_CHAINED)))
         store64(head, *head | HEAD_CHAINED); /* before there is anything to be found */
+    say_away(head, to->at, hash);
     if (TARN_RARE(!fresh)) {
         e = save_slot(s, w, slot, hash, tags);
         if (e < 0)
@@ -422,64 +430,77 @@ static inline int take_out(tarn_map *m, const struct key *k)
 struct brief {
     struct self *s;
     struct bucket *bucket;
-    struct place at;
+    struct tags *part;
+    struct slot *slots;
     uint64_t hash, *slot;
+    unsigned at;
 };
 
-static inline void brief_end(struct brief *b)
+static inline __attribute__((always_inline)) void brief_end(struct brief *b)
 {
-    mutex_unlock_now(b->s, &b->bucket->lock, b->slot, *b->slot, 0, 0);
+    mutex_leave_brief(b->s, &b->bucket->lock, b->slot);
 }
 
 /* The bucket of a number, locked, and where the number stands in it. 1: it is there; 0: it is not; or negative: the ordinary way. */
-static inline int brief_begin(tarn_map *m, uint64_t key, struct brief *b)
+static inline __attribute__((always_inline)) int brief_begin(tarn_map *m, uint64_t key, struct brief *b)
 {
     uint64_t hash = hash_number(m->seed, m->multiplier, key), index, entry = map_guess(m, hash, &index),
-             ref = entry & (MAP_REF ^ 63), mask;
+             ref = entry & m->ref_mask, mask, head;
     struct self *s = self_last;
     struct bucket *bucket = (struct bucket *)(m->base + ref);
-    struct tags *part = &bucket->tags[part_of(hash)];
-    if (TARN_RARE(ref > learned(&m->bucket_most) || ref < m->zone || !s || s->seg != m->seg || s->depth || !m->u64))
+    struct tags *part = (struct tags *)((char *)bucket->tags + (hash >> 46 & 0xc0));
+    if (TARN_RARE(!s || s->seg != m->quick_numbers || s->depth || ref - m->zone > learned(&m->bucket_most) - m->zone))
         return -1;
     __builtin_prefetch(bucket, 1);
     __builtin_prefetch(part, 1);
-    epoch_pin(s); /* until it is known, under the lock, that the map is not unbound: see map_take */
+    if (!s->read_depth) /* until it is known, under the lock, that the map is not unbound: see map_take */
+        store64(&s->record->epoch, 1 + load64(m->epoch));
     b->slot = mutex_take_brief(s, &bucket->lock);
-    epoch_unpin(s);
+    if (!s->read_depth)
+        store64(&s->record->epoch, 0);
     if (TARN_RARE(!b->slot))
         return -1;
-    *b = (struct brief){.s = s,
-                        .bucket = bucket,
-                        .hash = hash,
-                        .slot = b->slot,
-                        .at = {bucket, slots_of(m->seg, bucket), part_of(hash), 0}};
+    b->s = s;
+    b->bucket = bucket;
+    b->part = part;
+    b->hash = hash;
+    head = part->head;
+    ref = head & m->ref_mask;
+    b->slots = (struct slot *)(m->base + ref);
     if (TARN_RARE(load64(&m->map->state) == MAP_GONE || bucket->link & LINK_CLEANING || bucket->overflow ||
-                  !b->at.slots || !is_right(hash, bucket->prefix, LINK_DEPTH(bucket->link)))) {
+                  ref - m->zone > learned(&m->slots_most) - m->zone ||
+                  !is_right(hash, bucket->prefix, LINK_DEPTH(bucket->link)))) {
         brief_end(b);
         return -1;
     }
-    for (mask = part_match(part, tag_of(hash)); mask; mask &= mask - 1) {
-        b->at.at = (unsigned)__builtin_ctzll(mask);
-        if (place_slot(&b->at)->hash == hash)
+    for (mask = part_match(part, tag_of(hash)) & slots_for(m, head, hash); mask; mask &= mask - 1) {
+        b->at = (unsigned)__builtin_ctzll(mask);
+        if (b->slots[b->at].hash == hash)
             return 1;
     }
-    mask = part_free(part);
-    b->at.at = (unsigned)__builtin_ctzll(mask | 1ull << 63);
     return 0;
+}
+
+static inline uint64_t *brief_tags(const struct brief *b)
+{
+    return &b->part->word[b->at / 8];
 }
 
 /* Put a number that is not there. 1: there is no room. */
 static inline int brief_fill(struct brief *b, uint64_t value)
 {
     struct slot *slot;
-    if (TARN_RARE(b->at.at >= MAP_SLOTS))
+    uint64_t free = part_free(b->part);
+    if (TARN_RARE(!free))
         return 1;
-    slot = place_slot(&b->at);
+    b->at = slot_for(free, b->hash);
+    slot = &b->slots[b->at];
+    say_away(&b->part->head, b->at, b->hash);
     store64(&b->bucket->reuse, b->bucket->reuse + 1);
     store64(&slot->hash, no_hash(b->hash));
     store64(&slot->word, value);
     store64(&slot->hash, b->hash);
-    store64(place_tags(&b->at), *place_tags(&b->at) | tag_bits(tag_of(b->hash), b->at.at)); /* commit */
+    store64(brief_tags(b), *brief_tags(b) | tag_bits(tag_of(b->hash), b->at)); /* commit */
     return 0;
 }
 
@@ -490,11 +511,11 @@ static inline int brief_put(tarn_map *m, uint64_t key, uint64_t value, enum how 
     if (TARN_RARE(e < 0))
         return 1;
     if (e) {
-        e = how == INSERT                                         ? key_is_there()
-            : how == REPLACE_IF && place_slot(&b.at)->word != old ? value_differs()
-                                                                  : 0;
+        e = how == INSERT                                    ? key_is_there()
+            : how == REPLACE_IF && b.slots[b.at].word != old ? value_differs()
+                                                             : 0;
         if (e == 0)
-            store64(&place_slot(&b.at)->word, value); /* commit */
+            store64(&b.slots[b.at].word, value); /* commit */
     } else
         e = how >= REPLACE ? no_key() : brief_fill(&b, value);
     brief_end(&b);
@@ -508,8 +529,8 @@ static inline int brief_add(tarn_map *m, uint64_t key, uint64_t number, uint64_t
     if (TARN_RARE(e < 0))
         return 1;
     if (e) {
-        *ret_sum = place_slot(&b.at)->word + number;
-        store64(&place_slot(&b.at)->word, *ret_sum); /* commit */
+        *ret_sum = b.slots[b.at].word + number;
+        store64(&b.slots[b.at].word, *ret_sum); /* commit */
         e = 0;
     } else {
         *ret_sum = number;
@@ -526,7 +547,7 @@ static inline int brief_remove(tarn_map *m, uint64_t key)
     if (TARN_RARE(e < 0))
         return 1;
     if (e)
-        store64(place_tags(&b.at), *place_tags(&b.at) & ~tag_bits(0xff, b.at.at)); /* commit */
+        store64(brief_tags(&b), *brief_tags(&b) & ~tag_bits(0xff, b.at)); /* commit */
     brief_end(&b);
     return e ? 0 : fail_constant(-ENOENT, "the map has no such key");
 }

@@ -41,9 +41,12 @@ struct tarn_map {
     struct map *map;
     uint64_t ref, seed, multiplier;
     bool u64;
+    uint64_t quarter[MAP_QUARTERS]; /* quarter_slots */
+    uint64_t ref_mask; /* MAP_REF, but for the bits below 64: a constant that needs no register */
     int (*get64)(tarn_map *map, uint64_t key, uint64_t *ret_value); /* as quick as the machine can */
     int (*get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room, size_t *ret_size);
     /* for quick look-ups, map_read.c */
+    const void *quick_numbers; /* as this: changes of numbers */
     const void *quick_bytes; /* seg, if look-ups of byte strings may be quick here; else what no thread's seg is */
     const uint64_t *epoch;                        /* the participants' */
     char *base;                                   /* where the segment begins in this process */
@@ -116,12 +119,40 @@ static inline uint64_t low_bits(unsigned n)
 }
 static inline unsigned part_of(uint64_t hash)
 {
-    return hash >> 54 & 3;
+    return hash >> 52 & 3;
+}
+static inline unsigned tag_byte(uint64_t hash)
+{
+    return (uint8_t)(hash >> 54);
 }
 static inline unsigned tag_of(uint64_t hash)
 {
-    unsigned tag = (unsigned)(hash >> 56);
+    unsigned tag = tag_byte(hash);
     return tag + (tag < 1);
+}
+static inline unsigned quarter_of(uint64_t hash)
+{
+    return (unsigned)(hash >> 62);
+}
+/* The slots of a quarter. */
+static inline uint64_t quarter_slots(unsigned quarter)
+{
+    return 0x3fffull << MAP_QUARTER * quarter;
+}
+/* Where a key of the hash can be, in a part with that head. */
+static inline __attribute__((always_inline)) uint64_t slots_for(const tarn_map *m, uint64_t head, uint64_t hash)
+{
+    return m->quarter[hash >> 62] | -(head >> (hash >> 62) & 1);
+}
+/* Of some free slots, the one for a key of the hash. */
+static inline unsigned slot_for(uint64_t free, uint64_t hash)
+{
+    uint64_t best = free & quarter_slots(quarter_of(hash));
+    return (unsigned)__builtin_ctzll(best ? best : free);
+}
+static inline bool is_away(unsigned at, uint64_t hash)
+{
+    return !(quarter_slots(quarter_of(hash)) >> at & 1);
 }
 /* What a slot says while it is stored over: no hash that is looked for in that part. */
 static inline uint64_t no_hash(uint64_t hash)
@@ -194,7 +225,11 @@ static inline uint64_t part_used(const struct tags *t)
 }
 static inline unsigned tag_at(const struct tags *t, unsigned at)
 {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __atomic_load_n((const uint8_t *)t->word + at, __ATOMIC_ACQUIRE);
+#else
     return load64(&t->word[at / 8]) >> 8 * (at % 8) & 0xff;
+#endif
 }
 static inline uint64_t tag_bits(unsigned tag, unsigned at)
 {
@@ -343,6 +378,7 @@ struct snapshot {
     uint64_t count, room;
     uint64_t *set, set_room; /* by open addressing: 1 + the numbers of pairs */
     uint64_t twin;           /* the hash of a key that is there twice, one of which was dropped; or 0 */
+    uint64_t unsaid;         /* keys in another quarter than their own, of which the head says nothing */
     uint64_t strays;         /* tags of slots that are not of this part, or this bucket */
     uint64_t steps; /* slots looked at since the walk began: hostile bytes must not keep it for ever (see steps_most) */
     struct where where;

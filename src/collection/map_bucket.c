@@ -164,7 +164,7 @@ int map_free_slot(struct self *s, tarn_map *m, const struct where *w, uint64_t h
         if (n > CHAIN_MOST)
             return damaged(m, w->ref);
         if (free && (n == 0 || b->slots)) {
-            *ret = (struct place){b, slots_of(s->seg, b), part, (unsigned)__builtin_ctzll(free)};
+            *ret = (struct place){b, slots_of(s->seg, b), part, slot_for(free, hash)};
             return ret->slots ? 1 : damaged(m, w->ref);
         }
         if (room == FIRST_ONLY)
@@ -216,6 +216,9 @@ int map_unchain(struct self *s, tarn_map *m, struct bucket *b)
 static void fill_slot(struct bucket *first, const struct place *to, const struct slot *pair)
 {
     struct slot *slot = place_slot(to);
+    uint64_t *head = &first->tags[to->part].head;
+    if (to->bucket == first && is_away(to->at, pair->hash))
+        store64(head, *head | HEAD_AWAY(quarter_of(pair->hash)));
     store64(&first->reuse, first->reuse + 1);
     store64(&slot->hash, no_hash(pair->hash));
     store64(&slot->word, pair->word);
@@ -246,7 +249,7 @@ static void fold(const tarn_map *m, struct bucket *b)
                 if (!there && !free)
                     break;
                 if (!there)
-                    fill_slot(b, &(struct place){b, to, p, (unsigned)__builtin_ctzll(free)}, &pair);
+                    fill_slot(b, &(struct place){b, to, p, slot_for(free, pair.hash)}, &pair);
                 store64(tags, *tags & ~tag_bits(0xff, at));
             }
     }
@@ -259,6 +262,24 @@ static inline uint64_t with_bit(const struct slot *slot, unsigned bit)
     for (unsigned k = 0; k < 8; k++)
         x |= (-(slot[k].hash >> bit & 1) & 0xff) << 8 * k;
     return x;
+}
+
+/* Of a part's used slots, those whose keys are of another quarter. Without branches. */
+static uint64_t slots_away(const struct slot *slots, uint64_t used)
+{
+    uint64_t here = 0;
+    for (unsigned q = 0; q < MAP_QUARTERS; q++)
+        for (unsigned k = q * MAP_QUARTER; k < (q + 1) * MAP_QUARTER; k++)
+            here |= (uint64_t)(quarter_of(slots[k].hash) == q) << k;
+    return used & ~here;
+}
+/* What a part's head must say of these. */
+static uint64_t away_of(const struct slot *slots, uint64_t away)
+{
+    uint64_t said = 0;
+    for (; away; away &= away - 1)
+        said |= HEAD_AWAY(quarter_of(slots[__builtin_ctzll(away)].hash));
+    return said;
 }
 
 /* The tags of keys that are the sibling's: zeroed. Slots cannot be changed by others. */
@@ -378,24 +399,36 @@ static int directory_lead(struct self *s, tarn_map *m, const struct where *w)
     return 0;
 }
 
+/* What the head of a bucket's part has to say of keys that are not the sibling's. */
+static uint64_t staying_away(const struct bucket *b, const struct pairs *slots, unsigned p, unsigned bit)
+{
+    uint64_t away = slots_away(slots->at[p], part_used(&b->tags[p]));
+    for (uint64_t rest = away; rest; rest &= rest - 1)
+        away ^= (slots->at[p][__builtin_ctzll(rest)].hash >> bit & 1) << __builtin_ctzll(rest);
+    return away_of(slots->at[p], away);
+}
+
 /* What is left to do after a split. The bucket's lock is held. fresh: this section has written nothing in it. 0: done; a failure leaves the
  * bucket as it was, CLEANING and usable. */
 static int clean(struct self *s, tarn_map *m, struct where *w, bool fresh)
 {
     struct bucket *b = w->bucket;
     unsigned depth = LINK_DEPTH(w->link), n = 0;
+    const struct pairs *slots = slots_of(m->seg, b);
     bool bad = false;
     int e;
     if (depth - 1 >= MAP_DEPTH_MOST)
         return damaged(m, w->ref);
     for (unsigned p = 0; p < MAP_PARTS; p++) { /* before any tag is zeroed: so who misses a key knows */
-        uint64_t head =
-            HEAD_WORD(depth, part_slots(b->slots, p)) | (b->overflow ? b->tags[p].head & HEAD_CHAINED : 0);
+        uint64_t keep = HEAD_AWAY_ALL | (b->overflow ? HEAD_CHAINED : 0);
+        uint64_t head = HEAD_WORD(depth, part_slots(b->slots, p)) | (b->tags[p].head & keep);
+        if (fresh && slots) /* else an undo may put keys back that are not seen now */
+            head &= ~HEAD_AWAY_ALL | staying_away(b, slots, p, depth - 1);
         if (b->tags[p].head != head)
             store64(&b->tags[p].head, head);
     }
     for (struct bucket *o = b; o && n <= CHAIN_MOST; o = chain_next(m, o, &bad), n++) {
-        const struct pairs *slots = o->slots ? slots_of(m->seg, o) : NULL;
+        slots = o->slots ? slots_of(m->seg, o) : NULL;
         if (slots)
             clear_moved(o, slots, depth - 1);
     }
@@ -426,7 +459,27 @@ static bool may_deepen(const struct map *map, unsigned depth)
            (depth <= load64(&map->depth) || 1ull << depth <= DIRECTORY_SHARE * load64(&map->buckets) + 1024);
 }
 
-/* Of a bucket without a chain: the sibling has the keys with that bit of their hash set, each where it stood. */
+/* Keys of a part of a bucket that is still a free block go to their own quarters, as far as there is room. */
+static void bring_home(struct bucket *b, struct slot *slots, unsigned p)
+{
+    uint64_t away = slots_away(slots, part_used(&b->tags[p])), left = 0;
+    for (; away; away &= away - 1) {
+        unsigned from = (unsigned)__builtin_ctzll(away), quarter = quarter_of(slots[from].hash), to;
+        uint64_t free = part_free(&b->tags[p]) & quarter_slots(quarter);
+        if (!free) {
+            left |= HEAD_AWAY(quarter);
+            continue;
+        }
+        to = (unsigned)__builtin_ctzll(free);
+        slots[to].hash = slots[from].hash;
+        slots[to].word = slots[from].word;
+        b->tags[p].word[to / 8] |= tag_bits(tag_at(&b->tags[p], from), to);
+        b->tags[p].word[from / 8] &= ~tag_bits(0xff, from);
+    }
+    b->tags[p].head |= left;
+}
+
+/* Of a bucket without a chain: the sibling has the keys with that bit of their hash set, each where it stood, or in its own quarter. */
 static void move(const struct bucket *b, const struct pairs *from, struct bucket *sibling, struct pairs *to,
                  unsigned bit)
 {
@@ -434,6 +487,8 @@ static void move(const struct bucket *b, const struct pairs *from, struct bucket
     for (unsigned p = 0; p < MAP_PARTS; p++)
         for (unsigned i = 0; i < 7; i++)
             sibling->tags[p].word[i] = b->tags[p].word[i] & with_bit(&from->at[p][8 * i], bit);
+    for (unsigned p = 0; p < MAP_PARTS; p++)
+        bring_home(sibling, to->at[p], p);
 }
 
 /* Room for what moves of a chain, beyond one sibling: empty buckets that hang from b->spare until the sibling is published, with whatever a dead splitter left
@@ -486,7 +541,7 @@ static void move_chain(const tarn_map *m, const struct bucket *b, struct bucket 
                     struct pairs *slots = slots_of(m->seg, to);
                     if (!free || !slots)
                         continue;
-                    fill_slot(sibling, &(struct place){to, slots, p, (unsigned)__builtin_ctzll(free)}, pair);
+                    fill_slot(sibling, &(struct place){to, slots, p, slot_for(free, pair->hash)}, pair);
                     if (to != sibling)
                         sibling->tags[p].head |= HEAD_CHAINED;
                     break;

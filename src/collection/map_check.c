@@ -122,9 +122,12 @@ static void check_bucket(const tarn_map *m, const struct snapshot *p, const stru
             k->block(load64(&w->bucket->new_slots), sizeof(struct pairs), k->arg);
     }
     for (unsigned i = 0; i < MAP_PARTS && !cleaning; i++)
-        if ((load64(&w->bucket->tags[i].head) & ~HEAD_CHAINED) !=
+        if ((load64(&w->bucket->tags[i].head) & ~(HEAD_CHAINED | HEAD_AWAY_ALL)) !=
             HEAD_WORD(LINK_DEPTH(w->link), part_slots(w->bucket->slots, i)))
             k->damage(w->ref, "a map's bucket: a part's head has another depth, or other slots", k->arg);
+    if (p->unsaid)
+        k->damage(w->ref, "a map's bucket: a part does not say that a key stands in another quarter than its own",
+                  k->arg);
     if (p->strays && !cleaning)
         k->damage(w->ref, "a map's bucket: a slot has a key of another tag, part or bucket", k->arg);
 }

@@ -80,8 +80,13 @@ static int pairs_add(const tarn_map *m, struct snapshot *p, const struct bucket 
             if (part_of(pair.hash) != part || !is_right(pair.hash, prefix, LINK_DEPTH(p->where.link)) ||
                 tag != tag_of(pair.hash))
                 p->strays++;
-            else if ((e = pair_add(p, &pair)))
-                return e;
+            else {
+                p->unsaid += b == p->where.bucket && is_away(at, pair.hash) &&
+                             !(load64(&b->tags[part].head) & HEAD_AWAY(quarter_of(pair.hash)));
+                e = pair_add(p, &pair);
+                if (e)
+                    return e;
+            }
         }
     }
     return 0;
@@ -92,7 +97,7 @@ static int snapshot_once(const tarn_map *m, uint64_t hash, struct snapshot *p)
 {
     uint64_t ref;
     int e = map_descend(m, hash, &p->where);
-    p->count = p->strays = 0;
+    p->count = p->strays = p->unsaid = 0;
     if (e < 0)
         return e;
     ref = load64(&p->where.bucket->overflow);

@@ -1,20 +1,20 @@
 /* collection/map_quick.h - the quick look-ups of map_read.c, once for each width of instructions. Included there, several times.
  *
- * QUICK(name): the name of this one; QUICK_FOR: its attribute; QUICK_MATCH(part, hash): part_match for the
- * hash's tag. */
+ * QUICK(name): the name of this one; QUICK_FOR: its attribute; QUICK_MATCH(part, tag): part_match. */
 
 /* 1: found; 0: not there; -1: ask the ordinary look-up. */
-QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(const tarn_map *m, uint64_t key,
+QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(const tarn_map *m, uint64_t hash,
                                                                                uint64_t *ret_value)
 {
-    uint64_t hash = hash_number(m->seed, m->multiplier, key), entry, index, mask;
+    uint64_t entry, index, head, mask;
     const struct tags *part;
     const struct slot *slots;
     if (!quick_part(m, hash, &entry, &index, &part))
         return -1;
-    mask = QUICK_MATCH(part, hash);
+    head = load64(&part->head);
+    mask = QUICK_MATCH(part, tag_of(hash)) & slots_for(m, head, hash);
     if (mask) {
-        if (!quick_slots(m, load64(&part->head), &slots))
+        if (!quick_slots(m, head, &slots))
             return -1;
         do {
             unsigned at = (unsigned)__builtin_ctzll(mask);
@@ -34,30 +34,62 @@ QUICK_FOR static inline __attribute__((always_inline)) int QUICK(quick_number)(c
             mask &= mask - 1;
         } while (mask);
     }
-    return pair_is_there(index, entry, part, hash) ? 0 : -1;
+    return pair_is_there(index, entry, part, head, hash) ? 0 : -1;
 }
 
-/* No pin: no entry is followed, and what is looked at here is given back only with the whole map. */
-QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_value)
+/* Not the first of the slots that have the tag, or whatever else there may be: from the start. */
+QUICK_FOR static __attribute__((noinline)) int QUICK(get64_again)(tarn_map *map, uint64_t hash, uint64_t *ret_value)
 {
-    int is = QUICK(quick_number)(map, key, ret_value);
+    int is = QUICK(quick_number)(map, hash, ret_value);
     if (is > 0)
         return 0;
     if (is < 0)
-        return get_number(map, key, ret_value);
+        return get_number(map, hash, ret_value);
     return fail_constant(-ENOENT, "the map has no such key");
+}
+
+/* No pin: no entry is followed, and what is looked at here is given back only with the whole map. What is likely is done here, in as few
+ * instructions and registers as can be (docs/map.md): nothing there, or the first slot that has the tag. */
+QUICK_FOR static int QUICK(get64)(tarn_map *map, uint64_t key, uint64_t *ret_value)
+{
+    uint64_t hash = hash_number(map->seed, map->multiplier, key), entry, index, head, mask;
+    const struct tags *part;
+    const struct slot *slots;
+    if (TARN_RARE(!tag_byte(hash)) || !quick_part(map, hash, &entry, &index, &part))
+        return QUICK(get64_again)(map, hash, ret_value);
+    head = load64(&part->head);
+    mask = QUICK_MATCH(part, tag_byte(hash)) & slots_for(map, head, hash);
+    if (!mask) {
+        if (pair_is_there(index, entry, part, head, hash))
+            return fail_constant(-ENOENT, "the map has no such key");
+    } else if (quick_slots(map, head, &slots)) {
+        unsigned at = (unsigned)__builtin_ctzll(mask);
+#if MAP_PAIRS
+        struct slot pair = pair_whole(&slots[at]);
+        bool whole = true;
+#else
+        struct slot pair;
+        bool whole = pair_load((const struct bucket *)(map->base + (entry & MAP_REF)), &slots[at], &pair);
+#endif
+        if (whole && !TARN_RARE(pair.hash != hash) && !TARN_RARE(!tag_still_there(part, at, hash))) {
+            *ret_value = pair.word;
+            return 0;
+        }
+    }
+    return QUICK(get64_again)(map, hash, ret_value);
 }
 
 /* A torn pair would do no harm: the entry has the key. 1: found; 0: not there; -1: ask the ordinary look-up. */
 QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct key *k, struct want *want)
 {
-    uint64_t entry, index, mask;
+    uint64_t entry, index, head, mask;
     const struct tags *part;
     const struct slot *slots = NULL;
     if (!quick_part(m, k->hash, &entry, &index, &part))
         return -1;
-    mask = QUICK_MATCH(part, k->hash);
-    if (mask && !quick_slots(m, load64(&part->head), &slots))
+    head = load64(&part->head);
+    mask = QUICK_MATCH(part, tag_of(k->hash)) & slots_for(m, head, k->hash);
+    if (mask && !quick_slots(m, head, &slots))
         return -1;
     for (; mask; mask &= mask - 1) {
         const struct slot *slot = &slots[__builtin_ctzll(mask)];
@@ -68,7 +100,7 @@ QUICK_FOR static inline int QUICK(quick_bytes)(const tarn_map *m, const struct k
         if (e != 1)
             return e == 0 ? 1 : -1;
     }
-    return pair_is_there(index, entry, part, k->hash) ? 0 : -1;
+    return pair_is_there(index, entry, part, head, k->hash) ? 0 : -1;
 }
 
 QUICK_FOR static int QUICK(get)(tarn_map *map, const void *key, size_t key_size, void *value, size_t room,

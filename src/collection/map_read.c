@@ -249,10 +249,10 @@ static __attribute__((noinline)) int get_bytes(tarn_map *map, const void *key, s
     return e;
 }
 
-static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uint64_t *ret_value)
+static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t hash, uint64_t *ret_value)
 {
     uint64_t value;
-    struct key k = {.hash = hash_number(map->seed, map->multiplier, key)};
+    struct key k = {.hash = hash};
     struct want want = {.value = &value};
     int e;
     if (TARN_RARE(!map->u64))
@@ -264,6 +264,11 @@ static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uin
     return e;
 }
 
+static int get64_ordinary(tarn_map *map, uint64_t key, uint64_t *ret_value)
+{
+    return get_number(map, hash_number(map->seed, map->multiplier, key), ret_value);
+}
+
 /* ---- quick look-ups ---- */
 
 /* The part that the directory has for the hash; false: damaged. Why a bucket's header is not looked at: docs/map.md, 'Readers'. What lies before the data
@@ -271,29 +276,31 @@ static __attribute__((noinline)) int get_number(tarn_map *map, uint64_t key, uin
 static inline __attribute__((always_inline)) bool quick_part(const tarn_map *m, uint64_t hash, uint64_t *ret_entry,
                                                              uint64_t *ret_index, const struct tags **ret)
 {
-    uint64_t entry = map_guess(m, hash, ret_index), ref = entry & (MAP_REF ^ 63);
+    uint64_t entry = map_guess(m, hash, ret_index), ref = entry & m->ref_mask;
     *ret_entry = entry;
-    *ret = (const struct tags *)(m->base + ref + (hash >> 48 & 0xc0) + 64);
+    *ret = (const struct tags *)(m->base + ref + (hash >> 46 & 0xc0) + 64);
     return !TARN_RARE(ref > learned(&m->bucket_most));
 }
 /* Do the part's slots stand in what is committed? Asked after a tag was there. */
 static inline __attribute__((always_inline)) bool quick_slots(const tarn_map *m, uint64_t head,
                                                               const struct slot **ret)
 {
-    uint64_t ref = head & (MAP_REF ^ 63);
+    uint64_t ref = head & m->ref_mask;
     *ret = (const struct slot *)(m->base + ref);
     return !TARN_RARE(ref > learned(&m->slots_most));
 }
 
-/* Would a key of this hash be in this part, and in no chain? Asked after tags and slots were read: a key that left them left its mark here before. The entry's
+/* Would a key of this hash be in this part, where the head that was `looked` at said, and in no chain? Asked after tags and slots were read: a key that left them left its mark here before. The entry's
  * bucket has the prefix that the index has in the entry's depth; where that is more than the index has bits, they are 0. */
 static inline __attribute__((always_inline)) bool pair_is_there(uint64_t index, uint64_t entry,
-                                                                const struct tags *part, uint64_t hash)
+                                                                const struct tags *part, uint64_t looked,
+                                                                uint64_t hash)
 {
     uint64_t head;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     head = load64(&part->head);
-    return HEAD_UPPER(head) == LINK_DEPTH(entry) && !(hash & ~index & low_bits(LINK_DEPTH(entry)));
+    return head == looked && HEAD_UPPER(head) == LINK_DEPTH(entry) &&
+           !(hash & ~index & low_bits(LINK_DEPTH(entry)));
 }
 
 /* The calling thread's self if it may look quickly, else NULL. */
@@ -332,16 +339,15 @@ static inline int quick_copy(const tarn_map *m, uint64_t ref, const struct key *
 
 #define QUICK(name) name##_plain
 #define QUICK_FOR
-#define QUICK_MATCH(part, hash) part_match(part, tag_of(hash))
+#define QUICK_MATCH(part, tag) part_match(part, tag)
 #include "collection/map_quick.h"
 
-/* The same, with wider instructions where the machine has them. A tag is made here at once in all bytes. */
+/* The same, with wider instructions where the machine has them. */
 #if MAP_PAIRS && !defined(TARN_EXPLORED)
 #define QUICK_FOR __attribute__((target("avx2,bmi,bmi2")))
-QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, uint64_t hash)
+QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const struct tags *part, unsigned tag)
 {
-    __m256i want =
-        _mm256_max_epu8(_mm256_broadcastb_epi8(_mm_cvtsi32_si128((int)(hash >> 56))), _mm256_set1_epi8(1));
+    __m256i want = _mm256_set1_epi8((char)tag);
     uint64_t low = (unsigned)_mm256_movemask_epi8(
         _mm256_cmpeq_epi8(_mm256_load_si256((const __m256i *)(const void *)part), want));
     uint64_t high = (unsigned)_mm256_movemask_epi8(
@@ -350,18 +356,21 @@ QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx2(const
     return (low | high << 32) >> 8;
 }
 #define QUICK(name) name##_avx2
-#define QUICK_MATCH(part, hash) match_avx2(part, hash)
+#define QUICK_MATCH(part, tag) match_avx2(part, tag)
 #include "collection/map_quick.h"
 #define QUICK_FOR __attribute__((target("avx512bw,bmi,bmi2")))
-QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx512(const struct tags *part, uint64_t hash)
+QUICK_FOR static inline __attribute__((always_inline)) uint64_t match_avx512(const struct tags *part, unsigned tag)
 {
-    __m512i want = _mm512_max_epu8(_mm512_set1_epi8((char)(hash >> 56)), _mm512_set1_epi8(1));
-    uint64_t mask = _mm512_cmpeq_epi8_mask(_mm512_load_si512((const void *)part), want);
-    compiler_barrier();
+    uint64_t mask;
+    /* A register above 15 needs no vzeroupper, and none of the frame that gcc makes for wide ones. */
+    __asm__ volatile("vpbroadcastb %1, %%zmm16\n\tvpcmpeqb %2, %%zmm16, %%k1\n\tkmovq %%k1, %0"
+                     : "=r"(mask)
+                     : "r"(tag), "m"(*part)
+                     : "xmm16", "k1", "memory");
     return mask >> 8;
 }
 #define QUICK(name) name##_avx512
-#define QUICK_MATCH(part, hash) match_avx512(part, hash)
+#define QUICK_MATCH(part, tag) match_avx512(part, tag)
 #include "collection/map_quick.h"
 #endif
 
@@ -384,6 +393,7 @@ int map_prepare(tarn_map *m)
 void map_quicken(tarn_map *m)
 {
     bool may = !m->seg->readonly && !m->seg->exchange_unlock; /* a pin is a plain store */
+    m->quick_numbers = may && m->u64 ? (void *)m->seg : (void *)m;
     m->quick_bytes = may && !m->u64 ? (void *)m->seg : (void *)m;
     m->get64 = get64_plain;
     m->get = get_plain;
@@ -397,7 +407,10 @@ void map_quicken(tarn_map *m)
     }
 #endif
     if (!m->u64 || (MAP_PAIRS && !map_pairs_whole))
-        m->get64 = get_number;
+        m->get64 = get64_ordinary;
+    m->ref_mask = MAP_REF ^ 63;
+    for (unsigned q = 0; q < MAP_QUARTERS; q++)
+        m->quarter[q] = quarter_slots(q);
     m->zone = m->seg->geometry.zone[ZONE_DATA];
     m->base = m->seg->base;
     m->epoch = &participants_of(m->seg)->epoch;

@@ -89,7 +89,7 @@ static void load_element(void *to, const char *from, uint64_t element)
         ((char *)to)[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
 }
 
-/* from NULL: zeros */
+/* from NULL: zeros. Before whatever is stored by store64 and kin afterwards. */
 static void store_element(char *to, const char *from, uint64_t element)
 {
     uint64_t i = 0, v = 0;
@@ -100,7 +100,6 @@ static void store_element(char *to, const char *from, uint64_t element)
     }
     for (; i < element; i++)
         __atomic_store_n(to + i, from ? from[i] : 0, __ATOMIC_RELAXED);
-    compiler_barrier();
 }
 
 /* ---- refusals ---- */
@@ -477,7 +476,7 @@ static int copy_locked(struct self *s, tarn_vector *v, uint64_t i, void *to, uin
     int e = take(s, v);
     if (e >= 0) {
         uint64_t n = load64(&v->size), has = load32(&v->element);
-        const char *at = i < n && i < INDEX_END && has == element ? element_at(s->seg, v, i, element) : NULL;
+        const char *at = i < INDEX_END && has == element ? element_at(s->seg, v, i, element) : NULL;
         if (has && has != element)
             e = other_size(s->seg, v, has, element);
         else if (i >= n)

@@ -5,7 +5,6 @@
  * Commit points: in a section its commit (log_word, then F = 0); alone the store of *place (intent, *place, F = 0, intent = 0).
  * No atomic instruction, no system call and no lock but in a refill. */
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "heap/table.h"
@@ -13,28 +12,30 @@
 void cache_start(struct self *s, struct heap_cache *h)
 {
     const struct geometry *g = &s->seg->geometry;
-    cache_end(h);
-    memset(h, 0, offsetof(struct heap_cache, class)); /* the caches' blocks do not count where their count is 0 */
     for (uint32_t c = 0; c < class_count(g); c++) {
         const struct size_class *k = class_at(g, c);
-        h->class[c].count = 0;
-        h->class[c].reciprocal = k->reciprocal;
-        h->class[c].blocks = k->blocks;
-        h->class[c].size = k->size;
-        h->class[c].freed_at = k->far ? (int32_t)k->freed_at | FAR : (int32_t)(k->freed_at + sizeof(struct span));
+        struct class_cache *q = &h->class[c];
+        q->reciprocal = k->reciprocal;
+        q->blocks = k->blocks;
+        q->size = k->size;
+        q->freed_at = (char *)freed_bytes(s->seg, 0, k);
+        q->freed_step = k->far ? g->span_size : g->side_size;
     }
+    for (uint32_t i = 0; i < SMALL_MOST / 16; i++)
+        h->class_at_size[i] = (uint16_t)OWN_CLASS(heap_class_by_size[i + 1]);
     h->data = g->zone[ZONE_DATA];
     h->minus_free = (uint64_t)s->seg->base - INTENT_FREE;
     h->minus_alloc = (uint64_t)s->seg->base - INTENT_ALLOC;
     h->data_at = at_offset(s->seg, h->data);
-    h->side_at = at_offset(s->seg, g->zone[ZONE_SIDE]);
+    h->bits_at = bit_of(free_words(span_at(s->seg, 0)), 0);
     h->span_mask = g->span_size - 1;
     h->span_shift = (uint8_t)g->span_shift;
     h->side_size = g->side_size;
     h->clear = !s->seg->uninitialized;
     h->limbo.lost = limbo_is_shared(s->seg);
     h->small_most = g->span_size / 8;
-    h->id = s->id;
+    h->plain_most = h->clear || g->span_shift != SPAN_SHIFT_MOST ? 0 : h->small_most;
+    h->begun = true;
     cache_look(s, h);
 }
 
@@ -53,8 +54,10 @@ static bool take_from(struct self *s, struct heap_cache *h, uint32_t index, uint
             uint64_t b = from + i * k->size;
             if (h->picks && is_picked(h, b))
                 continue;
-            if (!cache_put(q, b, i))
+            if (!cache_put(q, b, f, i))
                 return false;
+            __builtin_prefetch(at_offset(s->seg, b), 1, 2);
+            __builtin_prefetch(at_offset(s->seg, b + k->size - 8), 1, 2);
             if (TARN_RARE(freed[i])) /* freed by another, and then by its owner, which is an error; F outranks R */
                 store8(&freed[i], 0);
         }
@@ -65,7 +68,7 @@ static bool take_open(struct self *s, struct heap_cache *h, uint32_t class)
 {
     struct class_cache *q = &h->class[class];
     uint32_t link;
-    while (q->count < CACHED && (link = span_mine(s, h->open[class], class))) {
+    while (q->used < CACHED_FULL && (link = span_mine(s, h->open[class], class))) {
         struct span *span = span_at(s->seg, link - 1);
         if (!take_from(s, h, link - 1, class))
             break; /* the rest is found when the cache is empty again */
@@ -73,12 +76,15 @@ static bool take_open(struct self *s, struct heap_cache *h, uint32_t class)
         span->is_open = 0;
         own_set(h, link - 1, OWN_CLASS(class), false);
     }
-    for (uint32_t a = 0, z = q->count; a + 1 < z; a++) { /* lowest address first */
-        uint64_t t = q->cached[a];
-        q->cached[a] = q->cached[--z];
-        q->cached[z] = t;
+    for (uint32_t a = 0, z = cache_count(q); a + 1 < z; a++) { /* lowest address first */
+        struct cached *low = &q->cached[a], *high = &q->cached[--z];
+        uint64_t block = low->block, bit = low->bit;
+        low->block = high->block;
+        low->bit = high->bit;
+        high->block = block;
+        high->bit = bit;
     }
-    return q->count;
+    return q->used;
 }
 
 __attribute__((noinline)) int cache_refill(struct self *s, struct heap_cache *h, uint32_t class)
@@ -91,7 +97,7 @@ __attribute__((noinline)) int cache_refill(struct self *s, struct heap_cache *h,
     if (take_open(s, h, class))
         return 0;
     h->refills++;
-    if (h->limbo.tail != h->limbo.head && limbo_take(s, h) && (h->class[class].count || take_open(s, h, class)))
+    if (h->limbo.tail != h->limbo.head && limbo_take(s, h) && (h->class[class].used || take_open(s, h, class)))
         return 0;
     reap_some(s, h, class);
     if (take_open(s, h, class))
@@ -150,15 +156,15 @@ static int pick(struct self *s, struct heap_cache *h, uint64_t size, struct fres
         struct class_cache *q;
         class = class_of_size(size);
         q = &h->class[class];
-        e = TARN_RARE(!q->count) ? cache_refill(s, h, class) : 0;
+        e = TARN_RARE(!q->used) ? cache_refill(s, h, class) : 0;
         if (!e) {
-            uint64_t word = q->cached[--q->count];
-            uint32_t index = CACHED_INDEX(word);
-            ret->block = CACHED_BLOCK(word);
+            const struct cached *c;
+            q->used -= sizeof *c;
+            c = cache_end_of(q);
+            ret->block = c->block;
             ret->size = q->size;
-            ret->word =
-                free_words(span_at(s->seg, (uint32_t)((ret->block - h->data) >> h->span_shift))) + (index >> 6);
-            ret->bit = 1ull << (index & 63);
+            ret->word = word_of(c->bit);
+            ret->bit = 1ull << (c->bit & 63);
         }
     }
     if (!e)
@@ -207,7 +213,7 @@ void heap_unpick(struct self *s, const struct fresh *f)
     if (block_is_run(&b)) {
         run_take_apart(s, h, b.span);
     } else {
-        if (!cache_put(&h->class[SPAN_ARGUMENT(b.word)], f -> block, b.index))
+        if (!cache_put(&h->class[SPAN_ARGUMENT(b.word)], f -> block, b.free_word - (b.index >> 6), b.index))
             span_open(s, h, b.span, SPAN_ARGUMENT(b.word));
     }
 }
@@ -268,7 +274,6 @@ int heap_alloc(struct self *s, uint64_t size, bool zero, uint64_t *ret_block)
         return e;
     if (zero)
         memset(at_offset(s->seg, f.block), 0, f.size);
-    compiler_barrier();
     e = log_word(s, LOG_WORD(f.block, LOG_ALLOC));
     if (TARN_RARE(e)) {
         heap_unpick(s, &f);
@@ -314,34 +319,28 @@ static inline __attribute__((always_inline)) bool alloc_into_fast(struct self *s
                                                                   uint64_t *place, uint64_t size, bool wide,
                                                                   bool clear)
 {
-    uint64_t block, from, word, *f;
+    uint64_t last = size - 1, word, *f, *intent;
     struct class_cache *q;
-    uint32_t n, index;
-    if (TARN_RARE(size - 1 >= h->small_most || whole_part((uint64_t)((char *)place - h->data_at), 3) >=
-                                                   (wide ? h->wide_words : h->limit / 8)))
+    struct cached c;
+    if (TARN_RARE(last >= (wide && !clear ? h->plain_most : h->small_most) ||
+                  whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8)))
         return false;
-    q = &h->class[class_of_size(size)];
-    n = q->count;
-    if (TARN_RARE(!n || *place || s->journal))
+    q = (struct class_cache *)((char *)h + h->class_at_size[last / 16]);
+    if (TARN_RARE(!q->used || *place || (!wide && s->journal)))
         return false;
-    word = q->cached[n - 1];
-    block = CACHED_BLOCK(word);
-    index = CACHED_INDEX(word);
-    from = block - h->data;
-    f = fast_free_words(h, from, wide) + (index >> 6);
+    q->used -= sizeof c;
+    c = *cache_end_of(q);
     if (clear)
-        memset(h->data_at + from, 0, q->size);
-    else
-        __builtin_prefetch(h->data_at + from + 2 * q->size,
-                           1); /* what comes next of this class, if it was never used: its end, and more */
+        memset(at_offset(s->seg, c.block), 0, q->size);
     compiler_barrier();
-    q->count = n - 1;
-    store64(&s->record->intent, (uint64_t)place - h->minus_alloc);
-    store64(place, block); /* commit: recovery goes on from here */
+    intent = &s->record->intent;
+    store64(intent, (uint64_t)place - h->minus_alloc);
+    store64(place, c.block); /* commit: recovery goes on from here */
+    f = word_of(c.bit);
     word = *f;
-    bit_clear(&word, index);
+    bit_clear(&word, c.bit);
     store64(f, word);
-    store64(&s->record->intent, 0);
+    store64(intent, 0);
     return true;
 }
 
@@ -388,15 +387,15 @@ static __attribute__((noinline)) int alloc_into_start(tarn *seg, tarn_ref *place
 }
 static __attribute__((noinline)) int alloc_into_clear(struct self *s, tarn_ref *place, size_t size)
 {
-    return alloc_into_fast(s, fast_cache(s), place, size, true, true) ? 0 : heap_alloc_into(s, place, size);
+    return fast_cache(s)->clear && alloc_into_fast(s, fast_cache(s), place, size, true, true)
+               ? 0
+               : heap_alloc_into(s, place, size);
 }
 
 int tarn_alloc_into(tarn *seg, tarn_ref *place, size_t size)
 {
     struct self *s = self_last;
-    if (TARN_RARE(!s || s->seg != seg))
+    if (TARN_RARE(s->plain != seg))
         return alloc_into_start(seg, place, size);
-    if (fast_cache(s)->clear)
-        return alloc_into_clear(s, place, size);
-    return alloc_into_fast(s, fast_cache(s), place, size, true, false) ? 0 : heap_alloc_into(s, place, size);
+    return alloc_into_fast(s, fast_cache(s), place, size, true, false) ? 0 : alloc_into_clear(s, place, size);
 }

@@ -41,7 +41,7 @@ static inline void set_state(struct self *s, struct heap_cache *h, const struct 
         h->idle_runs++;
         return;
     }
-    if (!cache_put(&h->class[class], b -> offset, b -> index))
+    if (!cache_put(&h->class[class], b -> offset, b -> free_word - (b->index >> 6), b -> index))
         span_open(s, h, b->span, class);
 }
 
@@ -108,8 +108,7 @@ static __attribute__((noinline)) int free_from_slow(struct self *s, uint64_t *pl
 /* A block that the fast paths found. */
 struct fast_block {
     struct class_cache *class;
-    char *side; /* its span's side table */
-    uint64_t span, index;
+    uint64_t span, index, bit;
 };
 
 /* The small block of one's own span whose ref is at *place, outside any section; false: it is none, or there is more to it. That its offset is a
@@ -119,7 +118,7 @@ static inline __attribute__((always_inline)) bool fast_find(struct self *s, stru
 {
     uint64_t from, product;
     if (TARN_RARE(whole_part((uint64_t)((char *)place - h->data_at), 3) >= (wide ? h->wide_words : h->limit / 8) ||
-                  s->journal))
+                  (!wide && s->journal)))
         return false;
     from = *place - h->data;
     if (TARN_RARE(from >= (wide ? h->wide_limit : h->limit_own)))
@@ -130,7 +129,7 @@ static inline __attribute__((always_inline)) bool fast_find(struct self *s, stru
     b->index = product >> 32;
     if (TARN_RARE((uint32_t)product >= (uint32_t)b->class->reciprocal || (uint32_t)b->index >= b->class->blocks))
         return false;
-    b->side = fast_side(h, b->span, wide);
+    b->bit = fast_bit(h, b->span, b->index, wide);
     return true;
 }
 
@@ -144,18 +143,22 @@ static inline __attribute__((always_inline)) bool free_from_fast(struct self *s,
     if (!fast_find(s, h, place, wide, &b))
         return false;
     q = b.class;
-    f = (uint64_t *)(b.side + sizeof(struct span)) + (b.index >> 6);
+    f = word_of(b.bit);
     now = *f;
-    if (TARN_RARE(bit_set(&now, b.index)))
+    if (TARN_RARE(bit_set(&now, b.bit)))
         return false;
-    if (q->count == CACHED) {
+    if (q->used == CACHED_FULL) {
         if (TARN_RARE(!h->span_open[b.span]))
             return false;
     } else {
-        compiler_barrier(); /* what was computed above is computed again: that is cheaper than to keep it in callee-saved registers */
-        if (TARN_RARE(fast_freed(h, q, *place - h->data, b.side)[b.index]))
+        struct cached *c = cache_end_of(q);
+        compiler_barrier(); /* *place is read again: that is cheaper than to keep it in a callee-saved register */
+        if (TARN_RARE(fast_freed(q, b.span)[b.index]))
             return false;
-        q->cached[q->count++] = CACHED_WORD(*place, b.index);
+        c->block = *place;
+        compiler_barrier(); /* no vector of the two: to make it takes longer than to store them */
+        c->bit = b.bit;
+        q->used += sizeof *c;
     }
     intent = &s->record->intent;
     store64(intent, (uint64_t)place - h->minus_free);
@@ -175,9 +178,9 @@ static inline __attribute__((always_inline)) bool retire_from_fast(struct self *
     uint8_t *freed;
     if (!fast_find(s, h, place, wide, &b))
         return false;
-    freed = fast_freed(h, b.class, *place - h->data, b.side) + b.index;
-    if (TARN_RARE(((uint64_t *)(b.side + sizeof(struct span)))[b.index >> 6] >> (b.index & 63) & 1 ||
-                  *freed || l->lost || l->tail % LIMBO_BATCH == LIMBO_BATCH - 1 || l->tail - l->head == LIMBO))
+    freed = fast_freed(b.class, b.span) + b.index;
+    if (TARN_RARE(*word_of(b.bit) >> (b.bit & 63) & 1 || *freed || l->lost ||
+                  l->tail % LIMBO_BATCH == LIMBO_BATCH - 1 || l->tail - l->head == LIMBO))
         return false;
     l->block[l->tail++ % LIMBO] = CACHED_WORD(*place, b.index);
     intent = &s->record->intent;
@@ -205,7 +208,6 @@ void heap_leave(struct self *s)
         return;
     h->picks = 0;
     reap_all(s, h, 0);
-    cache_end(h);
 }
 
 /* ---- public ---- */
@@ -240,7 +242,7 @@ static __attribute__((noinline)) int free_from_start(tarn *seg, tarn_ref *place,
 int tarn_free_from(tarn *seg, tarn_ref *place)
 {
     struct self *s = self_last;
-    if (TARN_RARE(!s || s->seg != seg))
+    if (TARN_RARE(s->plain != seg))
         return free_from_start(seg, place, LOG_FREE);
     return free_from_fast(s, fast_cache(s), place, true) ? 0 : heap_free_from(s, place, LOG_FREE);
 }
@@ -248,7 +250,7 @@ int tarn_free_from(tarn *seg, tarn_ref *place)
 int tarn_retire_from(tarn *seg, tarn_ref *place)
 {
     struct self *s = self_last;
-    if (TARN_RARE(!s || s->seg != seg))
+    if (TARN_RARE(s->plain != seg))
         return free_from_start(seg, place, LOG_RETIRE);
     return retire_from_fast(s, fast_cache(s), place, true) ? 0 : heap_free_from(s, place, LOG_RETIRE);
 }

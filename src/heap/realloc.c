@@ -50,7 +50,6 @@ static void fill(const struct tarn *seg, const struct block *old, uint64_t block
     memcpy(at_offset(seg, block), at_offset(seg, old->offset), keep);
     if (!seg->uninitialized)
         memset((char *)at_offset(seg, block) + keep, 0, size - keep);
-    compiler_barrier();
 }
 
 /* ---- runs, in place ---- */
@@ -133,7 +132,6 @@ static bool lengthen(struct self *s, const struct block *b, uint32_t n)
         if (!seg->uninitialized)
             memset(at_offset(seg, span_offset(seg, b->span + had)), 0,
                    (uint64_t)(n - had) << seg->geometry.span_shift);
-        compiler_barrier();
         set_length(s, b, n);
     }
     store64(&s->record->intent, 0);

@@ -184,15 +184,14 @@ void limbo_put(struct heap_cache *h, uint64_t block, uint32_t index)
 static void limbo_take_one(struct self *s, struct heap_cache *h, uint64_t word, bool slots)
 {
     struct tarn *seg = s->seg;
-    uint64_t block = CACHED_BLOCK(word), from = block - h->data, span = from >> h->span_shift, *f;
+    uint64_t block = CACHED_BLOCK(word), span = (block - h->data) >> h->span_shift, *f;
     uint32_t index = CACHED_INDEX(word), own = span < OWN_SPANS ? h->span_class[span] : 0;
     struct class_cache *q = (struct class_cache *)((char *)h + own);
-    char *side = fast_side(h, span, false);
     uint8_t *freed;
     if (!own) /* found by its R byte */
         return;
-    f = fast_free_words(h, from, false) + (index >> 6);
-    freed = fast_freed(h, q, from, side) + index;
+    f = word_of(fast_bit(h, span, index, false));
+    freed = fast_freed(q, span) + index;
     if (*f >> (index & 63) & 1 || __atomic_load_n(freed, __ATOMIC_ACQUIRE) != (s->code | BLOCK_RETIRED))
         return;
     for (uint32_t p = s->code - 1; p < seg->geometry.records; p += 127)
@@ -206,7 +205,7 @@ static void limbo_take_one(struct self *s, struct heap_cache *h, uint64_t word, 
     }
     store64(f, *f | 1ull << (index & 63));
     store8(freed, 0);
-    if (!cache_put(q, block, index))
+    if (!cache_put(q, block, f - (index >> 6), index))
         span_open(s, h, (uint32_t)span, (uint32_t)(own - OWN_CLASS(0)) / (uint32_t)sizeof *q);
 }
 
@@ -306,8 +305,7 @@ static uint32_t collect_all(struct self *s, struct heap_cache *h)
         uint32_t link = span_mine(s, h->own[class], class);
         for (uint32_t n = h->count[class]; link && n; n--) {
             uint32_t next = span_mine(s, span_at(s->seg, link - 1)->next, class);
-            if (collect(s, h, link - 1, class_at(&s->seg->geometry, class), true, &waiting))
-                h->idle_runs += class == RUN;
+            collect(s, h, link - 1, class_at(&s->seg->geometry, class), true, &waiting);
             link = next;
         }
     }
@@ -340,13 +338,12 @@ void reap_all(struct self *s, struct heap_cache *h, uint32_t keep)
     h->limbo.lost = waits || limbo_is_shared(s->seg);
     for (uint32_t class = 0; class < class_count(&s->seg->geometry); class ++) {
         uint32_t link = span_mine(s, h->own[class], class), kept = 0;
-        h->class[class].count = 0; /* from here on, all with F = 1 are found through the list */
+        h->class[class].used = 0; /* from here on, all with F = 1 are found through the list */
         h->open[class] = 0;
         for (uint32_t n = h->count[class]; link && n; n--) {
             struct span *span = span_at(s->seg, link - 1);
             uint32_t next = span_mine(s, span->next, class);
             span->is_open = 0;
-            own_set(h, link - 1, OWN_CLASS(class), false);
             if (span_is_idle(s, h, link - 1, class_at(&s->seg->geometry, class)) && kept++ >= keep)
                 span_give_back(s, h, link - 1, class);
             else

@@ -26,11 +26,11 @@ uint32_t span_mine(struct self *s, uint32_t link, uint32_t class)
     return SPAN_STATE(w) == SPAN_SMALL && SPAN_ARGUMENT(w) == class ? link : 0;
 }
 
+/* What says something of the span as it was; list_add and span_open write the rest. */
 static void notes_clear(struct span *span)
 {
     span->aged_at = 0;
-    span->next_open = span->is_open = 0;
-    span->next = span->previous = 0;
+    span->is_open = 0;
 }
 
 static void list_add(struct self *s, struct heap_cache *h, uint32_t index, uint32_t class)
@@ -55,8 +55,6 @@ void span_forget(struct self *s, struct heap_cache *h, uint32_t index, uint32_t 
         span_at(s->seg, previous - 1)->next = next;
     if (h->own[class] == index + 1)
         h->own[class] = next;
-    if (h->hand[class] == index + 1)
-        h->hand[class] = next;
     if (h->count[class])
         h->count[class]--;
 }
@@ -78,18 +76,14 @@ void span_make_small(struct self *s, struct heap_cache *h, uint32_t index, uint3
 {
     const struct size_class *k = class_at(&s->seg->geometry, class);
     struct span *span = span_at(s->seg, index);
-    uint64_t *f = free_words(span), *aged = aged_words(span, k);
+    uint64_t *f = free_words(span);
     uint8_t *freed = freed_bytes(s->seg, index, k);
     notes_clear(span);
     for (uint32_t i = 0; i < k->blocks; i++)
         freed[i] = 0;
-    for (uint32_t w = 0; w < k->words; w++) {
+    for (uint32_t w = 0; w < k->words; w++)
         f[w] = word_mask(k, w);
-        aged[w] = 0;
-    }
-    compiler_barrier();
     store64(&span->word, SPAN_WORD(s->id, class, SPAN_SMALL));
-    own_set(h, index, OWN_CLASS(class), false);
     list_add(s, h, index, class);
     span_open(s, h, index, class);
 }
@@ -97,15 +91,12 @@ void span_make_small(struct self *s, struct heap_cache *h, uint32_t index, uint3
 void span_make_run(struct self *s, struct heap_cache *h, uint32_t first, uint32_t n)
 {
     struct tarn *seg = s->seg;
-    const struct size_class *k = class_at(&seg->geometry, RUN);
     struct span *span = span_at(seg, first);
     for (uint32_t d = 1; d < n; d++)
         store64(&span_at(seg, first + d)->word, SPAN_WORD(s->id, d, SPAN_REST));
     notes_clear(span);
     free_words(span)[0] = 1;
-    aged_words(span, k)[0] = 0;
-    *freed_bytes(seg, first, k) = 0;
-    compiler_barrier();
+    *freed_bytes(seg, first, class_at(&seg->geometry, RUN)) = 0;
     store64(&span->word, SPAN_WORD(s->id, n, SPAN_RUN));
     list_add(s, h, first, RUN);
 }
@@ -294,7 +285,6 @@ static void adopt_small(struct self *s, struct heap_cache *h, uint32_t index, ui
     uint64_t *f = free_words(span);
     uint8_t *freed = freed_bytes(s->seg, index, k);
     notes_clear(span);
-    own_set(h, index, OWN_CLASS(class), false);
     for (uint32_t i = 0; i < k->blocks; i++)
         if (f[i >> 6] >> (i & 63) & 1 && freed[i])
             store8(&freed[i], 0);

@@ -16,7 +16,7 @@
 #define RUN CLASSES          /* the class of runs: one block, from the first byte on */
 #define SMALL_MOST 8192u     /* bytes: span_size / 8 of the largest spans */
 #define TABLE_WORDS_MOST 60u /* F words of any class of any span size */
-#define CACHED 61u           /* blocks in a cache: with its head 512 bytes */
+#define CACHED 61u           /* blocks in a cache: with its head 1 KiB */
 /* Bytes of a side table of the largest spans. */
 #define SIDE_SIZE_MOST 1024u
 #ifdef TARN_EXPLORED /* its participants have little private memory */
@@ -158,15 +158,24 @@ static inline bool place_is_valid(const struct tarn *seg, uint64_t offset)
 
 /* ---- private caches ---- */
 
-struct class_cache { /* 512 bytes. Its blocks are free (F = 1) and of the participant's own spans */
-    uint32_t count, blocks;
-    uint64_t reciprocal;
-    uint32_t size;
-    int32_t freed_at; /* where a span's R bytes stand, from its side table on, or, with FAR, from its first byte on */
-    uint64_t cached[CACHED]; /* of each its offset and, above, its index in its span: CACHED_WORD */
+struct cached {
+    uint64_t block; /* offset */
+    uint64_t bit; /* where its F bit is in this process: the word's address times 8, and the bit's number in it */
 };
-_Static_assert(sizeof(struct class_cache) == 512, "a cache is found by a shift");
-#define FAR INT32_MIN
+struct class_cache { /* Its blocks are free (F = 1) and of the participant's own spans */
+    uint32_t used;   /* bytes of `cached` */
+    uint32_t blocks; /* of a span */
+    uint64_t reciprocal;
+    uint64_t size;
+    char *freed_at;      /* where this process has the R bytes of the first span, if it were of this class */
+    uint64_t freed_step; /* ... and how many bytes further on those of the next */
+    uint64_t reserved;
+    struct cached cached[CACHED];
+    uint64_t apart[8]; /* an odd number of lines: else those of all classes would want the same few sets of a processor's cache */
+};
+_Static_assert(sizeof(struct class_cache) == 1088, "whole lines");
+#define CACHED_FULL (CACHED * (uint32_t)sizeof(struct cached)) /* `used` of a full one */
+/* A block in few bits: its offset and, above, its index in its span. */
 #define CACHED_WORD(block, index) ((uint64_t)(block) | (uint64_t)(index) << 48)
 #define CACHED_BLOCK(word) ((word)&REF_MASK)
 #define CACHED_INDEX(word) ((uint32_t)((word) >> 48))
@@ -191,23 +200,24 @@ struct limbo {
 };
 
 struct heap_cache {
-    /* What the fast paths need of the segment. With all of it 0 they do nothing: not begun, or left. */
-    uint64_t nobody[2];      /* 0: read as a class's numbers, it has no blocks */
-    uint64_t wide_words;     /* limit / 8, where spans are the largest; else 0 */
-    uint64_t wide_limit;     /* limit_own, the same */
-    char *data_at, *side_at; /* where this process has the zones of data, of side tables */
-    uint64_t data;           /* offset of that of data */
-    uint64_t minus_free;     /* a place's address less this is its intent, to be freed; */
-    uint64_t minus_alloc;    /* ... to be allocated */
-    uint64_t limit;      /* bytes of data space that were committed when it last looked; that only rises */
-    uint64_t limit_own;  /* ... or of the spans in `span_class`, if that is less */
-    uint32_t small_most; /* bytes: above, runs */
-    uint64_t span_mask;  /* span_size - 1 */
+    /* What the fast paths need of the segment. With all of it 0, as a self's memory is at first, they do nothing. */
+    uint64_t nobody[2];   /* 0: read as a class's numbers, it has no blocks */
+    uint64_t wide_words;  /* limit / 8, where spans are the largest; else 0 */
+    uint64_t wide_limit;  /* limit_own, the same */
+    char *data_at;        /* where this process has the zone of data */
+    uint64_t bits_at;     /* bit_of the first span's first block */
+    uint64_t data;        /* offset of that of data */
+    uint64_t minus_free;  /* a place's address less this is its intent, to be freed; */
+    uint64_t minus_alloc; /* ... to be allocated */
+    uint64_t limit;       /* bytes of data space that were committed when it last looked; that only rises */
+    uint64_t limit_own;   /* ... or of the spans in `span_class`, if that is less */
+    uint32_t small_most;  /* bytes: above, runs */
+    uint32_t plain_most;  /* the same where spans are the largest and nothing is zeroed; else 0 */
+    uint64_t span_mask;   /* span_size - 1 */
     uint32_t side_size;
     uint8_t span_shift;
     bool clear;                 /* blocks are zeroed */
-    uint32_t own_used;          /* entries of `span_class` that are not 0 end here */
-    uint32_t id;                /* whose these are; another than self's: to be started anew */
+    bool begun;                 /* it is as cache_start makes it, and later */
     uint32_t refills, advanced; /* refills; their count when the epoch was last advanced */
     uint64_t safe;              /* what epoch_advance last returned */
     uint32_t cursor;            /* span from which to look for a free one */
@@ -219,6 +229,7 @@ struct heap_cache {
     uint32_t own[CLASSES + 1];   /* ... all its spans of a class; runs */
     uint32_t count[CLASSES + 1]; /* of them */
     uint32_t hand[CLASSES + 1];  /* where to look next for blocks that others freed */
+    uint16_t class_at_size[SMALL_MOST / 16]; /* (size - 1) / 16 -> how many bytes from here its class's cache begins */
     struct class_cache class[CLASSES] __attribute__((aligned(64)));
     struct limbo limbo;
     /* 0: not its own, or no span of small blocks; else how many bytes from here its class's cache begins. Exact, so on the fast path nobody's
@@ -226,6 +237,7 @@ struct heap_cache {
     uint32_t span_class[OWN_SPANS];
     bool span_open[OWN_SPANS]; /* it is in `open` */
 } __attribute__((aligned(64)));
+_Static_assert(offsetof(struct heap_cache, limbo) < 65536, "class_at_size tells a class's cache");
 #define OWN_CLASS(c) ((uint32_t)(offsetof(struct heap_cache, class) + (c) * sizeof(struct class_cache)))
 
 /* A public call's self has its cache right behind it (self.c): no need to load where. */
@@ -233,25 +245,21 @@ static inline struct heap_cache *fast_cache(struct self *s)
 {
     return (struct heap_cache *)((char *)s + (sizeof *s + 63) / 64 * 64);
 }
-/* The side table of a span; wide: spans are the largest. */
-static inline char *fast_side(const struct heap_cache *h, uint64_t span, bool wide)
+/* bit_of a block; wide: spans are the largest. */
+static inline uint64_t fast_bit(const struct heap_cache *h, uint64_t span, uint64_t index, bool wide)
 {
-    return h->side_at + span * (wide ? SIDE_SIZE_MOST : h->side_size);
+    return h->bits_at + span * ((wide ? SIDE_SIZE_MOST : h->side_size) * 8) + index;
 }
 static inline uint64_t fast_span(const struct heap_cache *h, uint64_t from, bool wide)
 {
     return from >> (wide ? SPAN_SHIFT_MOST : h->span_shift);
 }
 /* R bytes of the span. Without a branch: it would often be guessed wrong. */
-static inline uint8_t *fast_freed(const struct heap_cache *h, const struct class_cache *q, uint64_t from, char *side)
+static inline uint8_t *fast_freed(const struct class_cache *q, uint64_t span)
 {
-    char *data = h->data_at + (from & ~h->span_mask);
-    return (uint8_t *)side + ((data - side) & -(ptrdiff_t)(q->freed_at < 0)) + (q->freed_at & ~FAR);
+    return (uint8_t *)q->freed_at + span * q->freed_step;
 }
-static inline uint64_t *fast_free_words(const struct heap_cache *h, uint64_t from, bool wide)
-{
-    return (uint64_t *)(fast_side(h, fast_span(h, from, wide), wide) + sizeof(struct span));
-}
+/* Once for each self: its memory is new, and 0, and goes when its thread leaves. */
 void cache_start(struct self *s, struct heap_cache *h);
 /* It may have grown since. */
 static inline void cache_look(struct self *s, struct heap_cache *h)
@@ -270,8 +278,6 @@ static inline void own_set(struct heap_cache *h, uint32_t index, uint32_t entry,
         return;
     h->span_class[index] = entry;
     h->span_open[index] = open;
-    if (entry && index >= h->own_used)
-        h->own_used = index + 1;
 }
 static inline void limbo_forget(struct heap_cache *h)
 {
@@ -283,24 +289,33 @@ static inline bool limbo_is_shared(const struct tarn *seg)
 {
     return seg->geometry.records > 127;
 }
-/* What the fast paths need goes back to nothing. */
-static inline void cache_end(struct heap_cache *h)
+static inline uint32_t cache_count(const struct class_cache *q)
 {
-    memset(h->span_class, 0, h->own_used * sizeof h->span_class[0]);
-    memset(h->span_open, 0, h->own_used);
-    h->own_used = 0;
-    limbo_forget(h);
-    h->limbo.lost = false;
-    h->id = 0;
-    h->limit = h->limit_own = h->wide_words = h->wide_limit = 0;
-    h->small_most = 0;
+    return q->used / (uint32_t)sizeof(struct cached);
 }
-/* A free block into the cache, if there is room. */
-static inline bool cache_put(struct class_cache *q, uint64_t block, uint32_t index)
+static inline struct cached *cache_end_of(struct class_cache *q)
 {
-    if (TARN_RARE(q->count == CACHED))
+    return (struct cached *)((char *)q->cached + q->used);
+}
+/* F words of a span -> the bit of its block */
+static inline uint64_t bit_of(const uint64_t *f, uint64_t index)
+{
+    return (uint64_t)f * 8 + index;
+}
+static inline uint64_t *word_of(uint64_t bit)
+{
+    return (uint64_t *)(bit >> 6 << 3);
+}
+/* A free block into the cache, if there is room. f: its span's F words. */
+static inline bool cache_put(struct class_cache *q, uint64_t block, const uint64_t *f, uint32_t index)
+{
+    if (TARN_RARE(q->used == CACHED_FULL))
         return false;
-    q->cached[q->count++] = CACHED_WORD(block, index);
+    struct cached *c = cache_end_of(q);
+    c->block = block;
+    compiler_barrier();
+    c->bit = bit_of(f, index);
+    q->used += sizeof(struct cached);
     return true;
 }
 /* Bit n mod 64 of *x is set, or cleared. Returns what it was. */
@@ -316,10 +331,10 @@ static inline bool bit_set(uint64_t *x, uint64_t n)
     return was;
 #endif
 }
-static inline void bit_clear(uint64_t *x, uint32_t n)
+static inline void bit_clear(uint64_t *x, uint64_t n)
 {
 #ifdef __x86_64__
-    __asm__("btrq %1, %0" : "+r"(*x) : "r"((uint64_t)n) : "cc");
+    __asm__("btrq %1, %0" : "+r"(*x) : "r"(n) : "cc");
 #else
     *x &= ~(1ull << (n & 63));
 #endif
@@ -332,15 +347,15 @@ static inline uint64_t whole_part(uint64_t x, unsigned n)
 static inline struct heap_cache *cache_of(struct self *s)
 {
     struct heap_cache *h = s->heap;
-    if (TARN_RARE(h->id != s->id))
+    if (TARN_RARE(!h->begun))
         cache_start(s, h);
     return h;
 }
-/* NULL: s is lent to a recoverer, and has none. */
+/* NULL: s is lent to a recoverer, and has none, or has not allocated or freed anything. */
 static inline struct heap_cache *cache_if(struct self *s)
 {
     struct heap_cache *h = s->heap;
-    return h && h->id == s->id ? h : NULL;
+    return h && h->begun ? h : NULL;
 }
 static inline bool is_picked(const struct heap_cache *h, uint64_t block)
 {

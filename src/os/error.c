@@ -1,7 +1,8 @@
 /* os/error.c - the calling thread's last failure as a sentence.
  *
  * One buffer a thread, in thread-local storage of the dynamic kind: the buffer is too big for the little static room that a
- * library loaded by dlopen may claim, and no failure is on a hot path. A sentence that does not fit is cut. */
+ * library loaded by dlopen may claim, and no failure that is put into words is on a hot path. A sentence that does not fit is cut.
+ * One that is ready made is a word there: a key that is not there is no exception. */
 #include "os/error.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include "tarn.h"
 
 static __thread char sentence[768];
-static __thread const char *constant; /* newer than `sentence`, if not NULL */
+__thread const char *fail_words __attribute__((tls_model("initial-exec")));
 
 int fail(int error, const char *format, ...)
 {
@@ -20,20 +21,14 @@ int fail(int error, const char *format, ...)
     va_start(list, format);
     vsnprintf(sentence, sizeof sentence, format, list);
     va_end(list);
-    constant = NULL;
+    fail_words = NULL;
     errno = before;
-    return error;
-}
-
-int fail_constant(int error, const char *words)
-{
-    constant = words;
     return error;
 }
 
 const char *tarn_error(void)
 {
-    if (constant)
-        return constant;
+    if (fail_words)
+        return fail_words;
     return sentence[0] ? sentence : "no call has failed in this thread";
 }

@@ -8,6 +8,7 @@
 static inline void put_journal(struct self *s, unsigned state, uint64_t words)
 {
     s->journal = JOURNAL(state, words);
+    s->plain = s->journal ? (struct tarn *)s : s->seg;
     store64(&s->record->journal, s->journal);
 }
 

@@ -17,9 +17,10 @@ struct self {
     struct record *record;
     uint64_t *slot; /* record's held slots, the first geometry.slots of them */
     struct tarn *seg;
-    uint32_t depth;  /* of nested sections */
-    uint32_t doomed; /* an inner one was aborted */
-    uint32_t frees;  /* LOG_FREE and LOG_RETIRE entries in the log */
+    struct tarn *plain; /* seg while no section is open here, else no segment: one comparison for both */
+    uint32_t depth;     /* of nested sections */
+    uint32_t doomed;    /* an inner one was aborted */
+    uint32_t frees;     /* LOG_FREE and LOG_RETIRE entries in the log */
     uint32_t read_depth;
     uint32_t code; /* 1 + index % 127: what it writes into the R byte of a block it frees */
     uint64_t *freed; /* blocks freed in this section, by open addressing: a second free is seen without reading the log */
@@ -88,12 +89,12 @@ static inline uint32_t exchange32(uint32_t *p, uint32_t v)
 }
 
 /* The calling thread's self in the segment, taking part if it does not yet. NULL, with *ret_error (-EUSERS, -EROFS, -ENOMEM). */
-extern __thread struct self *self_last __attribute__((tls_model("initial-exec")));
+extern __thread struct self *self_last __attribute__((tls_model("initial-exec"))); /* never NULL */
 struct self *self_slow(struct tarn *seg, int *ret_error);
 static inline struct self *self_of(struct tarn *seg, int *ret_error)
 {
     struct self *s = self_last;
-    if (TARN_RARE(!s || s->seg != seg)) /* in a forked child seg is wiped too */
+    if (TARN_RARE(s->seg != seg)) /* in a forked child seg is wiped too */
         return self_slow(seg, ret_error);
     return s;
 }

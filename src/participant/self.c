@@ -13,7 +13,9 @@
 #include "participant/claim.h"
 #include "participant/log.h"
 
-__thread struct self *self_last __attribute__((tls_model("initial-exec")));
+/* The self of no segment: what it says is none. */
+static struct self nobody = {.seg = (struct tarn *)&nobody, .plain = (struct tarn *)&nobody};
+__thread struct self *self_last __attribute__((tls_model("initial-exec"))) = &nobody;
 static __thread struct self *self_list __attribute__((tls_model("initial-exec")));
 
 static pthread_key_t thread_key;
@@ -33,7 +35,7 @@ static void unlink_self(struct self *s)
             break;
         }
     if (self_last == s)
-        self_last = NULL;
+        self_last = &nobody;
     s->seg->selves--;
     log_forget(s);
     os_wipe_free(s, self_bytes());
@@ -65,7 +67,8 @@ static void thread_ends(void *unused)
     while (self_list) {
         struct self *s = self_list;
         if (!s->id) { /* a forked child's: wiped, with its link */
-            self_list = self_last = NULL;
+            self_list = NULL;
+            self_last = &nobody;
             break;
         }
         if (is_busy(s)) {
@@ -84,7 +87,7 @@ static void make_key(void)
 struct self *self_if(struct tarn *seg)
 {
     struct self *s = self_last;
-    if (s && s->seg == seg && s->id)
+    if (s->seg == seg && s->id)
         return s;
     if (self_list && !self_list->id)
         return NULL;
@@ -105,12 +108,13 @@ static int make_here(struct tarn *seg, struct self **ret_self)
         return fail(-ENOMEM, "this process has no thread-specific key left (%d): tarn needs one", thread_key_error);
     if (self_list && !self_list->id) { /* the parent's, wiped: forget them */
         os_wipe_free(self_list, self_bytes());
-        self_list = self_last = NULL;
+        self_list = NULL;
+        self_last = &nobody;
     }
     s = os_wipe_page(self_bytes());
     if (!s)
         return fail(-ENOMEM, "no memory for a participant's private half (%zu bytes)", self_bytes());
-    s->seg = seg;
+    s->seg = s->plain = seg;
     s->heap = tarn_recovery.cache_size && *tarn_recovery.cache_size ? (char *)s + (sizeof *s + 63) / 64 * 64 : NULL;
     struct os_bell bell = os_bell(&participants_of(seg)->bell);
     s->pending = bell.pending;

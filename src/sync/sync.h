@@ -38,7 +38,7 @@ int mutex_lock_inner(struct self *s, tarn_mutex *m);
 void mutex_unlock_inner(struct self *s, tarn_mutex *m);
 
 /* An inner lock for a change of one store, if m is free at once and no section is open: whoever dies in between is one who dies in lock or
- * unlock. The slot, or NULL; it is given up by mutex_unlock_now(s, m, slot, *slot, 0, 0). */
+ * unlock. The slot, or NULL. */
 static inline uint64_t *mutex_take_brief(struct self *s, tarn_mutex *m)
 {
     uint64_t *slot = s->slot;
@@ -55,12 +55,12 @@ static inline uint64_t *mutex_take_brief(struct self *s, tarn_mutex *m)
     return NULL;
 }
 
+/* The stores of an unlock that takes effect now. left: 0, or the dirty bit; during: what the slot says meanwhile, with WANT; after: what it says then. */
+void mutex_unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t during, uint64_t after, uint32_t left);
+
 /* Was m taken just now in this section, by this thread, and not before? For who must know whether a section has written under it:
  * true if the calling thread holds m (put off or not). */
 bool mutex_held(struct self *s, const tarn_mutex *m);
-
-/* The stores of an unlock that takes effect now. left: 0, or the dirty bit; during: what the slot says meanwhile, with WANT; after: what it says then. */
-void mutex_unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t during, uint64_t after, uint32_t left);
 
 int no_slot(struct self *s); /* -ENOSPC, with the words for it */
 
@@ -69,6 +69,19 @@ int mutex_take_slow(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t flag
                     const struct timespec *until);
 void mutex_wake_after_unlock(struct self *s, tarn_mutex *m);
 void mutex_release_waited(struct self *s, tarn_mutex *m, uint32_t left);
+
+/* Gives up what mutex_take_brief took. */
+static inline void mutex_leave_brief(struct self *s, tarn_mutex *m, uint64_t *slot)
+{
+    if (TARN_RARE(__atomic_load_n(&m->waiters, __ATOMIC_RELAXED) || s->seg->exchange_unlock)) {
+        mutex_unlock_now(s, m, slot, *slot, 0, 0);
+        return;
+    }
+    store32(&m->owner, 0);
+    if (TARN_RARE(__atomic_load_n(&m->waiters, __ATOMIC_RELAXED))) /* as there */
+        mutex_wake_after_unlock(s, m);
+    store64(slot, 0);
+}
 
 /* ---- wait.c: for all who sleep ---- */
 

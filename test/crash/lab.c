@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "heap/heap.h"
+#include "collection/tree.h"
 #include "lab.h"
 #include "participant/participant.h"
 
@@ -94,6 +95,8 @@ static void make_segment(struct lab *l, uint64_t initial)
     if (d.op->flags & OP_TREES) {
         MUST(tarn_tree_open(l->seg, "tree", TARN_CREATE, &l->tree));
         MUST(tarn_tree_open(l->seg, "tree64", TARN_CREATE | TARN_TREE_U64, &l->tree64));
+        l->root->collection[4] = l->tree->ref;
+        l->root->collection[5] = l->tree64->ref;
     }
     if (d.op->flags & OP_MAPS) {
         MUST(tarn_map_open(l->seg, "map", TARN_CREATE, &l->map));

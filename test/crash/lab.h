@@ -29,7 +29,8 @@ struct root {
     tarn_barrier barrier;
     tarn_once once;
     tarn_event event, automatic;
-    tarn_ref collection[4]; /* the named objects of operations_coll.c; 0: not there, or about to go */
+    tarn_ref collection[6]; /* the named objects of operations_coll.c, and two trees; 0: not there, or about to go */
+    tarn_ref old_root; /* of tree64: a root of one child, which the operation does away with; 0: none */
 };
 enum { LAB_LINK = 16 };
 

@@ -188,6 +188,41 @@ static void map_spare(struct lab *l)
     MUST(tarn_map_put64(l->numbers, i, i));
 }
 
+/* ---- a quarter of a part is full ---- */
+
+static uint64_t next_of_quarter(struct lab *l, uint64_t *i)
+{
+    for (;;) {
+        uint64_t k = next_number(l, i, 0);
+        if (quarter_of(hash_number(l->numbers->seed, l->numbers->multiplier, k)) == 0)
+            return k;
+    }
+}
+static void full_quarter(struct lab *l)
+{
+    uint64_t i = 0;
+    for (unsigned n = 0; n < MAP_QUARTER; n++) {
+        uint64_t k = next_of_quarter(l, &i);
+        MUST(tarn_map_put64(l->numbers, k, k));
+    }
+}
+/* The next ones stand in another, and its head says so: alone, and in a section. */
+static void map_away(struct lab *l)
+{
+    uint64_t i = 0, k;
+    for (unsigned n = 0; n < MAP_QUARTER; n++)
+        next_of_quarter(l, &i);
+    k = next_of_quarter(l, &i);
+    MUST(tarn_map_put64(l->numbers, k, k));
+    mark(l);
+    MUST(tarn_map_remove64(l->numbers, k));
+    mark(l);
+    k = next_of_quarter(l, &i);
+    MUST(tarn_begin(SEG));
+    MUST(tarn_map_put64(l->numbers, k, k));
+    MUST(tarn_commit(SEG));
+}
+
 /* ---- other calls ---- */
 
 static void map_conditional(struct lab *l)
@@ -244,6 +279,7 @@ const struct operation map_operations[] = {
     {"map fold", OP_MAPS | OP_FEW, chained, NULL, map_fold},
     {"map deep", OP_MAPS | OP_FEW, alike, NULL, map_deep},
     {"map spare", OP_MAPS | OP_FEW, alike_and_set, NULL, map_spare},
+    {"map away", OP_MAPS | OP_FEW, full_quarter, NULL, map_away},
     {"map conditional", OP_MAPS | OP_FEW, entries, NULL, map_conditional},
     {"map many", OP_MAPS | OP_FEW, entries, NULL, map_many},
     {"map make", OP_MAPS | OP_FEW, NULL, NULL, map_make},

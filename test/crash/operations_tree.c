@@ -171,6 +171,11 @@ static void two_leaves(struct lab *l)
 {
     numbers(l, 0, LEAF_SLOTS + 1);
 }
+static void a_root_that_goes(struct lab *l)
+{
+    two_leaves(l);
+    l->root->old_root = l->tree64->tree->root;
+}
 static void end_of_root(struct lab *l)
 {
     drop(l, LEAF_SLOTS, LEAF_SLOTS + 1);
@@ -229,6 +234,11 @@ static void tree_make(struct lab *l)
     MUST(tarn_tree_open(SEG, "third", TARN_CREATE, &tree));
     tarn_tree_close(tree);
 }
+static void three_that_go(struct lab *l)
+{
+    three_leaves(l);
+    l->root->collection[5] = 0;
+}
 static void tree_end(struct lab *l)
 {
     MUST(tarn_unbind(SEG, "tree64", 1));
@@ -247,12 +257,12 @@ const struct operation tree_operations[] = {
     {"tree inner split", OP_TREES | OP_FEW, full_inner, NULL, inner_split},
     {"tree inner split, behind", OP_TREES | OP_FEW, full_inner, NULL, inner_split_behind},
     {"tree unlink", OP_TREES, three_leaves, NULL, unlink_leaf},
-    {"tree end of root", OP_TREES, two_leaves, NULL, end_of_root},
+    {"tree end of root", OP_TREES, a_root_that_goes, NULL, end_of_root},
     {"tree unlink inner", OP_TREES | OP_FEW, two_inner, NULL, unlink_inner},
     {"tree emptied in a section", OP_TREES, three_leaves, NULL, empty_in_section},
     {"tree load", OP_TREES | OP_FEW, entries, NULL, load},
     {"tree load, undone", OP_TREES | OP_FEW, entries, NULL, load_undone},
     {"tree make", OP_TREES | OP_FEW, NULL, NULL, tree_make},
-    {"tree unbind", OP_TREES | OP_FEW, three_leaves, NULL, tree_end},
+    {"tree unbind", OP_TREES | OP_FEW, three_that_go, NULL, tree_end},
     {0},
 };

@@ -1,5 +1,6 @@
 /* oracle_coll.c - what the oracle sees of vectors, byte strings, queues and stacks, which operations_coll.c makes under names of their own. */
 #include "collection/check.h"
+#include "collection/tree.h"
 #include "lab.h"
 #include "participant/participant.h"
 
@@ -82,6 +83,29 @@ static void no_owner(const tarn_mutex *m, void *arg)
     (void)m, (void)arg;
 }
 
+/* V2 of docs/vector.md, which holds at every instruction. */
+static const char *judge_high(tarn *seg, const tarn_vector *v)
+{
+    if (v->size > v->high)
+        return "a vector: size says so before high does";
+    for (unsigned k = 0; k < TARN_VECTOR_CHUNKS; k++) {
+        uint64_t first = (8ull << k) - 8, count = 8ull << k, i = v->high > first ? v->high - first : 0;
+        const char *at = v->chunk[k] ? tarn_ptr(seg, v->chunk[k], count * v->element) : NULL;
+        for (i *= v->element; at && i < count * v->element; i++)
+            if (at[i])
+                return "a vector: an element that was never there is not zeros";
+    }
+    return NULL;
+}
+
+/* Whoever waits for the lock of a root that is none any more must be told, or he makes entries where nobody looks. */
+static const char *judge_root(tarn *seg, const struct root *root)
+{
+    const struct tree *tree = at_offset(seg, root->collection[5]);
+    const struct node *old = at_offset(seg, root->old_root);
+    return tree->root != root->old_root && old->state == NODE_ALIVE ? "a tree: what was the root is alive" : NULL;
+}
+
 /* By refs, not by names: whoever stands still in the midst may have the names' lock. */
 const char *judge_coll(tarn *seg, const struct root *root)
 {
@@ -93,5 +117,12 @@ const char *judge_coll(tarn *seg, const struct root *root)
     for (size_t i = 0; i < sizeof check / sizeof *check; i++)
         if (root->collection[i])
             check[i](seg, root->collection[i], &k);
+    for (size_t i = sizeof check / sizeof *check; i < sizeof root->collection / sizeof *root->collection; i++)
+        if (root->collection[i])
+            tree_check(seg, root->collection[i], &k);
+    if (!bad && root->old_root)
+        bad = judge_root(seg, root);
+    if (!bad && root->collection[0])
+        bad = judge_high(seg, at_offset(seg, root->collection[0]));
     return bad;
 }

@@ -114,6 +114,16 @@ static void push_over_and_get(int p)
     MUST(tarn_vector_push(seg_of(p), VECTOR(p), &w, sizeof w, NULL));
     ghost[0] = 1;
 }
+/* What was popped is zeros again, which is to write over it. */
+static void resize_over_and_get(int p)
+{
+    if (p == 1) {
+        get_wide(p, 2, false);
+        return;
+    }
+    MUST(tarn_vector_pop(seg_of(p), VECTOR(p), NULL, sizeof(struct wide)));
+    MUST(tarn_vector_resize(seg_of(p), VECTOR(p), 3, sizeof(struct wide)));
+}
 static void set_undone_and_get(int p)
 {
     const struct wide w = {{50, 50}};
@@ -166,6 +176,33 @@ static const char *shrunk(void)
 {
     uint64_t size = tarn_vector_size(seg_of(DRIVER), VECTOR(DRIVER));
     return size != 0 && (size != 7 || ghost[0]) ? "half of a resize happened" : NULL;
+}
+
+/* The first element's size, and so all elements', is undone, and is another then. */
+static void resettle_and_get(int p)
+{
+    uint64_t x = 5;
+    uint32_t half = 1;
+    if (p == 1) {
+        int e = tarn_vector_get(seg_of(p), VECTOR(p), 0, &x, 8);
+        must_be(e == -ENOENT || e == -EPROTO || (e == 0 && x == 5), "a reader got elements of another size");
+        return;
+    }
+    MUST(tarn_begin(seg_of(p)));
+    MUST(tarn_vector_push(seg_of(p), VECTOR(p), &x, 8, NULL));
+    MUST(tarn_abort(seg_of(p)));
+    MUST(tarn_vector_push(seg_of(p), VECTOR(p), &half, 4, NULL));
+    ghost[0] = 1;
+}
+static const char *resettled(void)
+{
+    uint64_t size = tarn_vector_size(seg_of(DRIVER), VECTOR(DRIVER));
+    uint32_t half = 1;
+    if (!size)
+        return ghost[0] ? "a push was lost" : NULL;
+    return size > 1 || tarn_vector_get(seg_of(DRIVER), VECTOR(DRIVER), 0, &half, 4) || half != 1
+               ? "elements are of the size that was undone"
+               : NULL;
 }
 
 /* ---- byte strings ---- */
@@ -376,8 +413,10 @@ const struct test_case coll_cases[] = {
     {"vector, push and get", 2, 3, 4, 0, seven, NULL, push_and_get, nine},
     {"vector, set and get", 2, 3, 4, 0, wide_ones, NULL, set_and_get, three_whole},
     {"vector, push over and get", 2, 3, 4, 0, wide_ones, NULL, push_over_and_get, three_whole},
+    {"vector, resize over and get", 2, 3, 4, 0, wide_ones, NULL, resize_over_and_get, three_whole},
     {"vector, set undone and get", 2, 3, 4, 0, wide_ones, NULL, set_undone_and_get, undone},
     {"vector, shrink and get", 2, 3, 4, 0, make_vector, seven_of_its_own, shrink_and_get, shrunk},
+    {"vector, another size and get", 2, 3, 4, 0, make_vector, NULL, resettle_and_get, resettled},
     {"bytes, replace and get", 2, 3, 4, 0, make_bytes, of_its_own, replace_and_get, replaced},
     {"bytes, replace in a section and get", 2, 3, 4, 0, make_bytes, of_its_own, replace_in_a_section, replaced},
     {"bytes, two append", 2, 3, 4, 0, make_bytes, of_its_own, two_append, both_appended},

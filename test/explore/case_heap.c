@@ -83,7 +83,46 @@ static void retire_read_advance(int p)
         retire_and_read(p);
 }
 
+/* A span that is half full: 0 takes and gives back blocks of it by the fast paths, while 1 frees and retires others of it. */
+static void fill_half(int p)
+{
+    if (p == 0)
+        for (int i = 0; i < IN_SPAN / 2; i++)
+            MUST(tarn_alloc_into(seg_of(p), &root()->ref[i], BLOCK));
+}
+static void local_and_remote(int p)
+{
+    tarn *seg = seg_of(p);
+    if (p == 0) {
+        MUST(tarn_alloc_into(seg, &root()->ref[MORE], BLOCK));
+        MUST(tarn_free_from(seg, &root()->ref[0]));
+        MUST(tarn_alloc_into(seg, &root()->ref[0], BLOCK));
+        return;
+    }
+    MUST(tarn_free_from(seg, &root()->ref[1]));
+    MUST(tarn_retire_from(seg, &root()->ref[2]));
+}
+static const char *local_is_done(void)
+{
+    struct root *r = root();
+    if (!died(0) && (!r->ref[0] || !r->ref[MORE]))
+        return "an allocation was lost";
+    return !died(1) && (r->ref[1] || r->ref[2]) ? "a free was lost" : NULL;
+}
+
+/* 0 retires one after the other, and takes back what it remembers, while 1 frees another. */
+static void retire_in_turn(int p)
+{
+    if (p == 0)
+        for (int i = 0; i < 3; i++)
+            MUST(tarn_retire_from(seg_of(p), &root()->ref[i]));
+    else
+        MUST(tarn_free_from(seg_of(p), &root()->ref[3]));
+}
+
 const struct test_case heap_cases[] = {
+    {"retired and taken back", 2, 3, 4, 0, NULL, fill_half, retire_in_turn, NULL},
+    {"local allocation", 2, 3, 4, 0, NULL, fill_half, local_and_remote, local_is_done},
     {"remote free", 2, 3, 4, 0, NULL, fill, remote, four_gone},
     {"remote free, three", 3, 2, 3, 0, NULL, fill, remote_three, NULL},
     {"retire under a reader", 2, 3, 4, 0, NULL, fill_all, retire_and_read, NULL},

@@ -144,7 +144,7 @@ static const char *made_once(void)
 
 /* ---- a slot is stored over while somebody reads it ---- */
 
-/* Two numbers of one part and one tag, and with the map's first bucket empty but for them: they follow each other in one slot. */
+/* Two numbers of one part, one quarter and one tag, and with the map's first bucket empty but for them: they follow each other in one slot. */
 static uint64_t other;
 static void make_alike(void)
 {
@@ -154,7 +154,7 @@ static void make_alike(void)
     other = 1;
     do
         hash = hash_number(m->seed, m->multiplier, ++other);
-    while (part_of(hash) != part_of(first) || tag_of(hash) != tag_of(first));
+    while (hash >> 52 != first >> 52);
 }
 /* Where no load takes both words of a slot at once. */
 static void make_halves(void)
@@ -344,6 +344,48 @@ static const char *is_changed(void)
     return NULL;
 }
 
+/* ---- a number stands in another quarter than its own ---- */
+
+static uint64_t away;
+static void make_quarter(void)
+{
+    make_whole();
+    const tarn_map *m = numbers[DRIVER];
+    uint64_t first = hash_number(m->seed, m->multiplier, 1);
+    away = 1;
+    for (unsigned n = 1; n <= MAP_QUARTER; n++) {
+        uint64_t hash;
+        do
+            hash = hash_number(m->seed, m->multiplier, ++away);
+        while (part_of(hash) != part_of(first) || quarter_of(hash) != quarter_of(first));
+        if (n < MAP_QUARTER)
+            MUST(tarn_map_put64(numbers[DRIVER], away, away));
+    }
+}
+/* Who has seen it in any way finds it in the quick one. */
+static void away_and_get(int p)
+{
+    uint64_t v = 0, n = 0;
+    if (p == 0) {
+        MUST(tarn_map_put64(numbers[p], away, away));
+        ghost[0] = 1;
+        return;
+    }
+    MUST(tarn_map_count(numbers[p], &n));
+    must_be(n <= MAP_QUARTER || (tarn_map_get64(numbers[p], away, &v) == 0 && v == away),
+            "what a walk counted is not found");
+}
+static const char *is_away_and_found(void)
+{
+    uint64_t v = 0, n = 0;
+    int e = tarn_map_get64(numbers[DRIVER], away, &v);
+    if ((ghost[0] || !died(0)) && (e || v != away))
+        return "an entry in another quarter was lost";
+    return tarn_map_count(numbers[DRIVER], &n) || n != MAP_QUARTER + (e == 0)
+               ? "the quick look-up misses an entry"
+               : NULL;
+}
+
 const struct test_case map_cases[] = {
     {"map, two add", 2, 3, 4, 0, make, open_it, add_and_put, sum_is_right},
     {"map, both make", 2, 3, 4, 0, make, open_it, both_make, made_once},
@@ -360,6 +402,7 @@ const struct test_case map_cases[] = {
     {"map, remake and get, halves", 2, 3, 3, 0, make_halves, open_it, remake_and_get, remade},
     {"map, undo and get", 2, 3, 3, 0, make_whole, open_it, undo_and_get, undone},
     {"map, undo and get, halves", 2, 3, 3, 0, make_halves, open_it, undo_and_get, undone},
+    {"map, away and get", 2, 2, 3, 0, make_quarter, open_it, away_and_get, is_away_and_found},
     {"map, undo and walk", 2, 3, 3, 0, make_whole, open_it, undo_and_walk, none_left},
     {"map, undo and walk, halves", 2, 3, 3, 0, make_halves, open_it, undo_and_walk, none_left},
     {0},

@@ -716,10 +716,10 @@ void machine_begin(const struct test_case *c)
     memset(&world, 0, sizeof world);
     world.running = -1;
     world.people = c->people;
+    for (int p = 0; p < c->people; p++) /* as it is when a thread begins */
+        memcpy(saved_tls[p], tls, tls_size);
     open_segment();
     memcpy(saved_tls[DRIVER], tls, tls_size);
-    for (int p = 0; p < c->people; p++)
-        memset(saved_tls[p], 0, tls_size);
     if (c->setup)
         c->setup();
     for (int p = 0; p < c->people; p++)

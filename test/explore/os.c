@@ -402,11 +402,6 @@ int __wrap_fail(int error, const char *format, ...)
     }
     return error;
 }
-WRAP(int, fail_constant, int error, const char *words)
-{
-    (void)words;
-    return error;
-}
 
 WRAP(void *, os_wipe_page, size_t size)
 {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Makes the library's sources for the explorer. usage: plant.py FAULTS SOURCE OUTPUT; FAULTS: the file of planted faults, or - for none
+or: plant.py FAULTS - OUTPUT NAME...: the table of faults, each in a source of one of these names
 
 Planted faults
 are steps left out or made wrong, each behind a switch that is off unless its number is explore_fault. Each text must be found exactly once, so that
@@ -43,6 +44,9 @@ def main():
     table, source, output = sys.argv[1:4]
     faults = [] if table == '-' else read(table)
     if source == '-':
+        for f in faults:
+            if pathlib.Path(f['file']).name not in sys.argv[4:]:
+                sys.exit(f'planted fault "{f["fault"]}": meson.build plants none in {f["file"]}')
         pathlib.Path(output).write_text('\n'.join(header(faults)) + '\n')
         return 0
     path = pathlib.Path(source)

@@ -397,6 +397,17 @@ static uint64_t now_ms(void)
 }
 
 /* ms of work by all, with a kill every few ms if `kills`. Returns how many were killed. */
+enum { CHANGES_LEAST = 200 };
+
+/* For so many ms; and, where nobody is killed, until each writer has made so many changes, however slow the machine is. */
+static bool few_changes(uint64_t least)
+{
+    for (unsigned i = 0; i < WRITERS; i++)
+        if (all->writer[i].done < least)
+            return true;
+    return false;
+}
+
 static uint64_t hammer(uint64_t ms, bool kills)
 {
     pid_t writer[WRITERS], reader[READERS];
@@ -417,7 +428,7 @@ static uint64_t hammer(uint64_t ms, bool kills)
     }
     for (unsigned i = 0; i < READERS; i++)
         reader[i] = start(read_on, WRITERS + i);
-    while (now_ms() < until) {
+    while (now_ms() < until || (!kills && few_changes(CHANGES_LEAST))) {
         unsigned victim;
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
         victim = (unsigned)(x >> 20) % WRITERS;
@@ -453,7 +464,7 @@ static void together(void **state)
     (void)state;
     hammer(getenv("TARN_SOAK") ? 60000 : 2000, false);
     for (unsigned i = 0; i < WRITERS; i++)
-        assert_in_range(all->writer[i].done, 200, ~0ull);
+        assert_in_range(all->writer[i].done, CHANGES_LEAST, ~0ull);
     print_message("%llu changes, %llu reads, %llu walks, %llu checks, %llu times -EAGAIN\n",
                   (unsigned long long)(all->writer[0].done + all->writer[1].done + all->writer[2].done),
                   (unsigned long long)all->reads, (unsigned long long)all->walks,

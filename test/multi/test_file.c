@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "collection/layout.h"
 #include "segment/segment.h"
 #include "file_world.h"
 
@@ -940,6 +941,78 @@ static void dangling_names_are_unbound(void **state)
     assert_int_equal(tarn_close(seg), 0);
 }
 
+/* As a page of before, in a file whose records are of later. */
+static void locks_of_collections_are_freed(void **state)
+{
+    (void)state;
+    struct told t = {0};
+    struct bank *b;
+    tarn_ref at[12];
+    int n = 0;
+    uint64_t x = 7, v;
+    tarn *seg = bank_ok(url, &b);
+    tarn_map *map;
+    tarn_tree *tree;
+    tarn_vector *vector;
+    tarn_bytes *bytes;
+    tarn_queue *queue;
+    tarn_stack *stack;
+    tarn_list *list;
+    b->transfers = 50;
+    assert_int_equal(tarn_map_open(seg, "map", TARN_CREATE | TARN_MAP_U64, &map), 0);
+    assert_int_equal(tarn_map_put64(map, 1, 2), 0);
+    tarn_map_close(map);
+    assert_int_equal(tarn_tree_open(seg, "tree", TARN_CREATE | TARN_TREE_U64, &tree), 0);
+    for (uint64_t i = 0; i < 100; i++)
+        assert_int_equal(tarn_tree_put64(tree, i, i), 0);
+    tarn_tree_close(tree);
+    assert_int_equal(tarn_find(seg, "tree", NULL, &at[0]), 0);
+    const struct tree *root = tarn_ptr(seg, at[0], sizeof *root);
+    at[n++] += offsetof(struct tree, lock);
+    at[n++] = tarn_ref_of(seg, &root->loader);
+    at[n++] = root->first; /* a leaf's lock */
+    at[n++] = root->root;  /* an inner node's */
+    assert_int_not_equal(root->first, root->root);
+    assert_int_equal(tarn_object(seg, "vector", tarn_vector, &vector), 0);
+    assert_int_equal(tarn_vector_push(seg, vector, &x, 8, NULL), 0);
+    at[n++] = tarn_ref_of(seg, &vector->lock);
+    assert_int_equal(tarn_object(seg, "bytes", tarn_bytes, &bytes), 0);
+    assert_int_equal(tarn_bytes_set(seg, bytes, "text", 4), 0);
+    at[n++] = tarn_ref_of(seg, &bytes->lock);
+    assert_int_equal(tarn_object(seg, "queue", tarn_queue, &queue), 0);
+    at[n++] = tarn_ref_of(seg, &queue->lock);
+    assert_int_equal(tarn_object(seg, "stack", tarn_stack, &stack), 0);
+    at[n++] = tarn_ref_of(seg, &stack->lock);
+    assert_int_equal(tarn_object(seg, "list", tarn_list, &list), 0);
+    at[n++] = tarn_ref_of(seg, &list->lock);
+    assert_int_equal(tarn_close(seg), 0);
+    for (int i = 0; i < n; i++)
+        write_word(at[i], i % 2 ? 0x12345 : 0x7ff0fff0); /* the second: of a record that there is not */
+    write_word(offsetof(struct segment_header, clean), TENURE_IN_USE);
+    world->boot++;
+    assert_refused(url);
+    assert_int_equal(tarn_repair(url, count, &t), 0);
+    assert_int_equal(t.mended, n);
+    assert_int_equal(t.damages, 0);
+    seg = bank_ok(url, &b);
+    assert_int_equal(tarn_tree_open(seg, "tree", 0, &tree), 0);
+    for (uint64_t i = 0; i < 200; i++)
+        assert_int_equal(tarn_tree_put64(tree, i, i), 0); /* or it hung */
+    assert_int_equal(tarn_tree_count(tree, &v), 0);
+    assert_int_equal(v, 200);
+    tarn_tree_close(tree);
+    assert_int_equal(tarn_object(seg, "vector", tarn_vector, &vector), 0);
+    assert_int_equal(tarn_vector_push(seg, vector, &x, 8, &v), 0);
+    assert_int_equal(v, 1);
+    assert_int_equal(tarn_mutex_lock(seg, &vector->lock), 1); /* who may have been half-way */
+    assert_int_equal(tarn_mutex_consistent(seg, &vector->lock), 0);
+    assert_int_equal(tarn_mutex_unlock(seg, &vector->lock), 0);
+    assert_int_equal(tarn_object(seg, "bytes", tarn_bytes, &bytes), 0);
+    assert_int_equal(tarn_bytes_append(seg, bytes, "!", 1), 0);
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    assert_int_equal(tarn_close(seg), 0);
+}
+
 static void what_cannot_be_mended_stays_refused(void **state)
 {
     (void)state;
@@ -1072,6 +1145,7 @@ int main(void)
         cmocka_unit_test_teardown(overlays_are_what_they_are_over, clean_up),
         cmocka_unit_test_teardown(repair_is_alone, clean_up),
         cmocka_unit_test_teardown(dangling_names_are_unbound, clean_up),
+        cmocka_unit_test_teardown(locks_of_collections_are_freed, clean_up),
         cmocka_unit_test_teardown(what_cannot_be_mended_stays_refused, clean_up),
         cmocka_unit_test_teardown(a_power_loss_ends_well, clean_up),
     };

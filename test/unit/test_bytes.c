@@ -59,6 +59,9 @@ static void each_call(void **state)
     assert_int_equal(tarn_bytes_set(seg, &nowhere, "a", 1), -EINVAL);
     assert_int_equal(tarn_bytes_get(seg, &nowhere, few, 1, NULL), -EINVAL);
     assert_int_equal(tarn_bytes_set(seg, bytes, big, (1u << 30) + 1), -EINVAL);
+    assert_says("a byte string has 1073741824 bytes at most");
+    assert_int_equal(tarn_bytes_set(seg, bytes, big, 1u << 30), -EINVAL);
+    assert_says("a block of 1073741832 bytes cannot be had"); /* it might have so many: but not in this segment */
     assert_int_equal(tarn_bytes_set(seg, bytes, "kept", 4), 0);
     assert_int_equal(tarn_bytes_append(seg, bytes, big, 1u << 30), -EINVAL); /* together too long */
     static char too_big[5 << 20];

@@ -234,7 +234,7 @@ static uint32_t fill_span(struct fake *f, struct self *a)
     uint32_t n = 0;
     while (n < 8)
         assert_int_equal(heap_alloc_into(a, &f->root[n++], f->seg.geometry.span_size / 8), 0);
-    assert_int_equal(f->cache[ID_INDEX(a->id)].class[class_count(&f->seg.geometry) - 1].count, 0);
+    assert_int_equal(f->cache[ID_INDEX(a->id)].class[class_count(&f->seg.geometry) - 1].used, 0);
     return n;
 }
 

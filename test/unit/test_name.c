@@ -1,7 +1,11 @@
-/* test_name.c - named objects, in one process: what each call promises, read-only attachments, aborts for want of memory, damaged bytes. */
+/* test_name.c - named objects, in one process: what each call promises, read-only attachments, aborts for want of memory, damaged bytes, mending. */
+#include <pthread.h>
+#include <semaphore.h>
+
 #include "helper.h"
 
 #include "name/name.h"
+#include "sync/sync.h"
 
 struct thing {
     uint64_t a, b;
@@ -177,11 +181,125 @@ static void locked(void **state)
     assert_int_equal(tarn_unbind(seg, "n", 1), 0);
 }
 
+static sem_t taken;
+static void *hold_a_while(void *arg)
+{
+    struct self *s = self_of(seg, &(int){0});
+    assert_int_equal(mutex_lock_inner(s, &name_zone_of(seg)->lock), 0);
+    sem_post(&taken);
+    usleep(20000);
+    mutex_unlock_inner(s, &name_zone_of(seg)->lock);
+    return arg;
+}
+/* A holder of the names' lock who gives it up: who may write waits for him, and gives it up in turn. */
+static void lock_is_waited_for(void **state)
+{
+    struct thing *t;
+    tarn_ref ref = 0;
+    pthread_t thread;
+    (void)state;
+    assert_int_equal(tarn_object(seg, "n", struct thing, &t), 0);
+    sem_init(&taken, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, hold_a_while, NULL), 0);
+    sem_wait(&taken);
+    assert_int_equal(tarn_find(seg, "n", NULL, &ref), 0);
+    assert_int_equal(ref, tarn_ref_of(seg, t));
+    pthread_join(thread, NULL);
+    assert_int_equal(name_zone_of(seg)->lock.owner, 0);
+    sem_destroy(&taken);
+}
+
 static int count(const struct tarn_name *n, void *arg)
 {
     (void)n;
     ++*(int *)arg;
     return 0;
+}
+
+/* The longest name of the longest type, for a block that is just large enough; and nobody's bytes behind the last chain, which are left alone. */
+static void bounds(void **state)
+{
+    char name[NAME_MOST + 1], type_name[NAME_TYPE_MOST + 1], said[400];
+    struct tarn_type type = {.name = type_name, .size = 64};
+    uint64_t *behind = &name_zone_of(seg)->head[NAME_CHAINS];
+    tarn_ref *place, ref = 0;
+    int n = 0;
+    (void)state;
+    memset(name, 'n', sizeof name);
+    memset(type_name, 't', sizeof type_name);
+    name[NAME_MOST] = type_name[NAME_TYPE_MOST] = 0;
+    assert_int_equal(tarn_object(seg, "place", tarn_ref, &place), 0);
+    assert_int_equal(tarn_alloc_into(seg, place, 64), 0);
+    assert_int_equal(tarn_block_size(seg, *place), 64);
+    assert_int_equal(tarn_bind(seg, name, &type, *place), 0);
+    assert_int_equal(tarn_find(seg, name, &type, &ref), 0);
+    assert_int_equal(ref, *place);
+    *behind = 12345;
+    assert_int_equal(tarn_names(seg, count, &n), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(tarn_find(seg, "nobody", NULL, &ref), -ENOENT);
+    snprintf(said, sizeof said, "%s", tarn_error());
+    assert_clean(seg);
+    assert_string_equal(tarn_error(), said); /* what did not fail says nothing */
+    name_mend(seg, NULL, NULL);              /* there is nothing to mend */
+    assert_int_equal(*behind, 12345);
+    assert_int_equal(tarn_unbind(seg, name, 0), 0);
+    assert_int_equal(tarn_free_from(seg, place), 0);
+    assert_clean(seg);
+}
+
+static void on_mended(uint64_t ref, const char *what, void *arg)
+{
+    assert_non_null(strstr(what, "mended: "));
+    assert_true(ref != 0);
+    ++*(int *)arg;
+}
+/* Each fault is put right once, by itself, and what it does not touch stays. */
+static void mended(void **state)
+{
+    struct name_zone *z = name_zone_of(seg);
+    struct name_entry *e = NULL;
+    struct thing *t;
+    tarn_ref first = 0, ref;
+    char name[16];
+    int n = 0, there = 0, all = 0;
+    (void)state;
+    for (int i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(tarn_object(seg, name, struct thing, &t), 0);
+    }
+    for (unsigned i = 0; i < NAME_CHAINS && !(first && e->next); i++)
+        if ((first = z->head[i]))
+            e = tarn_ptr(seg, first, sizeof *e);
+    assert_true(first && e->next); /* a chain of two, or more */
+    z->lock.owner = 77;
+    name_mend(seg, on_mended, &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(z->lock.owner, 0);
+    e->hash++; /* the first of it is not what it was; the next is */
+    ref = e->next;
+    name_mend(seg, on_mended, &n);
+    assert_int_equal(n, 2);
+    for (int i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        there += tarn_find(seg, name, NULL, &first) == 0;
+    }
+    assert_int_equal(there, 399);
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
+    e = tarn_ptr(seg, ref, sizeof *e);
+    e->next = ref; /* a circle */
+    name_mend(seg, on_mended, &n);
+    assert_int_equal(n, 3);
+    assert_int_equal(e->next, 0);
+    z->head[NAME_CHAINS - 1] = 8; /* what is no entry */
+    name_mend(seg, on_mended, &n);
+    assert_int_equal(n, 4);
+    assert_int_equal(z->head[NAME_CHAINS - 1], 0);
+    name_mend(seg, on_mended, &n);
+    assert_int_equal(n, 4);
+    assert_int_equal(tarn_names(seg, count, &all), 0);
+    assert_in_range(all, 380, 399);
+    assert_int_equal(tarn_check(seg, NULL, NULL), 0);
 }
 
 /* Random bytes in entries and heads: every call returns, and check finds something whenever it matters. */
@@ -239,6 +357,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_memory, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(many, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(locked, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(lock_is_waited_for, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(bounds, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(mended, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(hostile, open_segment, close_segment),
     };
     alarm(120);

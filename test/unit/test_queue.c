@@ -2,6 +2,7 @@
  * killed, and nothing is lost or handed out twice. */
 #include "helper.h"
 
+#include "collection/check.h"
 #include "participant/participant.h"
 
 enum { MOST = 60 };
@@ -348,6 +349,44 @@ static void checked_in_the_midst(void **state)
     queue->count = 3;
 }
 
+static void tell_damage(uint64_t ref, const char *what, void *arg)
+{
+    (void)ref;
+    *(const char **)arg = what;
+}
+static void no_owner(const tarn_mutex *mutex, void *arg)
+{
+    (void)mutex, (void)arg;
+}
+static void take_the_next(uint64_t ref, void *arg)
+{
+    tarn_ref got;
+    (void)ref, (void)arg;
+    if (tarn_queue_pop(seg, queue, &got) == -ENOENT)
+        tarn_stack_pop(seg, stack, &got);
+}
+
+/* Changed while it looks, by somebody who is done before it asks whether the lock is free: no damage. */
+static void checked_while_changed(void **state)
+{
+    (void)state;
+    const char *damage = NULL;
+    const struct collection_checker k = {
+        .damage = tell_damage, .member = take_the_next, .owner = no_owner, .arg = &damage};
+    for (uint64_t i = 0; i < 4; i++)
+        assert_int_equal(tarn_queue_push(seg, queue, made(i)), 0);
+    queue_check(seg, tarn_ref_of(seg, queue), &k);
+    assert_null(damage);
+    assert_true(tarn_queue_count(seg, queue) < 4);
+    while (tarn_queue_count(seg, queue))
+        take_the_next(0, NULL);
+    for (uint64_t i = 0; i < 4; i++)
+        assert_int_equal(tarn_stack_push(seg, stack, made(i)), 0);
+    stack_check(seg, tarn_ref_of(seg, stack), &k);
+    assert_null(damage);
+    assert_true(tarn_stack_count(seg, stack) < 4);
+}
+
 /* ---- hostile bytes ---- */
 
 static void hostile(void **state)
@@ -410,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(killed_at_work, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(several_at_once, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(checked_in_the_midst, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(checked_while_changed, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(hostile, open_segment, close_segment),
     };
     extern long check_pause_ns;

@@ -2,6 +2,7 @@
  * push, pop and write over and are killed, and readers without locks beside them. */
 #include "helper.h"
 
+#include "collection/check.h"
 #include "participant/participant.h"
 
 static tarn *seg;
@@ -412,7 +413,191 @@ static void pushed_by_several(void **state)
     munmap(said, sizeof *said * CHILDREN * NUMBERS);
 }
 
+/* Who has only pushed at places never seen, makes nobody wait: also if he wrote over something in a section before. */
+static void held_and_not_written_over(void **state)
+{
+    (void)state;
+    const uint64_t old[2] = {1, 1}, new[2] = {2, 2};
+    uint64_t got[2];
+    tarn *reader;
+    tarn_vector *there;
+    assert_int_equal(tarn_vector_push(seg, vector, old, 16, NULL), 0);
+    assert_int_equal(tarn_vector_set(seg, vector, 0, new, 16), 0);
+    assert_int_not_equal(vector->changing, 0);
+    assert_int_equal(tarn_open_fd(tarn_fd(seg), TARN_RDONLY, &reader), 0);
+    assert_int_equal(tarn_object(reader, "vector", tarn_vector, &there), 0);
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_vector_push(seg, vector, old, 16, NULL), 0);
+    assert_int_equal(tarn_vector_get(reader, there, 0, got, 16), 0);
+    assert_memory_equal(got, new, 16);
+    assert_int_equal(tarn_vector_set(seg, vector, 1, new, 16), 0);
+    assert_int_equal(tarn_vector_get(reader, there, 0, got, 16), -EAGAIN);
+    assert_int_equal(tarn_commit(seg), 0);
+    assert_int_equal(tarn_vector_get(reader, there, 1, got, 16), 0);
+    assert_memory_equal(got, new, 16);
+    assert_int_equal(tarn_close(reader), 0);
+}
+
+/* Grown to where nothing ever was, in the chunk that there is: only size tells, and is undone. */
+static void grown_and_undone(void **state)
+{
+    (void)state;
+    const uint64_t one = 1;
+    uint64_t got;
+    assert_int_equal(tarn_vector_push(seg, vector, &one, 8, NULL), 0);
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_vector_resize(seg, vector, 5, 8), 0);
+    assert_int_equal(tarn_abort(seg), 0);
+    assert_int_equal(tarn_vector_size(seg, vector), 1);
+    assert_int_equal(tarn_vector_push(seg, vector, &one, 8, &got), 0);
+    assert_int_equal(got, 1);
+}
+
+/* A look-up stores no byte behind the element in the caller's memory. */
+static void nothing_behind(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= 24; size++) {
+        tarn_vector *of;
+        char name[16], from[24], to[32];
+        snprintf(name, sizeof name, "of %zu", size);
+        memset(from, 1, sizeof from);
+        memset(to, 2, sizeof to);
+        assert_int_equal(tarn_object(seg, name, tarn_vector, &of), 0);
+        assert_int_equal(tarn_vector_push(seg, of, from, size, NULL), 0);
+        assert_int_equal(tarn_vector_get(seg, of, 0, to, size), 0);
+        assert_memory_equal(to, from, size);
+        for (size_t i = size; i < sizeof to; i++)
+            assert_int_equal(to[i], 2);
+    }
+}
+
+/* ---- what tarn_check asks ---- */
+
+struct told {
+    const char *damage;
+    int blocks;
+    void (*meanwhile)(void); /* by somebody else, when it has begun to look */
+};
+static void tell_damage(uint64_t ref, const char *what, void *arg)
+{
+    (void)ref;
+    ((struct told *)arg)->damage = what;
+}
+static void tell_block(uint64_t ref, uint64_t size, void *arg)
+{
+    (void)ref, (void)size;
+    ((struct told *)arg)->blocks++;
+}
+static void tell_owner(const tarn_mutex *mutex, void *arg)
+{
+    struct told *t = arg;
+    (void)mutex;
+    if (t->meanwhile)
+        t->meanwhile();
+}
+static struct told ask(tarn_vector *v, void (*meanwhile)(void))
+{
+    struct told t = {.meanwhile = meanwhile};
+    const struct collection_checker k = {.damage = tell_damage, .block = tell_block, .owner = tell_owner, .arg = &t};
+    vector_check(seg, tarn_ref_of(seg, v), &k);
+    return t;
+}
+
+static void push_one(void)
+{
+    uint64_t wide[2] = {0};
+    check(tarn_vector_push(seg, vector, wide, 16, NULL) == 0);
+}
+static void take_all(void)
+{
+    check(tarn_vector_resize(seg, vector, 0, 16) == 0);
+}
+
+/* What is changed while it looks is no damage. */
+static void checked_in_the_midst(void **state)
+{
+    (void)state;
+    assert_null(ask(vector, push_one).damage); /* the first: its element had no size yet */
+    assert_int_equal(vector->element, 16);
+    while (vector->size < 8)
+        push_one();
+    struct told t = ask(vector, NULL);
+    assert_null(t.damage);
+    assert_int_equal(t.blocks, 1);
+    push_one();
+    t = ask(vector, take_all);
+    assert_null(t.damage);
+    assert_int_equal(t.blocks, 0);
+    assert_int_equal(vector->size, 0);
+}
+
 /* ---- hostile bytes ---- */
+
+#define INDEX_END ((8ull << TARN_VECTOR_CHUNKS) - 8)
+
+struct two {
+    tarn_vector v;
+    tarn_ref behind;
+};
+
+/* A word that stands behind the last chunk's is never taken for a chunk's; sizes up to the most are none that cannot be. */
+static void at_the_end(void **state)
+{
+    (void)state;
+    struct two *two;
+    tarn_ref block;
+    uint64_t wide[2] = {5, 6}, other = 0;
+    static char widest[TARN_VECTOR_ELEMENT_MOST + 1];
+    assert_int_equal(tarn_object(seg, "two", struct two, &two), 0);
+    tarn_vector *v = &two->v;
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_alloc(seg, 128, &block), 0);
+    assert_int_equal(tarn_commit(seg), 0);
+    assert_int_equal(tarn_vector_push(seg, v, wide, 16, NULL), 0);
+    const tarn_vector good = *v;
+    two->behind = block;
+    v->size = INDEX_END;
+    assert_int_equal(tarn_vector_push(seg, v, wide, 16, NULL), -ENOSPC);
+    struct told t = ask(v, NULL);
+    assert_string_equal(t.damage, "a vector: a chunk is missing");
+    assert_int_equal(t.blocks, 1);
+    v->size = INDEX_END + 1;
+    assert_non_null(ask(v, NULL).damage);
+    assert_int_equal(tarn_vector_get(seg, v, INDEX_END, wide, 16), -EUCLEAN);
+    assert_int_equal(tarn_vector_set(seg, v, INDEX_END, wide, 16), -EUCLEAN);
+    assert_int_equal(tarn_vector_pop(seg, v, wide, 16), -EUCLEAN);
+    assert_int_equal(tarn_vector_resize(seg, v, 1, 16), -EUCLEAN);
+    assert_null(tarn_vector_at(seg, v, INDEX_END, 16));
+    assert_int_equal(tarn_begin(seg), 0); /* under the lock */
+    v->size = 1;
+    assert_int_equal(tarn_vector_set(seg, v, 0, wide, 16), 0);
+    v->size = INDEX_END + 1;
+    assert_int_equal(tarn_vector_get(seg, v, INDEX_END, wide, 16), -EUCLEAN);
+    assert_int_equal(tarn_commit(seg), 0);
+    v->element = TARN_VECTOR_ELEMENT_MOST + 1;
+    assert_null(tarn_vector_at(seg, v, 0, TARN_VECTOR_ELEMENT_MOST + 1));
+    v->element = 16;
+    v->size = INDEX_END;
+    assert_int_equal(tarn_vector_resize(seg, v, 1, 16), 0);
+    assert_int_equal(two->behind, block);
+    *v = good;
+    assert_int_equal(tarn_vector_resize(seg, v, 0, 16), 0);
+    two->behind = 0;
+    assert_int_equal(tarn_begin(seg), 0);
+    assert_int_equal(tarn_free(seg, block), 0);
+    assert_int_equal(tarn_commit(seg), 0);
+    assert_int_equal(tarn_unbind(seg, "two", 1), 0);
+    /* the most that may be asked for */
+    assert_int_equal(tarn_vector_resize(seg, vector, INDEX_END, 1), -ENOSPC);
+    assert_int_equal(tarn_vector_resize(seg, vector, INDEX_END + 1, 1), -EINVAL);
+    assert_int_equal(tarn_vector_push(seg, vector, widest, sizeof widest, NULL), -EINVAL);
+    assert_int_equal(tarn_vector_push(seg, vector, widest, sizeof widest - 1, NULL), 0);
+    assert_null(ask(vector, NULL).damage);
+    assert_int_equal(tarn_vector_get(seg, vector, 0, &other, 8), -EPROTO);
+    assert_int_equal(tarn_unbind(seg, "vector", 1), 0);
+    assert_int_equal(vector->size | vector->chunk[0], 0); /* whoever has it still, finds it empty */
+}
 
 static void hostile(void **state)
 {
@@ -475,7 +660,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(full, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(read_while_changed, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(written_over_and_held, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(held_and_not_written_over, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(nothing_behind, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(grown_and_undone, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(pushed_by_several, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(checked_in_the_midst, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(at_the_end, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(hostile, open_segment, close_segment),
     };
     extern long check_pause_ns;

@@ -1,11 +1,9 @@
-/* bench/lines.c - the calls that gcc's and clang's -fsanitize=thread puts into code, as a count of lines. See lines.h.
+/* bench/lines/lines.c - the calls that gcc's and clang's -fsanitize=thread puts into code, as a count of lines. See lines.h.
  *
  * Each line has the number of the stretch in which it was touched last. The atomic operations are done here, sequentially consistent.
  *
  * SPDX-License-Identifier: MIT */
 #include "lines.h"
-
-#include "harness.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -16,15 +14,20 @@ static uint32_t *seen; /* [size / LINE]; pages of it are there as far as they ar
 static uint32_t stretch;
 static unsigned taken;
 
-void lines_watch(void *at, size_t bytes)
+bool lines_watch(void *at, size_t bytes)
 {
-    seen = (uint32_t *)mmap(NULL, bytes / LINE * sizeof *seen, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (seen == MAP_FAILED)
-        bench_die("no memory for the lines of %zu bytes", bytes);
+    if (seen)
+        munmap(seen, size / LINE * sizeof *seen);
     base = (uintptr_t)at;
     size = bytes;
     stretch = 0;
+    seen = (uint32_t *)mmap(NULL, bytes / LINE * sizeof *seen, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (seen == MAP_FAILED) {
+        seen = NULL;
+        size = 0;
+    }
+    return seen;
 }
 void lines_mark(void)
 {
@@ -34,6 +37,16 @@ void lines_mark(void)
 unsigned lines_taken(void)
 {
     return taken;
+}
+
+bool lines_counted(void)
+{
+    static unsigned char at[PROBE_LINES * LINE] __attribute__((aligned(LINE)));
+    if (!lines_watch(at, sizeof at))
+        return false;
+    lines_mark();
+    lines_probe(at);
+    return taken == PROBE_LINES;
 }
 
 static inline void touch(const void *at, size_t n)

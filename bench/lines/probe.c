@@ -1,4 +1,4 @@
-/* bench/lines_probe.c - known accesses, compiled like the library: by them lines-map finds out whether the count is one.
+/* bench/lines/probe.c - known accesses, compiled like the library: by them lines_counted finds out whether the count is one.
  *
  * SPDX-License-Identifier: MIT */
 #include "lines.h"
