@@ -69,6 +69,20 @@ static void *by_another(void *mq)
     return (void *)(intptr_t)tarn_mq_send_try(mq, 0, &c, 1);
 }
 
+static void inherited(void *mq)
+{
+    char c = 1;
+    check(tarn_mq_send_try(mq, 0, &c, 1) == -EPERM);
+    check(tarn_mq_close(mq) == 0); /* its copy of the handle */
+}
+static void *leaves_it(void *unused)
+{
+    tarn_mq *mq;
+    (void)unused;
+    check(tarn_mq_open(seg, "each", TARN_SEND, NULL, &mq) == 0);
+    return mq; /* and ends */
+}
+
 static void each_call(void **state)
 {
     (void)state;
@@ -128,6 +142,14 @@ static void each_call(void **state)
     assert_int_equal(pthread_create(&thread, NULL, by_another, sender), 0);
     assert_int_equal(pthread_join(thread, &result), 0);
     assert_int_equal((intptr_t)result, -EPERM);
+    assert_int_equal(in_child(inherited, sender), 0);
+    assert_int_equal(stat_named("each").senders, 1);
+    assert_int_equal(pthread_create(&thread, NULL, leaves_it, NULL), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal(tarn_mq_close(result), 0);
+    assert_int_equal(tarn_mq_close(opened("each", TARN_SEND)), 0); /* who comes clears its seat */
+    assert_int_equal(stat_named("each").senders, 1);
+    assert_int_equal(stat_named("each").deaths, 1);
     looks = opened("each", 0);
     assert_int_equal(tarn_mq_send(looks, 0, text, 1), -EBADF);
     assert_int_equal(tarn_mq_close(looks), 0);
