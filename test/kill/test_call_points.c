@@ -8,6 +8,7 @@
 #include "tarn/channel.h"
 
 __thread int kill_countdown;
+void kill_now(void);
 void kill_now(void)
 {
     kill(getpid(), SIGKILL);

@@ -396,10 +396,8 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* ms of work by all, with a kill every few ms if `kills`. Returns how many were killed. */
 enum { CHANGES_LEAST = 200 };
 
-/* For so many ms; and, where nobody is killed, until each writer has made so many changes, however slow the machine is. */
 static bool few_changes(uint64_t least)
 {
     for (unsigned i = 0; i < WRITERS; i++)
@@ -408,6 +406,8 @@ static bool few_changes(uint64_t least)
     return false;
 }
 
+/* ms of work by all, with a kill every few ms if `kills`; else longer, until each has made CHANGES_LEAST, however slow the machine is. Returns how many
+ * were killed. */
 static uint64_t hammer(uint64_t ms, bool kills)
 {
     pid_t writer[WRITERS], reader[READERS];
