@@ -119,7 +119,7 @@ static inline uint64_t ring_quick(const struct ring_shape *shape)
 
 static inline void ring_set_quick(struct tarn_ring *r)
 {
-    uint64_t quick = r->hand ? 0 : ring_quick(&r->shape);
+    uint64_t quick = r->hand || r->party.seg->exchange_unlock ? 0 : ring_quick(&r->shape);
     *(r->party.role == TARN_SEND ? &r->quick_send : &r->quick_receive) = quick;
 }
 

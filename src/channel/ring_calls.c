@@ -101,6 +101,14 @@ static inline void ring_news(const struct tarn_ring *r)
     doorbell_ring(&r->party, &r->party.channel->news, INT32_MAX);
 }
 
+/* The bell without doorbell_ring's fence: a segment that needs it has no quick way. */
+static inline void ring_quick_bell(struct doorbell *d)
+{
+    compiler_barrier();
+    if (TARN_RARE(load32(&d->sleepers) & 1))
+        doorbell_wake(d, INT32_MAX);
+}
+
 static inline int send_now(struct tarn_ring *r, const void *message, size_t size)
 {
     void *place;
@@ -144,7 +152,7 @@ static inline __attribute__((always_inline)) bool send_quick(struct tarn_ring *r
     r->control += 1ull << RING_COUNT_SHIFT | size << (uint32_t)i * r->shape.width;
     r->at = at + 1;
     ring_flush_slots(r);
-    ring_news(r);
+    ring_quick_bell(&r->party.channel->news);
     return true;
 }
 
@@ -351,68 +359,89 @@ static int receive_act(struct tarn_ring *r, const struct act *a)
     return receive_now(r, a->to, a->size, a->ret);
 }
 
-static __attribute__((noinline)) int receive_slow(struct tarn_ring *r, void *buffer, size_t room,
-                                                  size_t *ret_size, enum mutex_wait how,
-                                                  const struct timespec *until, const char *call)
+/* The three forms of a call. */
+struct manner {
+    enum mutex_wait how;
+    const char *call;
+};
+
+static __attribute__((noinline)) int receive_slow(struct tarn_ring *r, void *buffer, size_t room, size_t *ret_size,
+                                                  const struct timespec *until, const struct manner *manner)
 {
     if (may(r, TARN_RECEIVE)) {
         int e = receive_now(r, buffer, room, ret_size);
         if (e == 0)
             return 0;
-        if (e == -EAGAIN && how == MUTEX_TRY)
+        if (e == -EAGAIN && manner->how == MUTEX_TRY)
             return is_empty();
     }
-    const struct act a = {
-        .once = receive_act, .call = call, .role = TARN_RECEIVE, .to = buffer, .size = room, .count = 1, .ret = ret_size};
-    return in_time(r, &a, how, until);
+    const struct act a = {.once = receive_act,
+                          .call = manner->call,
+                          .role = TARN_RECEIVE,
+                          .to = buffer,
+                          .size = room,
+                          .count = 1,
+                          .ret = ret_size};
+    return in_time(r, &a, manner->how, until);
 }
 
-/* 0; -EAGAIN; 1: the other way. */
-static inline __attribute__((always_inline)) int receive_quick(struct tarn_ring *r, void *buffer, size_t room,
+/* One that was seen in the line. false: the other way. */
+static inline __attribute__((always_inline)) bool receive_seen(struct tarn_ring *r, void *buffer, size_t room,
                                                                size_t *ret_size)
 {
-    uint64_t at = r->at, size, i;
-    if (TARN_RARE(!r->quick_receive) || !is_mine(r))
-        return 1;
-    if (TARN_RARE(at == r->seen)) {
-        int e = ring_look_at_line(r);
-        if (e)
-            return e == -EAGAIN ? e : 1;
-    }
-    i = at - r->line_at;
-    size = r->control >> (uint32_t)i * r->shape.width & r->size_mask;
+    uint64_t at = r->at, i = at - r->line_at;
+    uint64_t size = r->control >> (uint32_t)i * r->shape.width & r->size_mask;
     if (TARN_RARE(size - RING_QUICK_LEAST >= r->quick_receive) || TARN_RARE(size > room))
-        return 1;
+        return false;
     ring_copy_quick(buffer, r->line + RING_HEADER + i * r->shape.stride, size);
+    if (ret_size)
+        *ret_size = size;
     r->at = ++at;
     store64(&r->ends->head, at);
     if (at == r->line_end)
         ring_next_line(r);
-    ring_released(r);
-    if (ret_size)
-        *ret_size = size;
-    return 0;
+    ring_quick_bell(&r->party.channel->room);
+    return true;
+}
+
+static __attribute__((noinline)) int receive_look(struct tarn_ring *r, void *buffer, size_t room, size_t *ret_size,
+                                                  const struct timespec *until, const struct manner *manner)
+{
+    int e = ring_look_at_line(r);
+    if (e == 0 && receive_seen(r, buffer, room, ret_size))
+        return 0;
+    return e == -EAGAIN && manner->how == MUTEX_TRY ? is_empty()
+                                                    : receive_slow(r, buffer, room, ret_size, until, manner);
+}
+
+static inline __attribute__((always_inline)) int receive(struct tarn_ring *r, void *buffer, size_t room,
+                                                         size_t *ret_size, const struct timespec *until,
+                                                         const struct manner *manner)
+{
+    if (!TARN_RARE(!r->quick_receive) && is_mine(r)) {
+        if (TARN_RARE(r->at == r->seen))
+            return receive_look(r, buffer, room, ret_size, until, manner);
+        if (receive_seen(r, buffer, room, ret_size))
+            return 0;
+    }
+    return receive_slow(r, buffer, room, ret_size, until, manner);
 }
 
 int tarn_ring_receive(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size)
 {
-    return receive_quick(ring, buffer, room, ret_size) == 0
-               ? 0
-               : receive_slow(ring, buffer, room, ret_size, MUTEX_WAIT, NULL, __func__);
+    static const struct manner waits = {MUTEX_WAIT, "tarn_ring_receive"};
+    return receive(ring, buffer, room, ret_size, NULL, &waits);
 }
 int tarn_ring_receive_try(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size)
 {
-    int e = receive_quick(ring, buffer, room, ret_size);
-    return !e             ? 0
-           : e == -EAGAIN ? is_empty()
-                          : receive_slow(ring, buffer, room, ret_size, MUTEX_TRY, NULL, __func__);
+    static const struct manner tries = {MUTEX_TRY, "tarn_ring_receive_try"};
+    return receive(ring, buffer, room, ret_size, NULL, &tries);
 }
 int tarn_ring_receive_timed(tarn_ring *ring, void *buffer, size_t room, size_t *ret_size,
                             const struct timespec *until)
 {
-    return receive_quick(ring, buffer, room, ret_size) == 0
-               ? 0
-               : receive_slow(ring, buffer, room, ret_size, MUTEX_TIMED, until, __func__);
+    static const struct manner timed = {MUTEX_TIMED, "tarn_ring_receive_timed"};
+    return receive(ring, buffer, room, ret_size, until, &timed);
 }
 
 /* Of the line's, those seen: if all have 8 bytes and the caller's room is that, at once. How many; 0: one by one. */

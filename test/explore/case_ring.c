@@ -200,6 +200,7 @@ static void next_sends(int p)
 
 const struct test_case ring_cases[] = {
     {"ring, send and receive", 2, 3, 5, 0, slots_of_three, one_sends, to_and_fro, in_order},
+    {"ring, without membarrier", 2, 3, 4, CASE_EXCHANGE, slots_of_three, one_sends, to_and_fro, in_order},
     {"ring, one place", 2, 3, 5, 0, slots_of_one, one_sends, to_and_fro, in_order},
     {"ring, bytes", 2, 3, 4, 0, bytes, one_sends, to_and_fro, in_order},
     {"ring, in place", 2, 7, 9, 0, slots_of_three, one_sends, in_place, in_order},

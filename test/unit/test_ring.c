@@ -636,6 +636,14 @@ static void *use_others_handle(void *arg)
     tarn_ring *r = arg;
     return (void *)(intptr_t)tarn_ring_send(r, "12345678", 8);
 }
+static void child_uses_it(void *arg)
+{
+    tarn_ring **r = arg;
+    char text[8];
+    check(tarn_ring_send(r[0], "12345678", 8) == -EPERM);
+    check(tarn_ring_receive_try(r[1], text, 8, NULL) == -EPERM);
+    check(tarn_ring_close(r[0]) == 0); /* its copy: the seat stays the parent's */
+}
 static void *leave_it_open(void *arg)
 {
     tarn_ring **r = arg;
@@ -654,6 +662,9 @@ static void other_threads(void **state)
     pthread_create(&thread, NULL, use_others_handle, out);
     pthread_join(thread, &result);
     assert_int_equal((intptr_t)result, -EPERM);
+    assert_int_equal(in_child(child_uses_it, (tarn_ring *[]){out, in}), 0);
+    assert_int_equal(tarn_ring_send(out, "12345678", 8), 0);
+    assert_int_equal(tarn_ring_receive_try(in, (char[8]){0}, 8, NULL), 0);
     away("others", out, in);
     /* who ends with a loan in hand makes room for the next; the handle is freed by whoever likes */
     both("left", shaped(4, 8, 0), &out, &in);
