@@ -136,7 +136,7 @@ static int attach(tarn *seg, const char *name, const struct channel_class *class
     p->ref = ref;
     p->seats = at_offset(seg, p->shape.body);
     p->slots = (char *)p->seats + p->shape.slots;
-    snprintf(p->name, sizeof p->name, "%s", name);
+    memcpy(p->name, name, strnlen(name, sizeof p->name - 1)); /* the rest is zeroed */
     return 0;
 }
 

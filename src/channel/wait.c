@@ -3,7 +3,7 @@
  *     while anybody sleeps at d with nobody awake on his behalf:  d.sleepers == 1, and what he waits for was not there when he looked last
  * Sleeper: bell armed; sleepers = 1; membarrier; look; sleep on {sleepers, 1}, the liveness of the other parties, the segment's bells. Ringer: the message;
  * sleepers is read; if 1: sleepers = 0; wake. Either the ringer reads 1, or the sleeper's look sees the message. A ringer who dies between the two is a
- * party whose liveness is watched. Of several sleepers, of whom one is woken, that one sets sleepers again; if he dies, his bell has all look. */
+ * party whose liveness is watched: the words are collected before the look. Of several sleepers, of whom one is woken, that one sets sleepers again; if he dies, his bell has all look. */
 #include "channel/channel.h"
 
 enum { WATCHED_MOST = 100 }; /* below SLEEP_MOST; more parties than that: the cap is the net */
@@ -55,9 +55,10 @@ int channel_sleep(struct channel_wait *w)
     }
     store32(&w->bell->sleepers, 1);
     all_threads_barrier(p->seg); /* pairs with doorbell_ring */
+    /* In this order: one who dies, and is cleared, between the two has stored what he did before that, and is not watched any more. */
+    n = parties_watch(p, p->self->id, wait, 1, WATCHED_MOST, &dead);
     if (p->class->ready(p, w->role))
         return 0;
-    n = parties_watch(p, p->self->id, wait, 1, WATCHED_MOST, &dead);
     if (dead && channel_clear_dead(p))
         return 0;
     waits_for(p->self, WAITS_ACT | offset_of(p->seg, w->bell) | (w->until != NULL));
