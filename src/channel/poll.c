@@ -37,8 +37,9 @@ static void turned(tarn_poll *poll)
     os_futex_wake(&poll->turn, 1);
 }
 
-/* The words to sleep on, behind wait[0..n); or the descriptor is made readable. The guard is held: what is in it stays there so long. */
-static int mark(tarn_poll *poll, struct os_wait *wait, int n)
+/* The words to sleep on, behind wait[0..n), doorbells and then lives; or the descriptor is made readable. The guard is held: what is in it stays there so long. As in
+ * channel_sleep the look comes last. */
+static int mark(tarn_poll *poll, struct self *s, struct os_wait *wait, int n, int *ret_bells, bool *ret_dead)
 {
     bool any = false;
     if (!poll->armed)
@@ -47,7 +48,10 @@ static int mark(tarn_poll *poll, struct os_wait *wait, int n)
         struct doorbell *bell = watched_bell(poll->in[i]);
         wait[n++] = (struct os_wait){&bell->sleepers, doorbell_mark(bell)};
     }
-    all_threads_barrier(poll->watcher.seg); /* pairs with doorbell_ring */
+    *ret_bells = n;
+    all_threads_barrier(poll->watcher.seg);    /* pairs with doorbell_ring */
+    for (uint32_t i = 0; i < poll->count; i++) /* one who died between his message and the bell */
+        n = parties_watch(poll->in[i], s->id, wait, n, WATCHED_MOST, ret_dead);
     for (uint32_t i = 0; i < poll->count && !any; i++)
         any = poll->in[i]->class->ready(poll->in[i], watched_role(poll->in[i]));
     if (any) {
@@ -80,15 +84,12 @@ static void watch(struct self *s, struct watcher *w)
     while (!load32(&w->stop)) {
         struct os_wait wait[WATCHED_MOST + 2] = {{&w->stop, 0}};
         bool dead = false;
-        int n, k, bells;
+        int n, k, bells = 2;
         wait[1] = (struct os_wait){&poll->turn, load32(&poll->turn)};
         pthread_mutex_lock(&poll->guard);
-        n = mark(poll, wait, 2);
+        n = mark(poll, s, wait, 2, &bells, &dead);
         if (!poll->armed)
-            n = 2;
-        bells = n;
-        for (uint32_t i = 0; i < poll->count && n > 2; i++) /* one who died between his message and the bell */
-            n = parties_watch(poll->in[i], s->id, wait, n, WATCHED_MOST, &dead);
+            n = bells = 2;
         if (dead)
             dead = clear_dead(poll, s);
         pthread_mutex_unlock(&poll->guard);

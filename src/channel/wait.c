@@ -3,7 +3,7 @@
  *     while anybody sleeps at d with nobody awake on his behalf:  d.sleepers is odd, and what he waits for was not there when he looked last
  * Sleeper: bell armed; sleepers |= 1; membarrier; look; sleep on sleepers as it was then, the liveness of the other parties, the segment's bells. Ringer: the message;
  * sleepers is read; if odd: + 1; wake. Either the ringer reads it odd, or the sleeper's look sees the message. A ringer who dies between the two is a
- * party whose liveness is watched. Of several sleepers, of whom one is woken, that one sets sleepers again; if he dies, his bell has all look.
+ * party whose liveness is watched: the words are collected before the look. Of several sleepers, of whom one is woken, that one sets sleepers again; if he dies, his bell has all look.
  * Rings are counted: another sleeper may set the bit between a ring and the first one's sleep, who must not sleep then. */
 #include "channel/channel.h"
 
@@ -58,9 +58,10 @@ int channel_sleep(struct channel_wait *w)
     }
     wait[0] = (struct os_wait){&w->bell->sleepers, doorbell_mark(w->bell)};
     all_threads_barrier(p->seg); /* pairs with doorbell_ring */
+    /* In this order: one who dies, and is cleared, between the two has stored what he did before that, and is not watched any more. */
+    n = parties_watch(p, p->self->id, wait, 1, WATCHED_MOST, &dead);
     if (p->class->ready(p, w->role))
         return 0;
-    n = parties_watch(p, p->self->id, wait, 1, WATCHED_MOST, &dead);
     if (dead && channel_clear_dead(p))
         return 0;
     waits_for(p->self, WAITS_ACT | offset_of(p->seg, w->bell) | (w->until != NULL));

@@ -4,7 +4,7 @@
  * Built with TARN_KILL_POINTS. The parent has a client and a server; the victim is a child with the other side. */
 #include "helper.h"
 
-#include "channel/layout.h"
+#include "participant/participant.h"
 #include "tarn/channel.h"
 
 __thread int kill_countdown;

@@ -685,7 +685,7 @@ static void a_client_dies(void **state)
         assert_int_equal(tarn_call_answer(server, r[0].id, "y", 1), 0);
         kill_it(p);
         if (round & 1) { /* who sleeps for a request clears it, too */
-            struct timespec t = in_ms(1000);
+            struct timespec t = in_ms(100);
             assert_int_equal(tarn_call_cancelled(server, r[1].id), 0);
             while ((e = tarn_call_next_timed(server, &none, &t)) == 0)
                 (void)tarn_call_fail(server, none.id, -1); /* its third, before its seat was cleared */
