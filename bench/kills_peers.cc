@@ -2,16 +2,17 @@
  *
  *     bench-kills-peers [tarn_mq | tarn_mq_copy | boost_mq | zmq]... [--kills N] [--hangs N] [--seed N]
  *
- * Four senders and four receivers are killed by SIGKILL, some stopped and continued, one every 5 ms or so; each is followed by another in its place. What they did is in a log outside:
+ * Four senders and four receivers are killed by SIGKILL, some stopped and continued, one every 5 ms or so, if something came since the last one; each is followed by another in its place. What they did is in a log outside:
  *     sender:    about = n;  send n;  sent = n            so n was certainly sent if sent >= n, and perhaps if it was `about` at a death
  *     receiver:  receive;  got[sender][n] + 1             (tarn_mq: then release)
- * A channel sees KILLS_A_CHANNEL kills at most, and a kind of channel as many as --kills says, or --hangs hangs (30), each of which takes 10 s. Then senders come to their end in good order, receivers go on until nothing is left, and both ends are compared; the next channel is a new one.
+ * A channel sees KILLS_A_CHANNEL kills at most, and a kind of channel as many as --kills says, or --hangs hangs (30), each of which takes 10 s.
+ * (--kills 0: one channel in which nobody is killed: there nothing may be lost, with any of them.) Then senders come to their end in good order, receivers go on until nothing is left, and both ends are compared; the next channel is a new one.
  *
  *     KILLS peer=... kills=N channels=N messages=N lost=N twice=N torn=N hangs=N kills_to_hang=MEDIAN receivers=N told=N failed=N seed=N
  *
  * lost: certainly sent, and did not come. twice: came again; told: of these, the library said so. torn: other bytes than were sent, or not sent yet. receivers: of the kills, those of receivers.
  * hangs: a call with a time-out that is not back LATE_MS after it (its caller lives, and is not stopped); or nothing comes for STILL_MS while all live and nobody is stopped or killed; or somebody does
- * not come to his end. kills_to_hang: of the channels that hung, the median of their kills until the last message came, with the one that followed; later ones, of a channel that was dead, are not counted.
+ * not come to his end. kills_to_hang: of the channels that hung, the median of their kills.
  * Of a channel that hung nothing is counted as lost or come twice: what was in it is part of the hang. failed: a call failed, or ended its process: so the channel was given up, too.
  *
  * What to bear in mind:
@@ -53,11 +54,12 @@ enum { MESSAGE = 200, CAPACITY = 16, NUMBERS = 1 << 18 /* of a sender in a chann
 enum { KILLS_A_CHANNEL = 300, MOST_CHANNELS = 10000 };
 enum {
     WAIT_MS = 20,     /* time-out of each call */
-    CALM_MS = 50,     /* so long nothing came: no kills until something does */
+    CALM_MS = 50,     /* nothing came for so long: all who are stopped go on */
     STILL_MS = 10000, /* and so long after that: a hang */
     LATE_MS = 20000,
     LEAVE_MS = 30000,
-    QUIET = 25 /* time-outs in a row, when all senders have left: nothing is left */
+    CONTROL_MS = 2000, /* --kills 0 */
+    QUIET = 25         /* time-outs in a row, when all senders have left: nothing is left */
 };
 
 struct place {
@@ -476,8 +478,7 @@ struct totals {
 struct course {
     uint64_t kills, receivers; /* killed */
     uint64_t messages, moved;  /* seen so far, and in which ms the last one was */
-    uint64_t kills_then, receivers_then;
-    const char *hang; /* how */
+    const char *hang;          /* how */
 };
 
 static void spawn(unsigned place)
@@ -576,30 +577,28 @@ static bool moves(struct course *c)
         return false;
     c->messages = messages;
     c->moved = ms_now();
-    c->kills_then = c->kills;
-    c->receivers_then = c->receivers;
     return true;
 }
 
 static void traffic(uint64_t kills, struct course *c)
 {
-    uint64_t calm = 0; /* since when */
+    uint64_t calm = 0 /* since when */, end = kills ? UINT64_MAX : ms_now() + CONTROL_MS;
     bool full = false;
     for (unsigned i = PLACES; i-- > 0;)
         spawn(i);
     c->moved = ms_now();
-    while (c->kills < kills && !full && !book->failed && !c->hang) {
+    while ((c->kills < kills || !kills) && ms_now() < end && !full && !book->failed && !c->hang) {
         usleep(static_cast<useconds_t>(1000 + any(8000)));
-        if (moves(c))
+        bury(true, c);
+        if (moves(c)) {
             calm = 0;
-        else if (!calm && ms_now() - c->moved > CALM_MS) {
+            if (kills)
+                disturb();
+        } else if (!calm && ms_now() - c->moved > CALM_MS) {
             let_all_go_on();
             calm = ms_now();
         } else if (calm && ms_now() - calm > STILL_MS)
             c->hang = "nothing comes";
-        if (!calm)
-            disturb();
-        bury(true, c);
         any_late(c);
         for (unsigned i = 0; i < SENDERS; i++)
             full |= book->sender[i].sent + 1000 > NUMBERS;
@@ -661,8 +660,6 @@ static void play_channel(uint64_t kills, struct totals *t)
     t->torn += book->torn;
     t->channels++;
     if (c.hang) {
-        c.kills = std::min(c.kills, c.kills_then + 1);
-        c.receivers = std::min(c.receivers, c.receivers_then + 1);
         bench_note("%s, channel %" PRIu64 ": %s, after %" PRIu64 " kills", peer->name, t->channels, c.hang, c.kills);
         t->to_hang[t->hangs++] = c.kills;
     } else if (book->failed)
@@ -681,13 +678,14 @@ static void play(uint64_t kills, uint64_t hangs)
     char median[24] = "none";
     memset(&t, 0, sizeof t);
     chance = bench_mix(seed);
-    for (unsigned barren = 0; t.kills < kills && t.hangs < hangs && t.channels < MOST_CHANNELS;) {
+    unsigned barren = 0;
+    do {
         uint64_t before = t.kills;
         play_channel(std::min<uint64_t>(kills - t.kills, KILLS_A_CHANNEL), &t);
         barren = t.kills == before ? barren + 1 : 0;
         if (barren == 10)
             bench_die("%s: ten channels in a row came to nothing before anybody was killed", peer->name);
-    }
+    } while (t.kills < kills && t.hangs < hangs && t.channels < MOST_CHANNELS);
     if (t.hangs) {
         std::sort(t.to_hang, t.to_hang + t.hangs);
         snprintf(median, sizeof median, "%" PRIu64, t.to_hang[t.hangs / 2]);
