@@ -31,7 +31,7 @@ struct tarn_ring {
     struct ring_ends *ends;
     /* what a quick call looks at */
     uint64_t quick_send,
-        quick_receive; /* a size s may go the quick way if s - RING_QUICK_LEAST is below; 0: none may: something is in hand, a ring of bytes,
+        quick_receive; /* a size s may go the quick way if s - RING_QUICK_LEAST is below; 0: none may: something is in hand, a ring of bytes, a segment without membarrier,
                                            the other role */
     uint64_t at;       /* position of the next message */
     uint64_t free;     /* sender: head as read last, + capacity: what is below may be written */
