@@ -248,6 +248,7 @@ static bool at_point(const struct call *call, int n)
     uint64_t after;
     int status, of_child = 0, left = 0;
     bool at;
+    uint32_t seen = 0;
     tarn_topic *third;
     const char *wrong;
     for (int i = 0; i < CAPACITY; i++)
@@ -291,7 +292,11 @@ static bool at_point(const struct call *call, int n)
     }
     assert_int_equal(root->done, status == 0);
     assert_true(of_child == call->sends || (status && of_child == call->sends - 1));
-    assert_int_equal(tarn_topic_open(seg, "t", TARN_SEND, NULL, &third), 0); /* the dead one's seat is cleared */
+    assert_int_equal(tarn_channel_watch(seg, "t", &seen, NULL), 0); /* the dead one's seat is cleared */
+    wrong = topic_census(seg, "t");
+    if (wrong)
+        fail_msg("%s, point %d: %s", call->name, n, wrong);
+    assert_int_equal(tarn_topic_open(seg, "t", TARN_SEND, NULL, &third), 0);
     assert_int_equal(tarn_channel_parties(seg, "t", ones_seen, &left), 0);
     assert_int_equal(left, 3);
     assert_int_equal((uint32_t)publisher->view.words->holding, 0);

@@ -369,6 +369,21 @@ static void in_place(void **state)
         assert_int_equal(two[k], 100 + k);
     }
     assert_int_equal(tarn_topic_release(a, one), 0); /* b has it still */
+    assert_int_equal(tarn_topic_close(q), 0);
+    q = opened(TARN_SEND | TARN_RECEIVE | TARN_TOPIC_HISTORY);
+    assert_int_equal(tarn_topic_take(q, &more, NULL), 0); /* one who takes, and leaves: the others' pins count still */
+    assert_int_equal(tarn_topic_release(q, more), 0);
+    assert_int_equal(tarn_topic_close(q), 0);
+    q = opened(TARN_SEND);
+    for (int i = 0; i < 20; i++) { /* whoever lends two looks for a chunk everywhere */
+        void *other;
+        assert_int_equal(tarn_topic_loan(i % 2 ? p : q, 40, &loan), 0);
+        assert_int_equal(tarn_topic_loan(i % 2 ? p : q, 40, &other), 0);
+        memset(loan, 0xee, 40);
+        memset(other, 0xee, 40);
+        assert_int_equal(tarn_topic_drop_loan(i % 2 ? p : q, other), 0);
+        assert_int_equal(tarn_topic_drop_loan(i % 2 ? p : q, loan), 0);
+    }
     for (uint64_t i = 400; i < 600; i++)
         send_number(i % 3 ? p : q, i);
     assert_int_equal(of_b[4], 4);
