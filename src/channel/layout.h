@@ -43,10 +43,10 @@ struct channel {
     tarn_mutex lock;  /* inner: who takes, leaves or clears a seat has it */
     uint32_t changes; /* a futex: counted up when a party has joined, left or died */
     uint32_t deaths;
-    uint32_t gone; /* 1: it was unbound; set in the section that does so */
+    uint32_t gone;   /* 1: it was unbound; set in the section that does so */
     uint32_t unsaid; /* under the lock, while a seat's id changes: 1, 2 (a death): `changes` is to be counted up. Who dies there is spoken for by the next */
-    uint64_t lost;  /* messages lost with who had them in hand, by all parties */
-    uint64_t again; /* messages given to another, because who had them in hand died */
+    uint64_t lost;   /* messages lost with who had them in hand, by all parties */
+    uint64_t again;  /* messages given to another, because who had them in hand died */
     uint64_t reserved2[3];
     struct doorbell news; /* line 3: rung when there is something to receive */
     struct doorbell room; /* line 4: ... when there is room to send */
