@@ -702,9 +702,11 @@ static void play(uint64_t kills, uint64_t hangs)
 
 static pid_t controller;
 
+static volatile sig_atomic_t told_to_end;
+
 static void pass_on(int signal)
 {
-    (void)signal;
+    told_to_end = signal;
     kill(controller, SIGKILL);
 }
 
@@ -776,5 +778,9 @@ int main(int argc, char **argv)
     while (waitpid(controller, &status, 0) < 0 && errno == EINTR)
         ;
     remove_names();
+    if (told_to_end)
+        bench_note("ended by signal %d", static_cast<int>(told_to_end));
+    else if (WIFSIGNALED(status))
+        bench_note("the controller was ended by signal %d", WTERMSIG(status));
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
