@@ -55,14 +55,14 @@ def killers():
                                 ('bytes', 1, 'collection/bytes.c'), ('again', .1, 'collection participant/again.h'), ('queue', 2, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('tree_way', .2, 'collection/tree'),
                                 ('sync_lock', 11, 'sync/rwlock.c sync/who.c sync/condition.c sync/wait.c sync/mutex participant/held.c sync'),
                                 ('sync_meet', 6, 'sync/semaphore.c sync/event.c sync/held.c sync/barrier.c sync/once.c sync/wait_any.c sync'),
-                                ('bounds', 1, 'participant sync/wait.c sync/slots.c'), ('topic', 2, 'channel/topic channel'), ('sync_place', .5, 'sync'), ('sync_edge', .1, 'sync participant'), ('event_fd', .4, 'sync/event_fd.c sync/event.c')):
+                                ('bounds', 1, 'participant sync/wait.c sync/slots.c'), ('topic', 2, 'channel/topic channel'), ('ring', 1, 'channel/ring channel'), ('mq', 1, 'channel/mq channel'), ('call', 2, 'channel/call channel'), ('channel', 1, 'channel'), ('sync_place', .5, 'sync'), ('sync_edge', .1, 'sync participant'), ('event_fd', .4, 'sync/event_fd.c sync/event.c sync/watcher.c')):
         k.append(Killer(name, f'test/unit/test_{name}', [], seconds, sees))
     for names, seconds, sees in (('mutex', 2.3, slow), ('section', 4, 'participant sync/mutex'), ('heap', 2.5, 'heap participant/recover.c'),
                                  ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
                                  ('map', 3, 'collection/map heap'), ('realloc', 5, 'heap/realloc.c'), ('vector', 8, 'collection/vector.c'), ('bytes', 4, 'collection/bytes.c'),
                                  ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('tree_way', .2, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
                                  ('condition', .3, 'sync/condition.c'), ('semaphore', .3, 'sync/semaphore.c'), ('held', .6, 'sync/held.c sync/slots.c'),
-                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic'),
+                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic'), ('ring', 3, 'channel/ring'), ('mq', 3, 'channel/mq'), ('call', 3, 'channel/call'),
                                  ('wait', .2, 'sync/wait_any.c sync/event.c sync/semaphore.c'), ('objects', .2, 'sync')):
         k.append(Killer(f'crashlab {names}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', names], seconds, sees))
     k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 30, 'participant sync heap collection name'))
@@ -72,10 +72,10 @@ def killers():
         k.append(Killer(f'heap_kill, {name}', 'test/unit/test_heap_kill', operations, 7, 'heap'))
     k.append(Killer('heap_kill', 'test/unit/test_heap_kill', [], 41, 'heap'))
     for name, seconds, sees in (('participant', 2, 'participant'), ('heap_multi', 1, 'heap'), ('map_multi', 7, 'collection/map'), ('tree_multi', 7, 'collection/tree'),
-                                ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant'), ('topic_multi', 2, 'channel/topic channel')):
+                                ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant'), ('topic_multi', 2, 'channel/topic channel'), ('ring_multi', 4, 'channel/ring'), ('mq_multi', 4, 'channel/mq'), ('call_multi', 4, 'channel/call channel')):
         k.append(Killer(name, f'test/multi/test_{name}', [], seconds, sees))
     k.append(Killer('threads', 'test/concurrency/test_threads', [], .2, 'sync participant heap collection'))
-    for name, seconds, sees in (('review', .4, 'participant sync'), ('topic_points', 2, 'channel/topic channel'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
+    for name, seconds, sees in (('review', .4, 'participant sync'), ('topic_points', 2, 'channel/topic channel'), ('ring_kill', 2, 'channel/ring'), ('mq_points', 4, 'channel/mq'), ('mq_deaths', 4, 'channel/mq'), ('call_points', 4, 'channel/call channel'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
                                 ('tenure', 4, 'participant/recover.c participant/claim.c'), ('wake', 25, slow)):
         k.append(Killer(name, f'test/kill/test_{name}', [], seconds, sees))
     for points in ('', '_points'):
@@ -91,7 +91,7 @@ def explored():
             'recovery': 'participant/recover.c participant/claim.c', 'heap': 'heap participant/epoch.c', 'list': 'collection/list.c',
             'map': 'collection/map', 'vector': 'collection/vector.c', 'bytes': 'collection/bytes.c', 'queue': 'collection/queue.c', 'stack': 'collection/queue.c',
             'tree': 'collection/tree', 'resize': 'heap/realloc.c', 'run': 'heap/realloc.c heap/span.c', 'name': 'name', 'grace': 'participant/epoch.c participant/participant.h', 'rwlock': 'sync/rwlock.c sync/mutex sync/wait.c sync/slots.c',
-            'topic': 'channel/topic channel',
+            'topic': 'channel/topic channel', 'ring': 'channel/ring channel/wait.c', 'mq': 'channel/mq channel/wait.c', 'call': 'channel/call channel/wait.c',
             'wait for any': 'sync/wait_any.c sync/semaphore.c sync/event.c'}
     sees['circle'] = 'sync/wait.c'
     sees |= {name: f'sync/{name}.c sync/wait.c' for name in ('condition', 'semaphore', 'event', 'held', 'once', 'barrier')}

@@ -20,7 +20,7 @@ function does; its mark is a sum over what is changed, and tells an excuse (or a
 import hashlib
 import re
 
-FLOORS = ['participant', 'sync', 'heap', 'name', 'collection']
+FLOORS = ['participant', 'sync', 'heap', 'name', 'collection', 'channel']
 KINDS = ['swap', 'store', 'save', 'barrier', 'hint', 'compare', 'wake', 'recheck', 'order']
 
 STORES = ['store64', 'store32', 'store8', 'swap32', 'swap64', 'exchange32', 'put_journal', '__atomic_store_n', '__atomic_exchange_n',
@@ -159,7 +159,7 @@ def storing_functions(codes):
     bodies = {}
     for code in codes:
         for name, a, b in functions(code):
-            bodies[name] = set(re.findall(r'\b(\w+)\s*\(', code[a:b]))
+            bodies.setdefault(name, set()).update(re.findall(r'\b(\w+)\s*\(', code[a:b]))  # several files may have one of that name
     found, before = set(STORES), 0
     while len(found) != before:
         before = len(found)
