@@ -49,7 +49,9 @@ static int mark(tarn_poll *poll, struct self *s, struct os_wait *wait, int n, in
         wait[n++] = (struct os_wait){&bell->sleepers, doorbell_mark(bell)};
     }
     *ret_bells = n;
-    all_threads_barrier(poll->watcher.seg);    /* pairs with doorbell_ring */
+    all_threads_barrier(poll->watcher.seg);                        /* pairs with doorbell_ring */
+    for (uint32_t i = 0; i < poll->count && n < WATCHED_MOST; i++) /* who joins later may die later */
+        wait[n++] = (struct os_wait){&poll->in[i]->channel->changes, load32(&poll->in[i]->channel->changes)};
     for (uint32_t i = 0; i < poll->count; i++) /* one who died between his message and the bell */
         n = parties_watch(poll->in[i], s->id, wait, n, WATCHED_MOST, ret_dead);
     for (uint32_t i = 0; i < poll->count && !any; i++)

@@ -58,8 +58,10 @@ int channel_sleep(struct channel_wait *w)
     }
     wait[0] = (struct os_wait){&w->bell->sleepers, doorbell_mark(w->bell)};
     all_threads_barrier(p->seg); /* pairs with doorbell_ring */
-    /* In this order: one who dies, and is cleared, between the two has stored what he did before that, and is not watched any more. */
-    n = parties_watch(p, p->self->id, wait, 1, WATCHED_MOST, &dead);
+    /* Who joins later may die later: the lives are collected anew when the parties change.
+     * In this order: one who dies, and is cleared, between the two has stored what he did before that, and is not watched any more. */
+    wait[1] = (struct os_wait){&p->channel->changes, load32(&p->channel->changes)};
+    n = parties_watch(p, p->self->id, wait, 2, WATCHED_MOST, &dead);
     if (p->class->ready(p, w->role))
         return 0;
     if (dead && channel_clear_dead(p))
@@ -71,8 +73,8 @@ int channel_sleep(struct channel_wait *w)
         w->slept = true;
     if (k != 0)
         channel_clear_dead(p);
-    if (k >= 1)
-        wake_next(&wait[1], n - 1);
+    if (k >= 2)
+        wake_next(&wait[2], n - 2);
     return 0;
 }
 

@@ -703,6 +703,48 @@ static void message_queues(void **state)
     assert_int_equal(all(pass_on), THREADS / 2 * 2 * ((uint64_t)ROUNDS * (ROUNDS + 1) / 2));
 }
 
+/* ---- call: clients and servers; bodies in the slot's first line, and behind it ---- */
+
+static unsigned clients_left;
+static void *talk(void *arg)
+{
+    struct worker *w = arg;
+    uint64_t body[12] = {0}, got[12];
+    tarn_call *call;
+    check(tarn_call_open(seg, "call", w->i & 1 ? TARN_SEND : TARN_RECEIVE, NULL, &call) == 0);
+    begin();
+    if (w->i & 1) {
+        for (unsigned n = 0; n < ROUNDS; n++) {
+            size_t size = 8 * (1 + n % 12), back = 0;
+            for (int k = 0; k < 12; k++)
+                body[k] = dice(w);
+            check(tarn_call_ask(call, n % 2, body, size, got, sizeof got, &back) == 0);
+            check(back == size && !memcmp(got, body, size));
+            w->done++;
+        }
+        __atomic_sub_fetch(&clients_left, 1, __ATOMIC_SEQ_CST);
+    } else
+        while (__atomic_load_n(&clients_left, __ATOMIC_SEQ_CST)) {
+            struct timespec later = from_now(10);
+            struct tarn_request r;
+            if (tarn_call_next_timed(call, &r, &later) == 0)
+                check(tarn_call_answer(call, r.id, r.at, r.size) == 0);
+        }
+    check(tarn_call_close(call) == 0);
+    (void)tarn_thread_detach(seg);
+    return NULL;
+}
+static void calls(void **state)
+{
+    static const struct tarn_channel_options o = {.size = sizeof o, .capacity = 8, .message = 96};
+    tarn_call *call;
+    (void)state;
+    clients_left = THREADS / 2;
+    assert_int_equal(tarn_call_open(seg, "call", TARN_CREATE, &o, &call), 0);
+    assert_int_equal(tarn_call_close(call), 0);
+    assert_int_equal(all(talk), THREADS / 2 * ROUNDS);
+}
+
 int main(void)
 {
 #define with_segment(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -720,6 +762,7 @@ int main(void)
         with_segment(topics),
         with_segment(rings),
         with_segment(deaths_between),
+        with_segment(calls),
     };
     return cmocka_run_group_tests_name("threads", tests, own_directory, remove_directory);
 }

@@ -270,6 +270,8 @@ static bool one_death(const struct victim *v, int round, int n, int clearer)
 {
     uint64_t id[CALLS];
     struct tarn_request r;
+    struct tarn_channel_stat stat;
+    uint32_t changes;
     bool killed;
     pid_t p;
     for (int i = 0; v->serves && i < CALLS; i++)
@@ -282,6 +284,8 @@ static bool one_death(const struct victim *v, int round, int n, int clearer)
             if (v->then != take_back)
                 assert_int_equal(answer(server, &r, round), 0);
         }
+    assert_int_equal(tarn_channel_stat(seg, "c", &stat), 0);
+    changes = stat.changes;
     common->go = 1;
     killed = end_victim(p);
     if (clearer)
@@ -297,6 +301,8 @@ static bool one_death(const struct victim *v, int round, int n, int clearer)
         after_a_server(round, id, true);
     else
         after_a_client(round);
+    assert_int_equal(tarn_channel_stat(seg, "c", &stat), 0);
+    assert_int_not_equal(stat.changes, changes); /* whoever watched was told, also if it died between its seat and its saying so */
     return killed;
 }
 

@@ -576,6 +576,12 @@ static void response_larger_than_asked_for(void **state)
     assert_int_equal(pthread_join(t, NULL), 0);
 }
 
+static int readable(int fd, int ms)
+{
+    struct pollfd p = {fd, POLLIN, 0};
+    return poll(&p, 1, ms);
+}
+
 /* ---- deaths ---- */
 
 static volatile int *told; /* shared with children */
@@ -671,6 +677,42 @@ static void a_server_dies(void **state)
     assert_all_free(client);
 }
 
+/* A server that came only after the client had fallen asleep, or the descriptor's thread had. */
+static pid_t comes_takes_and_dies(void)
+{
+    pid_t p = fork_child();
+    if (p == 0) {
+        alarm(60);
+        usleep(50000);
+        take_one();
+        usleep(50000); /* at its work, and in no call of ours */
+        raise(SIGKILL);
+    }
+    return p;
+}
+static void a_server_comes_and_dies(void **state)
+{
+    const void *at;
+    size_t size;
+    tarn_poll *poll;
+    int fd;
+    uint64_t id = asked(client, 0, "x", 1);
+    pid_t p;
+    (void)state;
+    mutex_cap_off = true;
+    p = comes_takes_and_dies();
+    assert_int_equal(tarn_call_wait(client, id, &at, &size), -EOWNERDEAD);
+    assert_int_equal(waitpid(p, NULL, 0), p);
+    assert_int_equal(tarn_poll_open(seg, &poll, &fd), 0);
+    assert_int_equal(tarn_call_poll(client, poll), 0);
+    id = asked(client, 0, "x", 1);
+    p = comes_takes_and_dies();
+    assert_int_equal(readable(fd, 20000), 1);
+    assert_int_equal(tarn_call_wait_try(client, id, &at, &size), -EOWNERDEAD);
+    assert_int_equal(waitpid(p, NULL, 0), p);
+    tarn_poll_close(poll);
+}
+
 static void a_client_dies(void **state)
 {
     struct tarn_request r[2], none;
@@ -708,11 +750,6 @@ static void a_client_dies(void **state)
 
 /* ---- descriptors ---- */
 
-static int readable(int fd, int ms)
-{
-    struct pollfd p = {fd, POLLIN, 0};
-    return poll(&p, 1, ms);
-}
 /* Without the cap: what the descriptor's thread misses it misses for ever. */
 static void a_descriptor(void **state)
 {
@@ -975,6 +1012,7 @@ int main(void)
         T(who_makes_room_wakes),
         T(response_larger_than_asked_for),
         T(a_server_dies),
+        T(a_server_comes_and_dies),
         T(a_client_dies),
         T(a_descriptor),
         T(looked_at),
