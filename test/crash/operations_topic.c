@@ -34,7 +34,7 @@ static void with_hand(struct lab *l)
 static void with_holder(struct lab *l)
 {
     with_messages(l);
-    MUST(tarn_topic_hold(topic, 1000));
+    MUST(tarn_topic_hold(topic, 20));
 }
 
 /* The driver's. */

@@ -254,7 +254,7 @@ const struct test_case topic_cases[] = {
     {"topic, publish and copy", 2, 4, 5, 0, keeps_one, one_subscribes, publish_and_copy, all_in_place},
     {"topic, publish and take", 2, 4, 5, 0, keeps_one, one_subscribes, publish_and_take, all_in_place},
     {"topic, two publish and one takes", 3, 2, 3, 0, keeps_one, one_subscribes, two_publish_and_take, all_in_place},
-    {"topic, two wait", 3, 2, 2, 0, keeps_two_for_sleepers, two_subscribe, publish_and_wait, all_in_place},
+    {"topic, two wait", 3, 1, 2, 0, keeps_two_for_sleepers, two_subscribe, publish_and_wait, all_in_place},
     {"topic, held back", 2, 3, 4, 0, keeps_one_for_sleepers, one_holds, publish_held_back, all_in_place},
     {"topic, publish and clear", 3, 3, 4, CASE_DEAD_FIRST, keeps_one, one_has_hands_full, publish_or_clear,
      all_in_place},
