@@ -13,8 +13,8 @@
 
 /* A queue, or a stack, which has no last. */
 struct chain {
-    uint64_t at, size; /* its offset; bytes */
-    tarn_mutex *lock;  /* its first member */
+    uint64_t at; /* its offset */
+    tarn_mutex *lock;
     uint64_t *first, *last, *count, *turns;
     uint64_t words; /* from first on: those that change */
     const char *what;
@@ -22,13 +22,11 @@ struct chain {
 
 static struct chain queue_chain(const struct tarn *seg, tarn_queue *q)
 {
-    return (struct chain){offset_of(seg, q), sizeof *q, &q->lock, &q->first, &q->last,
-                          &q->count,         &q->turns, 3,        "queue"};
+    return (struct chain){offset_of(seg, q), &q->lock, &q->first, &q->last, &q->count, &q->turns, 3, "queue"};
 }
 static struct chain stack_chain(const struct tarn *seg, tarn_stack *k)
 {
-    return (struct chain){offset_of(seg, k), sizeof *k, &k->lock, &k->first, NULL,
-                          &k->count,         &k->turns, 2,        "stack"};
+    return (struct chain){offset_of(seg, k), &k->lock, &k->first, NULL, &k->count, &k->turns, 2, "stack"};
 }
 
 static tarn_node *node_at(const struct tarn *seg, uint64_t ref)
@@ -127,16 +125,9 @@ enum what { PUSH, PUSH_FROM, POP, POP_INTO };
 /* at: the place, or where a popped one's ref goes. */
 static int change(tarn *seg, const struct chain *c, enum what what, uint64_t ref, uint64_t *at, const char *call)
 {
-    int e = 0;
-    struct self *s;
-    if (seg->raw)
-        return raw_refused(seg, call);
-    if (!is_there(seg, c->lock, c->size))
-        return fail(-EINVAL, "%s: nothing of this segment is at %p: it must lie in its memory, aligned to 8",
-                    call, (const void *)c->lock);
-    if (what == PUSH_FROM || what == POP_INTO)
-        e = check_place(seg, at, what == POP_INTO, call);
-    if (e < 0 || !(s = self_of(seg, &e)))
+    int e = what == PUSH_FROM || what == POP_INTO ? check_place(seg, at, what == POP_INTO, call) : 0;
+    struct self *s = e < 0 ? NULL : self_of(seg, &e);
+    if (!s)
         return e;
     section_begin(s);
     e = take(s, c);
@@ -150,14 +141,31 @@ static int change(tarn *seg, const struct chain *c, enum what what, uint64_t ref
     return section_end(s, e);
 }
 
+/* Before anything is made of the pointer. */
+static int check_object(tarn *seg, const void *object, size_t size, const char *call)
+{
+    if (seg->raw)
+        return raw_refused(seg, call);
+    if (!is_there(seg, object, size))
+        return fail(-EINVAL, "%s: nothing of this segment is at %p: it must lie in its memory, aligned to 8",
+                    call, object);
+    return 0;
+}
+
 static int change_queue(tarn *seg, tarn_queue *q, enum what what, uint64_t ref, uint64_t *at, const char *call)
 {
+    int e = check_object(seg, q, sizeof *q, call);
+    if (e < 0)
+        return e;
     const struct chain c = queue_chain(seg, q);
     return change(seg, &c, what, ref, at, call);
 }
 
 static int change_stack(tarn *seg, tarn_stack *k, enum what what, uint64_t ref, uint64_t *at, const char *call)
 {
+    int e = check_object(seg, k, sizeof *k, call);
+    if (e < 0)
+        return e;
     const struct chain c = stack_chain(seg, k);
     return change(seg, &c, what, ref, at, call);
 }
