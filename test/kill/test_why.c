@@ -5,6 +5,7 @@
 #include "arena.h"
 
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 
 #include "participant/event.h"
 
@@ -44,16 +45,24 @@ static const struct tarn_trace *last(uint32_t kind, int n)
 __thread int kill_countdown;
 static __thread bool looking;
 static uint64_t looks, torn;
+static uint32_t the_process; /* that notes */
 
-static int judge(const struct tarn_trace *t, void *arg)
+/* Later ones of a record are not older: one that has a newer one's time is half of each. */
+static int judge(const struct tarn_trace *t, void *last_seen)
 {
-    (void)arg;
+    struct tarn_trace *before = last_seen; /* NULL: it is written meanwhile, and any may come first */
+    if (before) {
+        torn += ID_INDEX(t->participant) == ID_INDEX(before->participant) &&
+                (t->number > before->number ? t->when < before->when : t->when > before->when);
+        *before = *t;
+    }
     switch (t->kind) {
-    case TARN_TRACE_ATTACH: torn += t->pid != (uint32_t)getpid() || strcmp(t->text, "watched") != 0; break;
+    case TARN_TRACE_ATTACH: torn += t->pid != the_process || strcmp(t->text, "watched") != 0; break;
     case TARN_TRACE_GROW: torn += t->to <= t->from || t->text[0]; break;
     case TARN_TRACE_ERROR:
         torn += t->error == -EPERM    ? strncmp(t->text, "tarn_mutex_unlock: this thread d", 32) != 0
                 : t->error == -ENOSPC ? strncmp(t->text, "anon", 4) != 0
+                : t->error == -EPROTO ? strncmp(t->text, "\"arena\"", 7) != 0
                                       : 1;
         break;
     case TARN_TRACE_LEAVE: torn += t->text[0] != 0; break;
@@ -62,45 +71,99 @@ static int judge(const struct tarn_trace *t, void *arg)
     torn += t->when < 1000000000ull * 1000000000 || !t->participant;
     return 0;
 }
+static int of_the_taken(const struct tarn_trace *t, void *id)
+{
+    return t->participant == *(uint32_t *)id && t->kind == TARN_TRACE_ATTACH ? 1 : 0;
+}
+static bool untold(uint32_t index)
+{
+    struct record *r = record_at(seg, index);
+    uint32_t id = ID_MAKE(r->generation, index);
+    return r->state == RECORD_TAKEN && r->tid == (uint32_t)gettid() && r->events < 2 &&
+           !tarn_why(seg, of_the_taken, &id);
+}
 void kill_now(void)
 {
     if (!looking) {
         looking = true;
+        struct tarn_trace before = {0};
         looks++;
-        tarn_why(seg, judge, NULL);
+        tarn_why(seg, judge, &before);
+        for (uint32_t i = 0; i < seg->geometry.records; i++)
+            torn += untold(i);
         looking = false;
     }
     kill_countdown = 1;
 }
 
+/* Each kind of event stands where another was. */
+static void note_some(int n)
+{
+    static const struct tarn_type other = {"other", 8, 1};
+    tarn_ref ref;
+    for (int i = 0; i < n; i++) {
+        check(tarn_mutex_unlock(seg, &a->lock[0]) == -EPERM);
+        check(tarn_grow(seg, 1ull << 40) == -ENOSPC);
+        check(tarn_find(seg, "arena", &other, &ref) == -EPROTO);
+        check(i % 4 || n == 1 || tarn_grow(seg, 4096) == 0);
+    }
+}
 static void *noted(void *unused)
 {
     prctl(PR_SET_NAME, "watched");
     kill_countdown = 1;
     check(tarn_thread_attach(seg) == 0);
-    for (int i = 0; i < 24; i++) { /* each kind of event stands where another was */
-        check(tarn_mutex_unlock(seg, &a->lock[0]) == -EPERM);
-        check(tarn_grow(seg, 1ull << 40) == -ENOSPC);
-        check(i % 4 || tarn_grow(seg, 4096) == 0);
-    }
+    note_some(24);
     check(tarn_thread_detach(seg) == 0);
     kill_countdown = 0;
     return unused;
 }
+static void forget_all(void)
+{
+    looks = torn = 0;
+    the_process = (uint32_t)getpid();
+    for (uint32_t i = 0; i < seg->geometry.records; i++) { /* those of set-up are of another name */
+        record_at(seg, i)->events = 0;
+        memset(record_events(seg, record_at(seg, i)), 0, sizeof(struct event) * seg->geometry.events);
+    }
+}
 static void nobody_sees_half(void **state)
 {
     (void)state;
-    uint32_t last_one = 0;
-    looks = torn = 0;
-    for (uint32_t i = 0; i < seg->geometry.records; i++) /* those of set-up are of another name */
-        memset(record_events(seg, record_at(seg, i)), 0, sizeof(struct event) * seg->geometry.events);
+    forget_all();
     assert_int_equal(in_thread(noted, NULL), 0);
     assert_int_equal(torn, 0);
     assert_true(looks > 200);
     look(0);
-    for (int i = 0; i < count; i++)
-        last_one = told[i].kind == TARN_TRACE_LEAVE ? told[i].participant : last_one;
-    assert_true(last_one);
+    assert_non_null(last(TARN_TRACE_LEAVE, 0));
+}
+
+/* A process that looks is held up after each of its instructions, while more is noted. */
+static void nor_while_it_is_written(void **state)
+{
+    (void)state;
+    int status, steps = 0;
+    prctl(PR_SET_NAME, "watched");
+    assert_int_equal(tarn_thread_detach(seg), 0);
+    forget_all();
+    assert_int_equal(tarn_thread_attach(seg), 0);
+    note_some(10);
+    pid_t child = fork();
+    if (child == 0) {
+        check(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+        raise(SIGSTOP);
+        tarn_why(seg, judge, NULL);
+        _exit(torn != 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    while (WIFSTOPPED(status)) {
+        note_some(1);
+        assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        steps++;
+    }
+    assert_int_equal(status, 0);
+    assert_true(steps > 500);
 }
 
 /* ---- what is told ---- */
@@ -325,14 +388,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        case_(nobody_sees_half),
-        case_(who_came_and_went),
-        case_(who_grew),
-        case_(who_died_with_what),
-        case_(whose_thread_ended_with_a_lock),
-        case_(what_failed),
-        case_(only_the_last_are_kept),
-        case_(it_may_be_ended_and_read_only),
+        case_(nobody_sees_half),   case_(nor_while_it_is_written), case_(who_came_and_went),
+        case_(who_grew),           case_(who_died_with_what),      case_(whose_thread_ended_with_a_lock),
+        case_(what_failed),        case_(only_the_last_are_kept),  case_(it_may_be_ended_and_read_only),
         case_(any_bytes_come_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
