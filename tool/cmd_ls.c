@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 
 #include "listing.h"
 #include "machine.h"
@@ -90,14 +89,6 @@ static void cell_pid(struct cell *c, uint32_t pid)
         cell_number(c, pid);
 }
 
-static void cell_id(struct cell *c, const struct object *o)
-{
-    if (o->kind == OBJECT_SYSV)
-        cell_format(c, "%" PRIu64, o->inode);
-    else
-        cell_format(c, "%02x:%02x:%" PRIu64, major(o->device), minor(o->device), o->inode);
-}
-
 static void cell_creator(struct cell *c, struct machine *m, const struct object *o, bool command)
 {
     static const char *const word[] = {NULL, "live", "dead"};
@@ -167,7 +158,7 @@ static void cell(const void *row, unsigned column, void *context, struct cell *c
     case KIND: cell_text(c, kind_name(o->kind)); return;
     case NAME: cell_text(c, o->name); return;
     case PATH: cell_text(c, o->path); return;
-    case ID: cell_id(c, o); return;
+    case ID: cell_text(c, object_id(o, c->room)); return;
     case WHERE: cell_pid(c, o->elsewhere); return;
     case AGE: cell_since(c, m, o->created, CELL_PERIOD); return;
     case CREATED: cell_since(c, m, o->created, CELL_TIME); return;

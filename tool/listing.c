@@ -86,6 +86,12 @@ static void show(struct listing *l, unsigned column)
     l->needs |= l->columns[column].needs;
 }
 
+void listing_also(struct listing *l, unsigned column)
+{
+    if (!l->output)
+        show(l, column);
+}
+
 static void show_flagged(struct listing *l, unsigned flag)
 {
     for (unsigned k = 0; k < l->count; k++)

@@ -80,8 +80,10 @@ enum { OPTION_RAW = 0x2000, OPTION_SORT, OPTION_BYTES, OPTION_NO_HEADINGS };
 
 /* Is it an option of a listing? Then it is noted; *ret_status: DONE. */
 bool listing_option(struct listing *l, int option, int *ret_status);
-/* Which columns, sorted by what; what is shown as default may be changed by extra columns' flags: `flags` instead of SHOWN. false: *ret_status, after a complaint. */
+/* Which columns, sorted by what. false: *ret_status, after a complaint. */
 bool listing_ready(struct listing *l, int *ret_status);
+/* Show this column, too, at the end, unless the user said which. After listing_ready. */
+void listing_also(struct listing *l, unsigned column);
 /* JSON: the beginning of the object; else nothing. */
 void listing_begin(const struct listing *l);
 /* Rows, sorted if that was asked; in JSON as the member `key`. A table without rows is its headings. */

@@ -4,6 +4,7 @@
  * the order of objects at the end, by counting. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -381,6 +383,15 @@ const char *kind_name(enum object_kind kind)
 {
     static const char *const name[] = {"sysv", "posix", "memfd", "file", "huge", "anon"};
     return name[kind];
+}
+
+const char *object_id(const struct object *o, char to[static 48])
+{
+    if (o->kind == OBJECT_SYSV)
+        snprintf(to, 48, "%" PRIu64, o->inode);
+    else
+        snprintf(to, 48, "%02x:%02x:%" PRIu64, major(o->device), minor(o->device), o->inode);
+    return to;
 }
 
 /* ---- users ---- */

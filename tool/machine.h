@@ -146,6 +146,9 @@ void machine_free(struct machine *m); /* NULL is nothing */
 bool machine_find(const struct machine *m, const char *text, uint32_t **ret_index, size_t *ret_count,
                   bool *ret_exists);
 
+/* Who it is: "7" of System V, else device and inode as above. Returns `to`. */
+const char *object_id(const struct object *o, char to[static 48]);
+
 /* By pid; NULL: none such. */
 struct process *machine_process(const struct machine *m, uint32_t pid);
 /* Its name (comm), read at the first call; "" if it is gone. Hostile bytes. */
