@@ -48,10 +48,14 @@ enum maker {
     MADE_PYTORCH,
     MADE_JOBLIB,
     MADE_OPENMPI,
+    MADE_MPICH,
+    MADE_UCX,
     MADE_QT,
     MADE_JAVA,
     MADE_JOURNALD,
     MADE_SQLITE,
+    MADE_LTTNG,
+    MADE_PODMAN,
     MAKERS
 };
 const char *maker_name(enum maker maker); /* "PostgreSQL", ...; MADE_UNKNOWN: NULL */
