@@ -61,8 +61,8 @@ static const struct column columns[COLUMNS] = {
     [IDLE] = {"IDLE", R, 0, "since it was last attached, detached, opened or written"},
     [USED] = {"USED", J, 0, "the time of that"},
     [MADE_BY] = {"MADE-BY", T | J, PROCESSES | LOOK_INSIDE, "what program or library made it"},
-    [TOLD_BY] = {"TOLD-BY", J, PROCESSES | LOOK_INSIDE,
-                 "what tells that: its name, its bytes, or a process that has it (user)"},
+    [TOLD_BY] = {"TOLD-BY", J,
+                 PROCESSES | LOOK_INSIDE, "what tells that: its name, its bytes, a process that has it (user), or size, mode and owner (shape)"},
     [CPID] = {"CPID", J | R, 0, "of System V: the process that made it"},
     [LPID] = {"LPID", J | R, 0, "of System V: the process that attached or detached it last"},
     [CREATOR] = {"CREATOR", J, 0, "of System V: live, or dead (also if another process has its number)"},
@@ -137,7 +137,7 @@ static void cell_of_known(const struct object *o, unsigned column, struct machin
 
 static void cell_of_memory(const struct object *o, unsigned column, struct cell *c)
 {
-    static const char *const told[] = {NULL, "name", "bytes", "user"};
+    static const char *const told[] = {NULL, "name", "bytes", "user", "shape"};
     switch (column) {
     case SIZE: cell_bytes(c, o->size); break;
     case RES: cell_bytes(c, o->resident); break;

@@ -331,12 +331,19 @@ struct request {
     int count;
 };
 
+/* Of System V that nobody maps no bytes could be read: whoever named it lets us attach it. */
+static bool is_segment(const struct object *o)
+{
+    return o->maker == MADE_TARN ||
+           (o->kind == OBJECT_SYSV && !o->uses && o->key && look_by_attaching(o) == MADE_TARN);
+}
+
 static int gather_members(const struct command *c, struct choice *ch, struct members *ret)
 {
     int status = DONE;
     for (size_t k = 0; k < ch->objects_count; k++) {
         int worse = DONE;
-        if (ch->objects[k]->maker == MADE_TARN && !members_of(c, ch->m, ch->objects[k], ret, &worse) && worse > status)
+        if (is_segment(ch->objects[k]) && !members_of(c, ch->m, ch->objects[k], ret, &worse) && worse > status)
             status = worse;
     }
     return status;
@@ -471,7 +478,7 @@ const struct command cmd_who = {
     .help = "      --pid P          what this process has\n"
             "      --participants   of a segment: only who takes part; -o and --sort are for that "
             "list\n" LISTING_HELP "A URL is posix:/NAME, sysv:KEY, file:PATH, or any other name, or id, that "
-                                  "tarn ls prints; a path, also "
+            "tarn ls prints; a path, also "
             "/proc/PID/fd/N; fd:N.\n"
             "Of segments of tarn also the participants are listed: PARTICIPANT PID TID NSPID NSTID STATE "
             "STARTED SECTION LOCKS\n"

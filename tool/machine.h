@@ -61,7 +61,13 @@ enum maker {
 const char *maker_name(enum maker maker); /* "PostgreSQL", ...; MADE_UNKNOWN: NULL */
 
 /* What tells the maker: all but the bytes can be had by anybody, and so can those. A label, no proof. */
-enum evidence { BY_NOTHING, BY_NAME, BY_BYTES, BY_USER };
+enum evidence {
+    BY_NOTHING,
+    BY_NAME,
+    BY_BYTES,
+    BY_USER,
+    BY_SHAPE
+}; /* USER: who maps it; SHAPE: size, mode, owner */
 
 #define UNKNOWN UINT64_MAX /* of a number: not to be known, or only by a dearer look */
 
@@ -149,6 +155,10 @@ void machine_free(struct machine *m); /* NULL is nothing */
  * thing is there, but nobody was seen to use it. false: no memory. */
 bool machine_find(const struct machine *m, const char *text, uint32_t **ret_index, size_t *ret_count,
                   bool *ret_exists);
+
+/* What the first bytes of a System V id tell that nobody maps. It is attached for that, to be read: this changes its times, and others count an attach
+ * meanwhile. MADE_UNKNOWN: nothing, or no permission. */
+enum maker look_by_attaching(const struct object *o);
 
 /* Who it is: "7" of System V, else device and inode as above. Returns `to`. */
 const char *object_id(const struct object *o, char to[static 48]);

@@ -132,20 +132,114 @@ static bool learn(struct visit *v, struct object *o, const char *path)
     return true;
 }
 
+static void way_to_mapped(const struct mapping *map, char to[static 64])
+{
+    snprintf(to, 64, "map_files/%llx-%llx", (unsigned long long)map->start, (unsigned long long)map->end);
+}
+
+/* The list of System V ids multiplies the pages of huge ones twice (Linux 6.18 does). */
+static void learn_huge_id(struct visit *v, struct object *o, const struct mapping *map)
+{
+    char way[64];
+    struct statx x;
+    const struct place *p = place(v, map->device);
+    way_to_mapped(map, way);
+    if (!p || p->kind != PLACE_MEMORY_HUGE || !file_stat(v->directory, way, true, &x) || x.stx_ino != map->inode)
+        return;
+    o->page_size = x.stx_blksize;
+    o->huge = o->resident = x.stx_blocks * 512;
+}
+
+/* ---- the path of a mapped file ---- */
+
+/* Below the root of the process; NULL: no memory. */
+static char *below_root(const char *path)
+{
+    char *rooted;
+    return asprintf(&rooted, "root%s", path) < 0 ? NULL : rooted;
+}
+
+static bool leads_to(const struct visit *v, const struct object *o, const char *path)
+{
+    struct statx x;
+    char *rooted = below_root(path);
+    bool leads = rooted && file_stat(v->directory, rooted, false, &x) && same_file(o, &x);
+    free(rooted);
+    return leads;
+}
+
+/* A file that was made without a name and got one later is "#INODE" to the kernel. */
+static char *search_directory(const struct visit *v, const struct object *o, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *end, *found = NULL, *rooted = slash[1] == '#' ? below_root(path) : NULL;
+    if (!rooted || strtoull(slash + 2, &end, 10) != o->inode || *end) {
+        free(rooted);
+        return NULL;
+    }
+    *strrchr(rooted, '/') = 0;
+    int fd = openat(v->directory, rooted, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    for (struct dirent *e; d && !found && (e = readdir(d));)
+        if (e->d_ino == o->inode && asprintf(&found, "%.*s/%s", (int)(slash - path), path, e->d_name) < 0)
+            found = NULL;
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    free(rooted);
+    return found;
+}
+
+static char *with_newlines(const char *path)
+{
+    char *copy = strdup(path), *to = copy;
+    for (; copy && *path; path++) {
+        bool escaped = strncmp(path, "\\012", 4) == 0;
+        *to++ = escaped ? '\n' : *path;
+        path += escaped ? 3 : 0;
+    }
+    if (copy)
+        *to = 0;
+    return copy;
+}
+
+/* The path that leads to the file now, in memory of its own; NULL: none is known, as of a deleted one. */
+static char *find_path(const struct visit *v, const struct object *o, const struct mapping *map)
+{
+    char *candidate[4] = {strdup(map->path), with_newlines(map->path), NULL, search_directory(v, o, map->path)};
+    char *found = NULL;
+    if (map->deleted && asprintf(&candidate[2], "%s (deleted)", map->path) < 0)
+        candidate[2] = NULL;
+    for (unsigned k = 0; k < 4; k++) {
+        if (!found && candidate[k] && leads_to(v, o, candidate[k]))
+            found = candidate[k];
+        else
+            free(candidate[k]);
+    }
+    return found;
+}
+
+static void learn_file(struct visit *v, struct object *o, const struct mapping *map, bool told)
+{
+    char *path = find_path(v, o, map), *rooted = path ? below_root(path) : NULL;
+    if (path && rooted && (told || learn(v, o, rooted))) {
+        name_object(v, o, path);
+        o->path = o->elsewhere ? o->name : keep(v->i, "%s", path);
+        o->deleted = false;
+    } else if (!told && map->deleted)
+        o->deleted = true;
+    free(path);
+    free(rooted);
+}
+
 static void learn_mapped(struct visit *v, struct object *o, const struct mapping *map)
 {
     char way[64];
-    snprintf(way, sizeof way, "map_files/%llx-%llx", (unsigned long long)map->start, (unsigned long long)map->end);
-    if (learn(v, o, way) || o->kind == OBJECT_MEMFD || o->kind == OBJECT_ANON || o->kind == OBJECT_SYSV)
-        return;
-    char *rooted = NULL;
-    if (!map->deleted && asprintf(&rooted, "root%s", map->path) >= 0 && learn(v, o, rooted)) {
-        if (!o->path && !o->deleted)
-            o->path = is_foreign(v) ? keep(v->i, "/proc/%u/root%s", v->pid, map->path)
-                                    : keep(v->i, "%s", map->path);
-    } else if (map->deleted)
-        o->deleted = true;
-    free(rooted);
+    way_to_mapped(map, way);
+    bool told = learn(v, o, way);
+    if (o->kind != OBJECT_MEMFD && o->kind != OBJECT_ANON && !o->device_file)
+        learn_file(v, o, map, told);
 }
 
 /* ---- mappings ---- */
@@ -218,7 +312,9 @@ static struct use *add_mapping(struct visit *v, const struct mapping *map)
     if (!o || !enter(v))
         return NULL;
     bool shared = map->rights[3] == 's';
-    if (!o->known && o->kind != OBJECT_SYSV)
+    if (o->kind == OBJECT_SYSV)
+        learn_huge_id(v, o, map);
+    else if (!o->known)
         learn_mapped(v, o, map);
     note_extent(o, map);
     o->shared |= shared;

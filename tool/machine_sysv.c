@@ -58,6 +58,8 @@ static void add_id(struct inventory *i, char *line, uint64_t ipc, uint32_t elsew
     o->created = (int64_t)number(&at, 10);
     o->resident = number(&at, 10);
     o->swapped = number(&at, 10);
+    if (o->resident > o->size + o->page_size) /* of huge pages, some kernels' count is wrong */
+        o->resident = UNKNOWN;
     o->known = true;
     name_sysv(i, o);
 }

@@ -2,13 +2,15 @@
  *
  * A label for people, no proof: anybody may choose a name, write bytes and call himself postgres. The bytes are read where reading changes nothing:
  * of a file without a new time of access (O_NOATIME: the owner and root may), else from the memory of a process that maps them, if they are resident
- * there (pagemap). So nothing is mapped, no page is made, and no handler of page faults is asked. */
+ * there (pagemap). So nothing is mapped, no page is made, and no handler of page faults is asked. (look_by_attaching is the exception, for who wants it.) */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -93,10 +95,10 @@ static const struct name posix_names[] = {
 };
 
 static const struct name memfd_names[] = {
-    {"pulseaudio", ANYTHING, MADE_PULSEAUDIO},  {"pipewire-", ANYTHING, MADE_PIPEWIRE},
-    {"wayland-", ANYTHING, MADE_WAYLAND},       {"weston-", ANYTHING, MADE_WAYLAND},
-    {"gdk-wayland", ANYTHING, MADE_WAYLAND},    {"mutter-", ANYTHING, MADE_WAYLAND},
-    {"xshmfence", ANYTHING, MADE_X11},          {"mozilla-ipc", ANYTHING, MADE_FIREFOX},
+    {"pulseaudio", ANYTHING, MADE_PULSEAUDIO}, {"pipewire-", ANYTHING, MADE_PIPEWIRE},
+    {"wayland-", ANYTHING, MADE_WAYLAND},      {"weston-", ANYTHING, MADE_WAYLAND},
+    {"gdk-wayland", ANYTHING, MADE_WAYLAND},   {"mutter-", ANYTHING, MADE_WAYLAND},
+    {"xshmfence", ANYTHING, MADE_X11},         {"mozilla-ipc", ANYTHING, MADE_FIREFOX},
 };
 
 static bool goes_on(const char *rest, enum rest how)
@@ -157,7 +159,7 @@ static enum maker by_name(const struct object *o)
 
 /* ---- bytes ---- */
 
-enum { LOOKED_AT = 128 };
+enum { LOOKED_AT = 128, SMALLEST = 56 };
 
 /* The page of a process's address is there, so that reading it faults nobody. */
 static bool is_resident(uint32_t pid, uint64_t address)
@@ -210,33 +212,52 @@ static ssize_t first_bytes(const struct machine *m, const struct object *o, void
 static const char tarn_magic[8] = "\x1a\x0atarn\x0d\x0a";
 
 /* Boost's managed memory of its default algorithm, 64 bits: a word that says it is made (2), and at 104 the bytes behind these 16. PostgreSQL's header has
- * its magic number, the postmaster's pid and the size. */
-static enum maker by_bytes(const struct object *o, const unsigned char *b, size_t size)
+ * its magic number, the postmaster's pid, and a size: of all its memory. */
+static enum maker by_bytes(const struct object *o, const unsigned char b[static LOOKED_AT])
 {
     uint64_t words[14];
     uint32_t magic;
-    if (size < sizeof words)
-        return MADE_UNKNOWN;
     memcpy(words, b, sizeof words);
     memcpy(&magic, b, sizeof magic);
     if (memcmp(b, tarn_magic, 8) == 0)
         return MADE_TARN;
-    if (magic == 679834894 && words[1] && words[1] <= o->size)
+    if (magic == 679834894 && words[0] >> 32 && words[1])
         return MADE_POSTGRESQL;
     if (words[0] == 2 && words[1] == 0 && words[13] == o->size - 16)
         return MADE_BOOST;
     return MADE_UNKNOWN;
 }
 
+static enum maker by_first_bytes(const struct object *o, unsigned char b[static LOOKED_AT], ssize_t n)
+{
+    if (n > 0 && n < LOOKED_AT)
+        memset(b + n, 0, LOOKED_AT - (size_t)n);
+    return n > 0 ? by_bytes(o, b) : MADE_UNKNOWN;
+}
+
 static enum maker look_inside(const struct machine *m, const struct object *o)
 {
     unsigned char b[LOOKED_AT];
-    if (o->size < 56 || (o->kind == OBJECT_FILE && !o->writable) || o->resident == 0)
+    if (o->size < SMALLEST || (o->kind == OBJECT_FILE && !o->writable) || o->resident == 0)
         return MADE_UNKNOWN;
-    ssize_t n = first_bytes(m, o, b);
-    if (n > 0 && n < LOOKED_AT)
-        memset(b + n, 0, LOOKED_AT - (size_t)n);
-    return n > 0 ? by_bytes(o, b, sizeof b) : MADE_UNKNOWN;
+    return by_first_bytes(o, b, first_bytes(m, o, b));
+}
+
+enum maker look_by_attaching(const struct object *o)
+{
+    unsigned char b[LOOKED_AT], resident;
+    if (o->kind != OBJECT_SYSV || o->elsewhere || o->size < SMALLEST)
+        return MADE_UNKNOWN;
+    void *at = shmat((int)o->inode, NULL, SHM_RDONLY);
+    if (at == (void *)-1)
+        return MADE_UNKNOWN;
+    size_t there = o->size < LOOKED_AT ? o->size : LOOKED_AT;
+    bool safe = mincore(at, 1, &resident) == 0 &&
+                resident & 1; /* else reading would make a page, or find no room for it */
+    if (safe)
+        memcpy(b, at, there);
+    shmdt(at);
+    return safe ? by_first_bytes(o, b, (ssize_t)there) : MADE_UNKNOWN;
 }
 
 /* ---- users ---- */
@@ -264,6 +285,13 @@ static enum maker by_user(struct machine *m, const struct object *o)
     return maker;
 }
 
+/* PostgreSQL leaves such an id when it is killed. */
+static enum maker by_shape(struct machine *m, const struct object *o)
+{
+    const char *owner = o->kind == OBJECT_SYSV && o->size == 56 && o->mode == 0600 ? machine_user(m, o->uid) : NULL;
+    return owner && strcmp(owner, "postgres") == 0 ? MADE_POSTGRESQL : MADE_UNKNOWN;
+}
+
 static void find_maker(struct inventory *i, struct object *o)
 {
     o->maker = by_name(o);
@@ -276,8 +304,10 @@ static void find_maker(struct inventory *i, struct object *o)
         o->maker = by_user(i->m, o);
         o->evidence = BY_USER;
     }
-    if (!o->maker)
-        o->evidence = BY_NOTHING;
+    if (!o->maker) {
+        o->maker = by_shape(i->m, o);
+        o->evidence = o->maker ? BY_SHAPE : BY_NOTHING;
+    }
 }
 
 void find_makers(struct inventory *i)
