@@ -391,9 +391,23 @@ static int choose(const struct command *c, const struct request *r, struct choic
     return status;
 }
 
+/* Files may be mapped by many who do not share them: looked at only if one may be meant. */
+static unsigned what_to_look_at(const struct request *r)
+{
+    static const char *const memory[] = {"posix:", "sysv:", "shmid:", "memfd:", "anon:"};
+    unsigned what = LOOK_ALL;
+    for (int k = 0; k < r->count; k++) {
+        bool file = true;
+        for (size_t n = 0; n < sizeof memory / sizeof *memory; n++)
+            file &= strncmp(r->urls[k], memory[n], strlen(memory[n])) != 0;
+        what |= file ? LOOK_PRIVATE : 0;
+    }
+    return what;
+}
+
 static int answer(const struct command *c, const struct request *r, struct listing *uses, struct listing *parts)
 {
-    struct choice ch = {.m = look_at_machine(c, LOOK_ALL | (r->pid ? 0 : LOOK_PRIVATE) | uses->needs)};
+    struct choice ch = {.m = look_at_machine(c, what_to_look_at(r) | uses->needs)};
     if (!ch.m)
         return REFUSED;
     uses->context = parts->context = ch.m;

@@ -1,5 +1,4 @@
 """What tests of the machine's shared memory share: the command, real objects of each kind, and a check of JSON against a schema."""
-import contextlib
 import ctypes
 import json
 import mmap
@@ -107,7 +106,7 @@ class Case(unittest.TestCase):
     def file(self, path, size, touch=0, mapped=True, **options):
         """A file, mapped; its descriptor is closed again."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-        self.addCleanup(lambda: contextlib.suppress(FileNotFoundError).__enter__() or os.path.lexists(path) and os.unlink(path))
+        self.addCleanup(pathlib.Path(os.fsdecode(path)).unlink, missing_ok=True)
         with os.fdopen(fd, 'r+b') as f:
             f.truncate(size)
             if mapped:
