@@ -312,7 +312,7 @@ TARN_API int tarn_participants(tarn *seg, int (*each)(const struct tarn_particip
  *                       a section was undone, of so many words in the log; section_committed: one was finished
  *   TARN_TRACE_LOCK     a lock came to it with TARN_RECOVERED: ref
  *   TARN_TRACE_ERROR    a call failed for it: error (negative), `times` in a row; text: the beginning of tarn_error. Not -EINVAL, -ENOENT, -EEXIST,
- *                       -EAGAIN, -ETIMEDOUT. Told to the segment that the thread had used last */
+ *                       -EAGAIN, -EBUSY, -EDEADLK, -ETIMEDOUT. Told to the segment that the thread had used last */
 enum tarn_trace_kind {
     TARN_TRACE_ATTACH = 1,
     TARN_TRACE_LEAVE,

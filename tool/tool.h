@@ -28,7 +28,7 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
 };
 extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm, cmd_pub, cmd_sub, cmd_call,
-    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who;
+    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_why;
 
 /* ---- arguments.c ---- */
 

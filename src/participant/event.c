@@ -40,11 +40,13 @@ void event_note(struct self *s, enum tarn_trace_kind kind, uint64_t a, uint64_t 
         write_event(s, kind, a, b, text, now);
 }
 
-/* What users meet all the time is no event. */
+/* What users meet all the time, and go on from, is no event. */
 static bool is_event(int error)
 {
     switch (error) {
     case -EAGAIN:
+    case -EBUSY:
+    case -EDEADLK:
     case -ETIMEDOUT:
     case -ENOENT:
     case -EEXIST:

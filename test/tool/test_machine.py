@@ -647,6 +647,55 @@ print(loose, held, flush=True); sys.stdin.read()
                 libc.shmctl(number, IPC_RMID, None)
 
 
+class Why(machine.Case):
+    def why(self, url, *options):
+        return json.loads(self.tarn('why', '-J', *options, url))['events']
+
+    def test_a_death(self):
+        self.ours()
+        first = self.hold('posix:/a', 'x')
+        first.kill()
+        first.wait()
+        second = self.hold('posix:/a', 'x')
+        events = self.why('posix:/a')
+        self.assertEqual([e['when'] for e in events], sorted(e['when'] for e in events))
+        came = {e['pid']: e for e in events if e['event'] == 'attach'}
+        self.assertEqual(set(came), {first.pid, second.pid})
+        self.assertEqual((came[first.pid]['tid'], came[first.pid]['thread']), (first.pid, 'holder'))
+        dead, living = (came[p.pid]['participant'] for p in (first, second))
+        held, = [e for e in events if e['event'] == 'held']
+        self.assertEqual((held['participant'], held['pid'], held['other'], held['other_pid'], held['object']), (living, second.pid, dead, first.pid, 'x'))
+        recovered, = [e for e in events if e['event'] == 'recover']
+        self.assertEqual((recovered['participant'], recovered['other'], recovered['held'], recovered['section']), (living, dead, 1, 'undone'))
+        self.assertIsNotNone(recovered['us'])
+        text = self.tarn('why', 'posix:/a')
+        self.assertIn(f'came: process {first.pid}, thread {first.pid}, "holder"', text)
+        self.assertIn(f'(pid {first.pid}) dead: it held x (', text)
+        self.assertIn('its section was undone', text)
+        self.assertEqual(self.tarn('why', '--raw', '--no-headings', '-o', 'EVENT', 'posix:/a').split(), [e['event'] for e in events])
+
+    def test_no_story(self):
+        self.tarn('why', status=2, says='URL')
+        self.tarn('why', '-o', 'NONE', 'posix:/a', status=2, says='NONE')
+        self.ours()
+        self.tarn('why', 'posix:/none', status=1, says='none')
+        (self.dir / 'other').write_bytes(b'x' * 8192)
+        self.tarn('why', 'posix:/other', status=1, says='other')
+
+    def test_odd_names(self):
+        """What threads and objects are called is anybody's choice."""
+        self.ours()
+        odd = self.dir / '\x1b[31m\n"'
+        os.symlink(self.HOLDER, odd)
+        p = subprocess.Popen([str(odd), 'posix:/a', 'na\x1bme'], env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.release, p)
+        p.stdout.readline()
+        event, = self.why('posix:/a')
+        self.assertEqual(event['thread'], '\x1b[31m\n"')
+        self.assertNotIn('\x1b', self.tarn('why', 'posix:/a'))
+        self.assertNotIn('\x1b', self.tarn('why', '--raw', 'posix:/a'))
+
+
 if __name__ == '__main__':
     resource_tracker.ensure_running()
     unittest.main(argv=[sys.argv[0], *CASES])
