@@ -293,9 +293,51 @@ struct tarn_participant {
     char state;
     uint8_t section_open, claimless, reserved;
     uint32_t locks_held;
+    uint32_t reserved1;
     tarn_ref waits;
+    uint64_t since; /* ns since 1970: when it began to take part */
 };
 TARN_API int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, void *arg), void *arg);
+
+/* tarn_why - the flight recorder: call back for each of the last events of every participant, those of the dead included, until they are written over (each
+ * has room for record_size / 512 of them). Of one participant the oldest comes first; sort by `when` for the whole story. They cost nothing that is
+ * done often, and a death in the middle of one loses that one. Returns 0, or what `each` returned, if that was not 0, which ends it. Any thread, also on
+ * TARN_RDONLY; a look without a lock. What a hostile writer wrote comes out as some event. (As an aeroplane's recorder: it survives its writer.)
+ *   TARN_TRACE_ATTACH   it took part: pid, tid, text: the thread's name
+ *   TARN_TRACE_LEAVE    it left in good order
+ *   TARN_TRACE_ABANDON  its thread ended with a lock held, a section open or a reader's pin set: as if it had died
+ *   TARN_TRACE_GROW     it made the data space greater: from, to (bytes)
+ *   TARN_TRACE_HELD     it recovers `other` (of process pid), who held ref; `want`: or was about to take it, or to give it up. The first three of each
+ *   TARN_TRACE_RECOVER  it has recovered `other` (of process pid), in so many microseconds; held: how many locks and the like that one had; section_open:
+ *                       a section was undone, of so many words in the log; section_committed: one was finished
+ *   TARN_TRACE_LOCK     a lock came to it with TARN_RECOVERED: ref
+ *   TARN_TRACE_ERROR    a call failed for it: error (negative), `times` in a row; text: the beginning of tarn_error. Not -EINVAL, -ENOENT, -EEXIST,
+ *                       -EAGAIN, -EBUSY, -EDEADLK, -ETIMEDOUT. Told to the segment that the thread had used last */
+enum tarn_trace_kind {
+    TARN_TRACE_ATTACH = 1,
+    TARN_TRACE_LEAVE,
+    TARN_TRACE_ABANDON,
+    TARN_TRACE_GROW,
+    TARN_TRACE_HELD,
+    TARN_TRACE_RECOVER,
+    TARN_TRACE_LOCK,
+    TARN_TRACE_ERROR,
+};
+struct tarn_trace {
+    uint64_t when;        /* ns since 1970 */
+    uint32_t participant; /* whose event it is: id */
+    uint32_t kind;        /* enum tarn_trace_kind, or one of a later version */
+    uint32_t number;      /* counts the events of one record, whoever has it: 24 bits */
+    uint32_t pid, tid;
+    uint32_t other;
+    tarn_ref ref;
+    uint64_t from, to;
+    uint32_t microseconds, held, words, times;
+    int32_t error;
+    uint8_t want, section_open, section_committed, reserved;
+    char text[40]; /* ends with 0 */
+};
+TARN_API int tarn_why(tarn *seg, int (*each)(const struct tarn_trace *e, void *arg), void *arg);
 
 /* tarn_recover - look at every participant, and recover those that are dead, now. Happens by itself as soon as somebody meets
  * a dead one's lock, or needs a record or memory. When it returns, all who were dead at its call are recovered, by this thread or

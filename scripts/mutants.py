@@ -76,7 +76,7 @@ def killers():
         k.append(Killer(name, f'test/multi/test_{name}', [], seconds, sees))
     k.append(Killer('threads', 'test/concurrency/test_threads', [], .2, 'sync participant heap collection'))
     for name, seconds, sees in (('review', .4, 'participant sync'), ('topic_points', 2, 'channel/topic channel'), ('ring_kill', 2, 'channel/ring'), ('mq_points', 4, 'channel/mq'), ('mq_deaths', 4, 'channel/mq'), ('call_points', 4, 'channel/call channel'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
-                                ('tenure', 4, 'participant/recover.c participant/claim.c'), ('wake', 25, slow)):
+                                ('tenure', 4, 'participant/recover.c participant/claim.c'), ('why', .3, 'participant/event.c participant/claim.c participant/recover.c'), ('wake', 25, slow)):
         k.append(Killer(name, f'test/kill/test_{name}', [], seconds, sees))
     for points in ('', '_points'):
         k.append(Killer(f'hammer_mutex{points}', f'test/kill/hammer_mutex{points}', ['4', '2', '4', '7'], 4, slow))

@@ -3,6 +3,7 @@
  * From the lowest up: they attach and create in this order, and close in the other. */
 #include "heap/heap.h"
 #include "name/name.h"
+#include "participant/event.h"
 #include "participant/participant.h"
 #include "segment/segment.h"
 #include "sync/sync.h"
@@ -19,6 +20,8 @@ const struct recovery tarn_recovery = {
     .cache_size = &heap_cache_size,
     .leave = heap_leave,
 };
+
+void (*const tarn_fail_told)(int error, const char *sentence) = event_error;
 
 uint32_t tarn_side_size(uint32_t span_size)
 {

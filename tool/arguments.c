@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "machine.h"
 #include "tool.h"
 
 /* ---- complaints ---- */
@@ -185,4 +186,23 @@ bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_s
     if (error < 0)
         *ret_status = failed_path(c, url, error);
     return error == 0;
+}
+
+/* ---- the machine ---- */
+
+struct machine *look_at_machine(const struct command *c, unsigned what)
+{
+    struct machine *m = machine_look(what);
+    if (!m)
+        complain(c->name, "no look at /proc: %s", strerror(errno));
+    return m;
+}
+
+void complain_of_unread(const struct command *c, const struct machine *m)
+{
+    if (m->unread)
+        complain(c->name, "%zu of %zu processes may not be looked at: what only they have is missing, and they are not counted",
+                 m->unread, m->processes_count);
+    if (m->unread_namespaces)
+        complain(c->name, "System V ids of %zu other IPC namespaces may not be listed", m->unread_namespaces);
 }

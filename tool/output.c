@@ -12,11 +12,16 @@
 #include <string.h>
 #include <time.h>
 
-#include "tool.h"
+#include "listing.h"
 
 void print_help(const struct command *c)
 {
     printf("usage: tarn %s %s\n\n%s\n\n%s", c->name, c->arguments, c->summary, c->help);
+    if (c->columns)
+        puts("\nColumns (* shown if -o says nothing else):");
+    for (size_t k = 0; k < c->columns_count; k++)
+        printf("%c %-8s %s\n", c->columns[k].flags & COLUMN_SHOWN ? '*' : ' ', c->columns[k].name,
+               c->columns[k].help);
 }
 
 bool finish_output(void)
@@ -291,6 +296,38 @@ static unsigned utf8_length(const unsigned char *s)
     return n;
 }
 
+/* Control characters of Latin-1, and what turns the direction of writing or parts lines */
+static bool is_harmful(const unsigned char *s, unsigned size)
+{
+    if (size == 1)
+        return *s < 0x20 || *s == 0x7f || (*s == '\\' && s[1] == 'x');
+    if (size == 2)
+        return s[0] == 0xc2 && s[1] < 0xa0;
+    if (size != 3 || s[0] != 0xe2)
+        return false;
+    return (s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xa8 && s[2] <= 0xae))) ||
+           (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
+}
+
+char *harmless(const char *string)
+{
+    const unsigned char *s = (const unsigned char *)string;
+    char *copy = malloc(strlen(string) * 4 + 1), *to = copy;
+    while (copy && *s) {
+        unsigned n = utf8_length(s), size = n ? n : 1;
+        if (n && !is_harmful(s, n)) {
+            memcpy(to, s, n);
+            to += n;
+        } else
+            for (unsigned k = 0; k < size; k++)
+                to += sprintf(to, "\\x%02x", s[k]);
+        s += size;
+    }
+    if (copy)
+        *to = 0;
+    return copy;
+}
+
 static void json_characters(const unsigned char *s, const unsigned char *end)
 {
     putchar('"');
@@ -309,7 +346,7 @@ static void json_characters(const unsigned char *s, const unsigned char *end)
     putchar('"');
 }
 
-static void json_string(const char *string)
+void json_string(const char *string)
 {
     json_characters((const unsigned char *)string, NULL);
 }

@@ -20,13 +20,15 @@ enum status {
 };
 
 struct command {
-    const char *name, *arguments;                                  /* "create", "[OPTION...] URL" */
-    const char *summary;                                           /* a line for tarn --help */
-    const char *help;                                              /* the options, for tarn COMMAND --help */
+    const char *name, *arguments; /* "create", "[OPTION...] URL" */
+    const char *summary;          /* a line for tarn --help */
+    const char *help;             /* the options, for tarn COMMAND --help */
+    const struct column *columns; /* of a list (listing.h), which the help tells, or NULL */
+    size_t columns_count;
     int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
 };
 extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm, cmd_pub, cmd_sub, cmd_call,
-    cmd_hz, cmd_record, cmd_replay;
+    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_why;
 
 /* ---- arguments.c ---- */
 
@@ -54,6 +56,11 @@ bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_s
 /* Is it a path or fd:N, which no URL of the library is? */
 bool is_descriptor(const char *url);
 
+/* machine_look (machine.h), and a complaint if there is none: then REFUSED. */
+struct machine *look_at_machine(const struct command *c, unsigned what);
+/* A line on stderr of what the caller had no right to see, if anything. */
+void complain_of_unread(const struct command *c, const struct machine *m);
+
 /* ---- output.c ---- */
 
 struct info {
@@ -78,6 +85,10 @@ void json_damages_end(uint64_t count);
 /* Are these bytes text that JSON can say exactly? And then: "key": "text". */
 bool json_is_text(const char *bytes, size_t size);
 void json_message(const char *key, const char *bytes, size_t size);
+void json_string(const char *string);
+/* A copy in which whatever could do more than be seen on a terminal (control characters, what is not UTF-8, marks that turn the direction of writing) is \x.. for
+ * each byte, and so is a \ before an x. NULL: no memory. */
+char *harmless(const char *text);
 /* All of stdout is written: true, or a complaint. */
 bool finish_output(void);
 

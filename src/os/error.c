@@ -22,6 +22,7 @@ int fail(int error, const char *format, ...)
     vsnprintf(sentence, sizeof sentence, format, list);
     va_end(list);
     fail_words = NULL;
+    tarn_fail_told(error, sentence);
     errno = before;
     return error;
 }

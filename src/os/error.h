@@ -14,4 +14,7 @@ static inline int fail_constant(int error, const char *words)
     return error;
 }
 
+/* Told of each, by fail(), which leaves the sentence as it is meanwhile. src/floors.c; it does not fail. */
+extern void (*const tarn_fail_told)(int error, const char *sentence);
+
 #endif

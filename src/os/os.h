@@ -176,6 +176,11 @@ int os_socket_receive(int socket, void *message, size_t size, int *ret_fd, struc
 int os_random(void *to, size_t size);
 /* Of this boot of the machine; zeros if it cannot be known. */
 void os_boot_id(uint8_t ret_id[16]);
+/* ns since 1970, or 0: there is no clock. */
+uint64_t os_clock(void);
+/* The calling thread's name, up to 15 bytes and a 0. */
+void os_thread_name(char ret[16]);
+
 /* When the thread began, in clock ticks since boot. -ENOENT (or -ESRCH): there is none that runs, or no /proc. */
 int os_start_time(uint32_t pid, uint32_t tid, uint64_t *ret_ticks);
 /* The process of this id that began then is no more, or is a zombie. False also if that cannot be known. */

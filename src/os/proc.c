@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 int os_random(void *to, size_t size)
@@ -56,6 +58,18 @@ void os_boot_id(uint8_t ret_id[16])
         ret_id[digits / 2] = (uint8_t)(ret_id[digits / 2] << 4 | value);
         digits++;
     }
+}
+
+uint64_t os_clock(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_REALTIME, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void os_thread_name(char ret[16])
+{
+    if (prctl(PR_GET_NAME, ret))
+        ret[0] = 0;
 }
 
 int os_start_time(uint32_t pid, uint32_t tid, uint64_t *ret_ticks)

@@ -15,6 +15,7 @@
 
 #include "os/os.h"
 #include "participant/claim.h"
+#include "participant/event.h"
 
 _Static_assert(sizeof(pthread_mutex_t) <= sizeof(((struct record *)0)->liveness),
                "room for the liveness mutex");
@@ -158,6 +159,15 @@ static int lock_byte(struct tarn *seg, uint32_t index, bool *ret_claimless)
     return e;
 }
 
+/* Before anybody takes it for a participant: whoever is one is in the flight recorder. */
+static void note_attach(struct self *s)
+{
+    char name[16];
+    store64(&s->record->since, os_clock());
+    os_thread_name(name);
+    event_note(s, TARN_TRACE_ATTACH, s->record->pid | (uint64_t)s->record->tid << 32, 0, name);
+}
+
 /* Under claim_lock. 0, or -EAGAIN: somebody has it. from_dead: also where its last user died; only for the spare, whose users hold nothing, and
  * which nobody could recover when all others are dead. */
 static int claim_one(struct self *s, uint32_t index, bool from_dead)
@@ -214,6 +224,7 @@ static int claim_one(struct self *s, uint32_t index, bool from_dead)
     s->log_base = 0;
     s->log_room = seg->geometry.log_words;
     store32(&r->recoverer, 0);
+    note_attach(s);
     store32(&r->state, RECORD_TAKEN);
     return 0;
 taken:
@@ -311,6 +322,7 @@ static void unlock_byte(struct self *s)
 void record_leave(struct self *s)
 {
     struct record *r = s->record;
+    event_note(s, TARN_TRACE_LEAVE, 0, 0, NULL);
     pthread_mutex_lock(&s->seg->claim_lock);
     store64(&r->epoch, 0);
     store32(&r->generation, (r->generation + 1) & 0x7fff);
@@ -327,6 +339,7 @@ void record_leave(struct self *s)
  * left in its robust list. Nobody claims the record before it is recovered. */
 void record_abandon(struct self *s)
 {
+    event_note(s, TARN_TRACE_ABANDON, 0, 0, NULL);
     pthread_mutex_lock(&s->seg->claim_lock);
     os_robust_kind(liveness_mutex(s->record));
     pthread_mutex_unlock(liveness_mutex(s->record));

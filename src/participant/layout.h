@@ -100,14 +100,30 @@ struct record {
     uint64_t pid_namespace; /* inode */
     uint64_t log_more;      /* ref of the next extent of the log, or 0; stays with the record */
     uint64_t held_more;     /* ref of the next extent of held slots */
-    uint64_t reserved2[3];
-    /* line 3: reserved for the flight recorder and for waiting on several things */
-    uint64_t reserved3[8];
-    /* then: uint64_t slot[geometry.slots]; uint64_t log[geometry.log_words] up to record_size */
+    uint64_t since;         /* when it was claimed, in ns since 1970 */
+    uint64_t reserved2[2];
+    /* line 3 */
+    uint64_t events; /* how many were noted in this record, by all who have had it: its thread */
+    uint64_t reserved3[7];
+    /* then: uint64_t slot[geometry.slots]; uint64_t log[geometry.log_words]; struct event event[geometry.events], up to record_size */
 };
 _Static_assert(sizeof(struct record) == 256, "record layout");
 _Static_assert(offsetof(struct record, liveness) == 64, "record layout");
 _Static_assert(offsetof(struct record, pid) == 128, "record layout");
+
+/* An event: the n-th that was noted in a record is at n % geometry.events. Its thread writes it, `what` 0 first, and whole last; it stays when the record
+ * is somebody else's, until it is written over. */
+struct event {
+    uint64_t what; /* {n:24, kind:8, id:32}; 0: none, or one that is being written, or whose writer died */
+    uint64_t when; /* ns since 1970 */
+    uint64_t a, b; /* event.h: what they are, by kind */
+    uint64_t text[4];
+};
+_Static_assert(sizeof(struct event) == 64, "event layout");
+#define EVENT_WHAT(n, kind, id) (((uint64_t)(n)&0xffffff) << 40 | (uint64_t)(kind) << 32 | (id))
+#define EVENT_NUMBER(w) ((uint32_t)((w) >> 40))
+#define EVENT_KIND(w) ((unsigned)((w) >> 32) & 0xff)
+#define EVENT_ID(w) ((uint32_t)(w))
 
 /* More log words, or more held slots: a block of the heap of extent_size bytes, linked by one store, kept. */
 struct extent {

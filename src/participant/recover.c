@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "participant/claim.h"
+#include "participant/event.h"
 #include "participant/log.h"
 
 /* A self for the dead one's record, without caches. */
@@ -39,18 +40,44 @@ static void free_slots(struct self *dead, unsigned state)
         }
 }
 
+/* What the dead one held is noted before it is freed: the first few. Returns how many slots there are. */
+static unsigned note_held(struct self *me, struct self *dead)
+{
+    enum { NOTED = 3 };
+    uint64_t whose = dead->id | (uint64_t)load32(&dead->record->pid) << 32;
+    struct slots w = slots_of_record(dead->seg, dead->record, load64(&dead->record->slots_used));
+    unsigned n = 0;
+    for (const uint64_t *slot; (slot = slot_next(&w));) {
+        uint64_t v = load64(slot);
+        if (v && n++ < NOTED)
+            event_note(me, TARN_TRACE_HELD, v, whose, NULL);
+    }
+    return n;
+}
+
+static void note_recovered(struct self *me, const struct self *dead, uint64_t journal, unsigned held, uint64_t began)
+{
+    uint64_t us = (os_clock() - began) / 1000, words = JOURNAL_WORDS(journal);
+    event_note(me, TARN_TRACE_RECOVER, dead->id | (uint64_t)load32(&dead->record->pid) << 32,
+               EVENT_RECOVERY(us < UINT32_MAX ? us : UINT32_MAX, words < 0xfffff ? words : 0xfffff,
+                              held < 0x3ff ? held : 0x3ff, JOURNAL_STATE(journal)),
+               NULL);
+}
+
 static void put_right(struct self *me, uint32_t id)
 {
     struct tarn *seg = me->seg;
     struct segment_header *h = header_of(seg);
     struct self dead;
     struct record *r;
-    uint64_t intent;
-    unsigned state;
+    uint64_t intent, journal, began = os_clock();
+    unsigned state, held;
     lend(&dead, seg, id);
+    held = note_held(me, &dead);
     r = dead.record;
     intent = load64(&r->intent);
-    state = JOURNAL_STATE(dead.journal);
+    journal = dead.journal;
+    state = JOURNAL_STATE(journal);
     if (intent && INTENT_KIND(intent) != INTENT_HAND) {
         tarn_recovery.intent(&dead, intent);
         store64(&r->intent, 0);
@@ -68,6 +95,7 @@ static void put_right(struct self *me, uint32_t id)
     store64(&r->epoch, 0);
     store64(&r->waits, 0);
     __atomic_fetch_add(&h->recovered, 1, __ATOMIC_RELAXED);
+    note_recovered(me, &dead, journal, held, began);
     store32(&r->generation, (ID_GENERATION(id) + 1) & 0x7fff); /* first: an identity of the dead is never valid again */
     store32(&participants_of(seg)->orphans, 1);                /* now its spans may be adopted */
     record_unlock_dead(r);

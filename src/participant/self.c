@@ -11,6 +11,7 @@
 #include "os/futex.h"
 #include "os/os.h"
 #include "participant/claim.h"
+#include "participant/event.h"
 #include "participant/log.h"
 
 /* The self of no segment: what it says is none. */
@@ -247,6 +248,13 @@ static void child(struct tarn *seg)
     pthread_mutex_init(&seg->claim_lock, NULL);
 }
 
+static void grown(struct tarn *seg, uint64_t from, uint64_t to)
+{
+    struct self *s = self_if(seg);
+    if (s)
+        event_note(s, TARN_TRACE_GROW, from, to, NULL);
+}
+
 static int settle(struct tarn *seg)
 {
     return record_any_dead(seg) ? tarn_recover(seg) : 0;
@@ -276,6 +284,7 @@ const struct floor participant_floor = {
     .parent = parent,
     .child = child,
     .stat = stat_,
+    .grown = grown,
     .settle = settle,
     .all_dead = records_all_dead,
 };
@@ -299,6 +308,7 @@ int tarn_participants(tarn *seg, int (*each)(const struct tarn_participant *p, v
         p.state = fate != ALIVE ? 'd' : fate_is_doubtful(seg, id) ? 'u' : 'l';
         p.section_open = JOURNAL_STATE(load64(&r->journal)) == JOURNAL_OPEN;
         p.claimless = r->claimless != 0;
+        p.since = load64(&r->since);
         p.waits = load64(&r->waits) & SLOT_OFFSET;
         for (const uint64_t *slot; (slot = slot_next(&w));) {
             uint64_t v = load64(slot);

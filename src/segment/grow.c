@@ -164,6 +164,9 @@ static int grow(struct tarn *seg, uint64_t bytes)
         if (__atomic_compare_exchange_n(committed, &found, old + step, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
             if (g->options & SEGMENT_PREFAULTED)
                 (void)place_populate(handle_name(seg), seg, old, step); /* without, it is only slower */
+            for (const struct floor *const *f = tarn_floors; *f; f++)
+                if ((*f)->grown)
+                    (*f)->grown(seg, old, old + step);
             return 0;
         }
         if (found < old || found > g->limit || found % g->span_size)

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC 0x0a0d6e7261740a1aull /* \x1a \n t a r n \r \n: a text-mode copy is seen */
-#define SEGMENT_VERSION 3u
+#define SEGMENT_VERSION 4u
 #define SEGMENT_BYTE_ORDER 0x01020304u
 
 enum segment_option { /* bits of segment_header.options */

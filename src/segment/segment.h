@@ -31,6 +31,7 @@ struct geometry {
     uint32_t record_size, records;
     uint32_t slots;     /* held slots within a record */
     uint32_t log_words; /* log words within a record */
+    uint32_t events;    /* events of the flight recorder within a record, a power of two */
     uint32_t options;
     uint64_t address; /* of same-address segments; else 0 */
 };
@@ -124,6 +125,7 @@ struct floor {
     void (*parent)(struct tarn *seg); /* it has forked */
     void (*child)(struct tarn *seg);  /* in a forked child, in the atfork handler, instead of `parent` */
     void (*stat)(struct tarn *seg, struct tarn_stat *ret);
+    void (*grown)(struct tarn *seg, uint64_t from, uint64_t to); /* bytes of data space: this thread has published that */
     /* of what survives the machine: */
     int (*settle)(struct tarn *seg); /* asked of who seems to be the last to leave: put right what the dead left, if it can be */
     void (*all_dead)(struct tarn *seg); /* nobody else is in it, and none of those who took part is alive: put right what they left. Repeatable */

@@ -76,7 +76,8 @@ int geometry_compute(struct geometry *g)
     g->spans = (uint32_t)(g->limit >> g->span_shift);
     g->side_size = tarn_side_size(g->span_size);
     g->slots = g->record_size / 64;
-    g->log_words = (g->record_size - 256) / 8 - g->slots;
+    g->events = g->record_size / 512; /* an eighth of it */
+    g->log_words = (g->record_size - 256) / 8 - g->slots - g->events * 8;
     compute_zones(g);
     return 0;
 }

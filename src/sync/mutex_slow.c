@@ -74,7 +74,7 @@ static int taken(struct self *s, struct waiting *w, uint32_t was)
     store64(w->slot, (*w->slot & SLOT_OFFSET) | w->flags | (was & ID_DIRTY ? SLOT_DIRTY : 0));
     if (w->flags)
         s->section_slots = 1;
-    return was & ID_DIRTY ? TARN_RECOVERED : 0;
+    return was & ID_DIRTY ? lock_recovered(s, w->m) : 0;
 }
 
 /* Who gives up passes on the wake-up that it may have swallowed. */

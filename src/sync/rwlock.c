@@ -143,7 +143,7 @@ static int enter_as_owner(struct self *s, tarn_rwlock *l, uint64_t *slot, uint32
     if (s->slot_flags)
         s->section_slots = 1;
     mutex_unlock_now(s, mutex_of(l), slot, reading, reading, was);
-    return was ? TARN_RECOVERED : 0;
+    return was ? lock_recovered(s, l) : 0;
 }
 
 /* Is the owner a reader on his way in, as far as can be seen? */
@@ -403,7 +403,7 @@ static int drain_readers(struct self *s, tarn_rwlock *l, uint64_t *slot, enum mu
         s->section_slots = 1;
     if (load32(&l->owner) & ID_DIRTY) {
         store64(slot, writing | SLOT_DIRTY);
-        return TARN_RECOVERED;
+        return lock_recovered(s, l);
     }
     store64(slot, writing);
     return 0;

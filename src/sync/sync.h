@@ -62,6 +62,9 @@ void mutex_unlock_now(struct self *s, tarn_mutex *m, uint64_t *slot, uint64_t du
  * true if the calling thread holds m (put off or not). */
 bool mutex_held(struct self *s, const tarn_mutex *m);
 
+/* For the flight recorder: this lock came dirty. TARN_RECOVERED. */
+int lock_recovered(struct self *s, const void *lock);
+
 int no_slot(struct self *s); /* -ENOSPC, with the words for it */
 
 /* ---- mutex_slow.c ---- */

@@ -384,6 +384,10 @@ WRAP(bool, os_passed, const struct timespec *t)
     (void)t;
     return me()->late;
 }
+WRAP(uint64_t, os_clock, void) /* none: the flight recorder notes nothing, or no two states would be the same */
+{
+    return exploring || world.running >= 0 ? 0 : __real_os_clock();
+}
 WRAP(uint64_t, channel_now, int clock) /* no limit ends, and states are the same again */
 {
     (void)clock;

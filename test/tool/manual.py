@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The manual agrees with tarn.h: every function has a page or an alias, and its synopsis is its prototype; the first program stands
-in tarn(7), in README.md and in examples/counter.c in the same bytes. usage: manual.py TOP"""
+in tarn(7), in README.md and in examples/counter.c in the same bytes. Every command has a page, with its options and columns.
+usage: manual.py TOP"""
 import pathlib
 import re
 import sys
@@ -26,7 +27,35 @@ def synopses(pages):
             yield page, name, joined(result.strip('"') + f' {name}({arguments})')
 
 
+def command_faults(top):
+    """A page of its own, or an alias of tarn(1); of the former: each option and each column that the source has."""
+    listing = (top / 'tool' / 'listing.h').read_text()
+    aliases = re.search(r"'tarn\.1': \[(.*?)\]", (top / 'man' / 'meson.build').read_text(), re.S)[1]
+    sources = sorted((top / 'tool').glob('cmd_*.c'))
+    for source in sources:
+        text = source.read_text()
+        name = re.search(r'\.name = "([\w-]+)"', text)[1]
+        page = top / 'man' / f'tarn-{name}.1'
+        if not page.exists():
+            if f"'tarn-{name}'" not in aliases:
+                yield f'tarn {name} has no page'
+            continue
+        if f"'tarn-{name}.1'" not in (top / 'man' / 'meson.build').read_text():
+            yield f'man/meson.build: {page.name} is not installed'
+        manual = page.read_text()
+        shared = listing if 'LISTING_OPTIONS' in text and not re.search(r'other options are those of\n.Xr tarn-ls 1', manual) else ''
+        for option in re.findall(r'\{"([a-z-]+)", (?:no|required)_argument', text + shared):
+            if option != 'help' and not re.search(rf'Fl -{option}\b', manual):
+                yield f'{page.name}: says nothing of --{option}'
+        for column in re.findall(r'^    \[\w+\] =\s+\{"([A-Z-]+)"', text, re.M):
+            if not re.search(rf'Li {column}\b', manual):
+                yield f'{page.name}: says nothing of the column {column}'
+    if len(sources) < 13:
+        yield f'tool/: only {len(sources)} commands understood'
+
+
 def faults(top):
+    yield from command_faults(top)
     declared = prototypes(top / 'include' / 'tarn.h') | prototypes(top / 'include' / 'tarn/channel.h')
     if len(declared) < 40:
         yield f'include/tarn.h: only {len(declared)} prototypes understood'

@@ -308,7 +308,7 @@ class Strangers(Case):
         content = bytearray((self.dir / 'a').read_bytes())
         content[8] += 1
         self.put(content)
-        self.tarn('info', 'posix:/a', status=1, says='layout version is 4')
+        self.tarn('info', 'posix:/a', status=1, says='layout version is 5')
         content[8] -= 1
         content[120] ^= 1
         self.put(content)
