@@ -202,8 +202,8 @@ int topic_publish(struct tarn_topic *t, uint32_t chunk)
         t->making = 0;
     store64(&chunk_at(v, chunk)->word, TOPIC_PUBLISHED | p);
     topic_advance(v, p);
-    store64(&t->mine->sent, ++t->sent);
     store64(&t->party.seat->messages, ++t->messages);
+    store64(&t->mine->sent, ++t->sent); /* behind messages, of which it is a part: stat subtracts */
     doorbell_ring(&t->party, &t->party.channel->news, INT32_MAX);
     topic_make_of(t, entry_chunk(e));
     return 0;
@@ -335,9 +335,11 @@ static void stat(const struct party *looks, struct tarn_channel_stat *stat)
     stat->waiting = stat->sent < topic_capacity(&v) ? stat->sent : topic_capacity(&v);
     for (uint32_t i = 0; i < looks->shape.seats; i++) {
         struct channel_seat *seat = seat_at(looks, i);
+        uint64_t sent;
         if (!load32(&seat->id))
             continue;
-        stat->received += load64(&seat->messages) - load64(&topic_seat(seat)->sent);
+        sent = load64(&topic_seat(seat)->sent); /* first: messages are at least as many then */
+        stat->received += load64(&seat->messages) - sent;
         stat->lost += load64(&seat->lost);
     }
 }

@@ -1,0 +1,661 @@
+/* test_channel_looks.c - what others may see of a channel while a party is in a call: built with kill points, at each of which an onlooker looks in place of a death.
+ *
+ * He looks behind each store, for whoever calls may be stopped there as long as you like:
+ *     a doorbell was rung  =>  what it tells of is there;  and it is rung before the call ends
+ *     that is there, and the doorbell was not rung yet  =>  who rings has armed the segment's bell (not of rings and topics: who sleeps there watches the parties)
+ *     a seat is taken  =>  its fields are stored;  its id changes under the lock, and so does `holding`
+ *     a death was told by `changes`  =>  it was counted;  a bell is rung when the lock is free: who is woken only tries to take it
+ *     no count of tarn_channel_stat is below 0 */
+#include "helper.h"
+
+#include "channel/mq.h"
+#include "channel/ring.h"
+#include "channel/topic.h"
+
+static void (*onlooker)(void);
+static int looks;
+
+__thread int kill_countdown;
+void kill_now(void);
+void kill_now(void)
+{
+    looks++;
+    onlooker();
+    kill_countdown = 1;
+}
+
+static tarn *seg;
+static char name[16];
+static struct self *self;
+
+/* Said when the call has ended: to jump out of it would leave all that it holds. */
+static const char *wrong;
+
+static void is_wrong(const char *what)
+{
+    wrong = wrong ? wrong : what;
+}
+static void looked_at(void (*look)(void), void (*call)(void))
+{
+    looks = 0;
+    wrong = NULL;
+    onlooker = look;
+    kill_countdown = 1;
+    call();
+    kill_countdown = 0;
+    onlooker = NULL;
+    if (wrong)
+        fail_msg("%s: %s", name, wrong);
+    assert_true(looks > 0);
+}
+
+static void new_name(void)
+{
+    static int number;
+    snprintf(name, sizeof name, "c%d", number++);
+}
+static struct tarn_channel_options shaped(uint32_t capacity, uint32_t message, uint32_t parties, uint32_t flags)
+{
+    return (struct tarn_channel_options){.size = sizeof(struct tarn_channel_options),
+                                         .capacity = capacity,
+                                         .message = message,
+                                         .parties = parties,
+                                         .flags = flags};
+}
+
+/* ---- doorbells: somebody sleeps at one, by his mark; `waits` would see whether what he waits for is there ---- */
+
+static struct doorbell *bell;
+static uint32_t marked;
+static const struct party *waits;
+static uint32_t role;
+static bool arms; /* the one who calls */
+
+static bool rung(void)
+{
+    return load32(&bell->sleepers) != marked;
+}
+static bool is_there(void)
+{
+    return waits->class->ready(waits, role);
+}
+static void look_at_bell(void)
+{
+    if (rung() && !is_there())
+        is_wrong("the bell is rung, and nothing is there");
+    if (rung() && load32(&waits->channel->lock.owner))
+        is_wrong("the bell is rung, and who is woken may not clear a dead one's seat: the lock is held");
+    if (arms && !rung() && is_there() && !self->bell)
+        is_wrong("what somebody waits for is there, and who dies now is not noticed");
+}
+
+/* In the call, something comes to be there. */
+static void bell_is_rung(const struct party *p, struct doorbell *d, uint32_t asks, bool by_arming,
+                         void (*call)(void))
+{
+    const uint32_t armed = self->bell;
+    waits = p;
+    role = asks;
+    arms = by_arming;
+    bell = d;
+    assert_false(is_there());
+    marked = doorbell_mark(d);
+    looked_at(look_at_bell, call);
+    assert_true(is_there());
+    assert_true(rung() && !(load32(&d->sleepers) & DOORBELL_SLEEPERS));
+    assert_int_equal(self->bell, armed);
+}
+
+/* ---- ring ---- */
+
+static tarn_ring *out, *in;
+static const uint64_t numbers[4] = {1, 2, 3, 4};
+static void *place;
+
+static void open_ring(uint32_t capacity, uint32_t message, uint32_t flags)
+{
+    const struct tarn_channel_options o = shaped(capacity, message, 3, flags);
+    new_name();
+    assert_int_equal(tarn_ring_open(seg, name, TARN_CREATE | TARN_SEND, &o, &out), 0);
+    assert_int_equal(tarn_ring_open(seg, name, TARN_RECEIVE, NULL, &in), 0);
+}
+static void close_ring(void)
+{
+    assert_int_equal(tarn_ring_close(out), 0);
+    assert_int_equal(tarn_ring_close(in), 0);
+    assert_int_equal(tarn_unbind(seg, name, 1), 0);
+}
+static void ring_send(void)
+{
+    assert_int_equal(tarn_ring_send(out, numbers, 8), 0);
+}
+static void ring_send_slow(void)
+{
+    assert_int_equal(tarn_ring_send(out, numbers, 5), 0);
+}
+static void ring_send_many(void)
+{
+    size_t n;
+    assert_int_equal(tarn_ring_send_many(out, numbers, 8, 2, &n), 0);
+}
+static void ring_send_loan(void)
+{
+    assert_int_equal(tarn_ring_send_loan(out, 8), 0);
+}
+static void ring_receive(void)
+{
+    uint64_t got;
+    assert_int_equal(tarn_ring_receive(in, &got, 8, NULL), 0);
+}
+static void ring_receive_many(void)
+{
+    uint64_t got[2];
+    size_t n;
+    assert_int_equal(tarn_ring_receive_many(in, got, 8, 2, NULL, &n), 0);
+}
+static void ring_let_go(void)
+{
+    assert_int_equal(tarn_ring_release(in), 0);
+}
+static void ring_fill(void)
+{
+    while (tarn_ring_send_try(out, numbers, 8) == 0)
+        ;
+}
+
+static void ring_bells(void **state)
+{
+    (void)state;
+    for (uint32_t flags = 0; flags <= TARN_RING_BYTES; flags += TARN_RING_BYTES) {
+        void (*const sends[])(void) = {ring_send, ring_send_slow, ring_send_many, ring_send_loan};
+        void (*const receives[])(void) = {ring_receive, ring_receive_many, ring_let_go};
+        for (size_t i = 0; i < sizeof sends / sizeof *sends; i++) {
+            open_ring(flags ? 128 : 8, 8, flags);
+            if (sends[i] == ring_send_loan)
+                assert_int_equal(tarn_ring_loan(out, 8, &place), 0);
+            bell_is_rung(&in->party, &in->party.channel->news, TARN_RECEIVE, false, sends[i]);
+            if (sends[i] == ring_send_loan)
+                assert_false(out->hand);
+            close_ring();
+        }
+        for (size_t i = 0; i < sizeof receives / sizeof *receives; i++) {
+            const void *taken;
+            size_t size;
+            open_ring(flags ? 128 : 8, 8, flags);
+            ring_fill();
+            if (receives[i] == ring_let_go)
+                assert_int_equal(tarn_ring_take(in, &taken, &size), 0);
+            bell_is_rung(&out->party, &out->party.channel->room, TARN_SEND, false, receives[i]);
+            close_ring();
+        }
+    }
+}
+
+/* ---- message queue ---- */
+
+static tarn_mq *mq, *other;
+static void *taken, *loan;
+
+static void open_mq(uint32_t capacity, uint32_t message)
+{
+    const struct tarn_channel_options o = shaped(capacity, message, 2, 0);
+    new_name();
+    assert_int_equal(tarn_mq_open(seg, name, TARN_CREATE | TARN_SEND | TARN_RECEIVE, &o, &mq), 0);
+}
+static void close_mq(void)
+{
+    assert_null(mq_fault(&mq->party));
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(tarn_unbind(seg, name, 1), 0);
+}
+static void mq_send(void)
+{
+    assert_int_equal(tarn_mq_send(mq, 0, numbers, 8), 0);
+}
+static void mq_send_loan(void)
+{
+    assert_int_equal(tarn_mq_send_loan(mq, 0, loan, 8), 0);
+}
+static void mq_receive(void)
+{
+    char body[100];
+    assert_true(tarn_mq_receive(mq, body, sizeof body, NULL) >= 0);
+}
+static void mq_take(void)
+{
+    assert_int_equal(tarn_mq_take(mq, &taken, NULL), 0);
+}
+static void mq_release(void)
+{
+    assert_int_equal(tarn_mq_release(mq, taken), 0);
+}
+
+static void mq_news(void **state)
+{
+    (void)state;
+    open_mq(2, 8);
+    bell_is_rung(&mq->party, &mq->party.channel->news, TARN_RECEIVE, true, mq_send);
+    mq_receive();
+    assert_int_equal(tarn_mq_loan(mq, 8, &loan), 0);
+    bell_is_rung(&mq->party, &mq->party.channel->news, TARN_RECEIVE, true, mq_send_loan);
+    close_mq();
+}
+
+/* It is full, so that what is received makes room. */
+static void mq_room(void **state)
+{
+    void (*const receives[])(void) = {mq_receive, mq_take};
+    (void)state;
+    for (size_t large = 0; large < 2; large++)
+        for (size_t i = 0; i < sizeof receives / sizeof *receives; i++) {
+            char body[100] = "";
+            open_mq(2, 100);
+            while (tarn_mq_send_try(mq, 0, body, large ? 100 : 8) == 0)
+                ;
+            bell_is_rung(&mq->party, &mq->party.channel->room, TARN_SEND, true, receives[i]);
+            if (receives[i] == mq_take)
+                mq_release();
+            close_mq();
+        }
+}
+
+/* No chunk is loose: those that are in no hand have come back from one who left. Then one is let go, which who wants a loan waits for. */
+static void no_chunk_is_loose(void *loans[TARN_MQ_IN_HAND])
+{
+    void *others;
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(tarn_mq_open(seg, name, TARN_RECEIVE, NULL, &other), 0);
+        other->seen = load64(&other->q.shared->made); /* it takes the new one, not one that came back */
+        mq_send();
+        assert_int_equal(tarn_mq_take(other, &taken, NULL), 0);
+        channel_close(&other->party);
+        free(other);
+    }
+    for (uint32_t i = 0; i < TARN_MQ_IN_HAND; i++)
+        assert_int_equal(tarn_mq_loan(mq, 8, &loans[i]), 0);
+    mq->seen = load64(&mq->q.shared->made);
+    for (int i = 0; i < 2; i++) { /* it has a spare, and the entry a chunk that was received */
+        mq_send();
+        mq_receive();
+    }
+    assert_int_equal(tarn_mq_open(seg, name, TARN_SEND, NULL, &other), 0);
+    while (tarn_mq_loan_try(other, 8, &others) == 0)
+        ;
+    for (uint32_t i = 0; i < mq->q.count; i++)
+        assert_int_not_equal(load64(mq_word_at(&mq->q, i)), MQ_LOOSE);
+}
+static void mq_chunks(void **state)
+{
+    void (*const lets_go[])(void) = {mq_release, mq_send_loan};
+    (void)state;
+    for (size_t i = 0; i < sizeof lets_go / sizeof *lets_go; i++) {
+        void *loans[TARN_MQ_IN_HAND];
+        open_mq(1, 8);
+        no_chunk_is_loose(loans);
+        taken = loan = loans[0];
+        mq->wants = MQ_LEVELS; /* as of who could not have a loan */
+        bell_is_rung(&mq->party, &mq->party.channel->room, TARN_SEND, true, lets_go[i]);
+        for (uint32_t k = 1; k < TARN_MQ_IN_HAND; k++)
+            assert_int_equal(tarn_mq_release(mq, loans[k]), 0);
+        channel_close(&other->party);
+        free(other);
+        close_mq();
+    }
+}
+
+/* ---- call ---- */
+
+enum { CALLS = 8, FOR_ROOM = 2 }; /* call.c: with TARN_SEND, a client waits for a slot */
+static tarn_call *client, *server;
+static const struct party *of_client, *of_server; /* the first member of each */
+static uint64_t id[CALLS];
+static struct tarn_request request;
+
+static void open_call(int asked, int taken_of_them)
+{
+    const struct tarn_channel_options o = shaped(CALLS, 8, 2, 0);
+    void *at;
+    new_name();
+    assert_int_equal(tarn_call_open(seg, name, TARN_CREATE | TARN_SEND, &o, &client), 0);
+    assert_int_equal(tarn_call_open(seg, name, TARN_RECEIVE, NULL, &server), 0);
+    of_client = (const struct party *)client;
+    of_server = (const struct party *)server;
+    for (int i = 0; i < CALLS; i++)
+        assert_int_equal(tarn_call_loan(client, 8, &at, &id[i]), 0);
+    for (int i = 0; i < asked; i++)
+        assert_int_equal(tarn_call_begin(client, id[i], 0, 8), 0);
+    for (int i = 0; i < taken_of_them; i++)
+        assert_int_equal(tarn_call_next(server, &request), 0);
+}
+static void close_call(void)
+{
+    channel_close((struct party *)server);
+    free(server);
+    channel_close((struct party *)client);
+    free(client);
+    assert_int_equal(tarn_unbind(seg, name, 1), 0);
+}
+static void call_ask(void)
+{
+    assert_int_equal(tarn_call_begin(client, id[0], 0, 8), 0);
+}
+static void call_next(void)
+{
+    assert_int_equal(tarn_call_next(server, &request), 0);
+}
+static void call_answer(void)
+{
+    assert_int_equal(tarn_call_answer(server, request.id, numbers, 8), 0);
+}
+static void call_fail(void)
+{
+    assert_int_equal(tarn_call_fail(server, request.id, -ENODATA), 0);
+}
+static void call_fail_late(void)
+{
+    assert_int_equal(tarn_call_fail(server, request.id, -ENODATA), -ECANCELED);
+}
+static void call_end(void)
+{
+    assert_int_equal(tarn_call_end(client, id[0]), 0);
+}
+static void call_cancel(void)
+{
+    assert_int_equal(tarn_call_cancel(client, id[0]), 0);
+}
+
+static void call_bells(void **state)
+{
+    struct doorbell *news, *room, *answers;
+    (void)state;
+    open_call(0, 0);
+    news = &of_client->channel->news;
+    bell_is_rung(of_server, news, TARN_RECEIVE, true, call_ask);
+    close_call();
+    for (int fails = 0; fails < 2; fails++) {
+        open_call(1, 1);
+        answers = of_client->class->bell(of_client, TARN_SEND);
+        bell_is_rung(of_client, answers, TARN_SEND, true, fails ? call_fail : call_answer);
+        room = &of_client->channel->room;
+        bell_is_rung(of_client, room, TARN_SEND | FOR_ROOM, true, call_end);
+        close_call();
+    }
+    open_call(1, 0);
+    bell_is_rung(of_client, &of_client->channel->room, TARN_SEND | FOR_ROOM, true, call_cancel);
+    close_call();
+    open_call(1, 1);
+    call_cancel();
+    bell_is_rung(of_client, &of_client->channel->room, TARN_SEND | FOR_ROOM, true, call_fail_late);
+    close_call();
+    open_call(2, 0); /* the second one is dropped, and stands behind the first */
+    assert_int_equal(tarn_call_cancel(client, id[1]), 0);
+    bell_is_rung(of_client, &of_client->channel->room, TARN_SEND | FOR_ROOM, false, call_next);
+    close_call();
+}
+
+/* ---- topic ---- */
+
+static tarn_topic *publisher, *subscriber;
+
+static void open_topic(bool full_and_held)
+{
+    const struct tarn_channel_options o = shaped(2, 8, 3, 0);
+    new_name();
+    assert_int_equal(tarn_topic_open(seg, name, TARN_CREATE | TARN_SEND, &o, &publisher), 0);
+    assert_int_equal(tarn_topic_open(seg, name, TARN_RECEIVE, NULL, &subscriber), 0);
+    if (full_and_held) {
+        assert_int_equal(tarn_topic_hold(subscriber, 3600000), 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(tarn_topic_send_try(publisher, numbers, 8), 0);
+    }
+}
+static void close_topic(void)
+{
+    assert_int_equal(tarn_topic_close(publisher), 0);
+    assert_int_equal(tarn_topic_close(subscriber), 0);
+    assert_int_equal(tarn_unbind(seg, name, 1), 0);
+}
+static void topic_send(void)
+{
+    assert_int_equal(tarn_topic_send_try(publisher, numbers, 8), 0);
+}
+static void topic_send_held(void)
+{
+    assert_int_equal(tarn_topic_send_try(publisher, numbers, 8), -EAGAIN);
+}
+static void topic_receive(void)
+{
+    uint64_t got;
+    assert_int_equal(tarn_topic_receive_try(subscriber, &got, 8, NULL), 0);
+}
+static void topic_seek(void)
+{
+    assert_int_equal(tarn_topic_seek(subscriber, 0), 0);
+}
+static void topic_let_go(void)
+{
+    assert_int_equal(tarn_topic_hold(subscriber, 0), 0);
+}
+
+static void topic_bells(void **state)
+{
+    void (*const lets[])(void) = {topic_receive, topic_seek, topic_let_go};
+    (void)state;
+    open_topic(false);
+    bell_is_rung(&subscriber->party, &subscriber->party.channel->news, TARN_RECEIVE, false, topic_send);
+    close_topic();
+    for (size_t i = 0; i < sizeof lets / sizeof *lets; i++) {
+        open_topic(true);
+        bell_is_rung(&publisher->party, &publisher->party.channel->room, TARN_SEND, false, lets[i]);
+        close_topic();
+    }
+}
+
+/* `holding` is counted under the lock; how long a subscriber is in the way is told from when it was first. */
+static uint64_t holding;
+static void look_at_holding(void)
+{
+    const struct topic_view *v = &publisher->view;
+    const struct topic_seat *s = subscriber->mine;
+    if (load64(&v->words->holding) != holding && !load32(&publisher->party.channel->lock.owner))
+        is_wrong("who holds was counted without the lock");
+    if (load64(&s->stuck_at) && !load64(&s->stuck_since))
+        is_wrong("a subscriber is in the way since ever");
+    holding = load64(&v->words->holding);
+}
+static void topic_holders(void **state)
+{
+    void (*const calls[])(void) = {topic_send_held, topic_seek, topic_let_go};
+    (void)state;
+    open_topic(true);
+    holding = load64(&publisher->view.words->holding);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        looked_at(look_at_holding, calls[i]);
+    assert_int_not_equal(load64(&subscriber->mine->stuck_at), 0);
+    close_topic();
+    open_topic(true);
+    channel_close(&subscriber->party);
+    free(subscriber);
+    assert_int_equal((uint32_t)load64(&publisher->view.words->holding), 0);
+    assert_int_equal(tarn_topic_close(publisher), 0);
+    assert_int_equal(tarn_unbind(seg, name, 1), 0);
+}
+
+/* ---- counts ---- */
+
+static int party_is_sane(const struct tarn_party *p, void *unused)
+{
+    (void)unused;
+    if (p->messages > 1000 || p->lost > 1000 || p->behind > 1000)
+        is_wrong("a party's count is none");
+    return 0;
+}
+static void look_at_counts(void)
+{
+    struct tarn_channel_stat stat;
+    if (tarn_channel_stat(seg, name, &stat) || stat.sent > 1000 || stat.received > 1000 ||
+        stat.waiting > stat.capacity)
+        is_wrong("a count of the channel's is none");
+    (void)tarn_channel_parties(seg, name, party_is_sane, NULL);
+}
+static void counts(void **state)
+{
+    void (*const of_ring[])(void) = {ring_send, ring_send, ring_receive, ring_receive};
+    void (*const of_topic[])(void) = {topic_send, topic_send, topic_receive,
+                                      topic_send, topic_send, topic_receive};
+    void (*const of_call[])(void) = {call_ask, call_next, call_answer, call_end};
+    (void)state;
+    open_ring(128, 8, TARN_RING_BYTES);
+    for (int i = 0; i < 40; i++) /* also at the end, and round it */
+        looked_at(look_at_counts, of_ring[i % 4]);
+    close_ring();
+    open_topic(false);
+    for (size_t i = 0; i < sizeof of_topic / sizeof *of_topic; i++)
+        looked_at(look_at_counts, of_topic[i]);
+    close_topic();
+    open_call(0, 0);
+    for (size_t i = 0; i < sizeof of_call / sizeof *of_call; i++)
+        looked_at(look_at_counts, of_call[i]);
+    close_call();
+}
+
+/* ---- seats ---- */
+
+static struct party watched;
+static uint32_t was[8], changes, deaths, seats_changed;
+static bool dies;
+
+static void look_at_seats(void)
+{
+    const struct channel *c = watched.channel;
+    const bool told = load32(&c->changes) != changes;
+    for (uint32_t i = 0; i < watched.shape.seats; i++) {
+        const struct channel_seat *seat = seat_at(&watched, i);
+        uint32_t now = load32(&seat->id);
+        if (now != was[i] && !load32(&c->lock.owner))
+            is_wrong("a seat has changed without the lock");
+        if (now && (!seat->role || !seat->since))
+            is_wrong("a seat is taken, and does not say since when, or as what");
+        seats_changed += now != was[i];
+        was[i] = now;
+    }
+    if (seats_changed && !told && load32(&c->unsaid) != (dies ? 2 : 1))
+        is_wrong("a seat has changed, and who dies now has told nobody");
+    if (told && !seats_changed)
+        is_wrong("it is told that a seat has changed, which is to come");
+    if (told && dies && load32(&c->deaths) == deaths)
+        is_wrong("a death is told, and not counted");
+    if (bell && rung() && load32(&c->lock.owner))
+        is_wrong("who slept is woken, and may not clear another seat: the lock is held");
+}
+static void seats_are_looked_at(bool by_death, struct doorbell *d, void (*call)(void))
+{
+    assert_int_equal(channel_look(seg, name, &watched), 0);
+    changes = load32(&watched.channel->changes);
+    deaths = load32(&watched.channel->deaths);
+    seats_changed = 0;
+    dies = by_death;
+    for (uint32_t i = 0; i < watched.shape.seats; i++)
+        was[i] = load32(&seat_at(&watched, i)->id);
+    if ((bell = d))
+        marked = doorbell_mark(bell);
+    looked_at(look_at_seats, call);
+    assert_int_equal(seats_changed, 1);
+    assert_int_equal(load32(&watched.channel->unsaid), 0);
+    assert_int_equal(load32(&watched.channel->changes), changes + 1);
+    assert_int_equal(load32(&watched.channel->deaths), deaths + by_death);
+    if (bell)
+        assert_true(rung());
+}
+
+static void joins(void)
+{
+    assert_int_equal(tarn_mq_open(seg, name, TARN_RECEIVE, NULL, &other), 0);
+}
+static void leaves(void)
+{
+    assert_int_equal(tarn_mq_close(other), 0);
+}
+static void clears(void)
+{
+    assert_int_equal(channel_clear_dead(&mq->party), 1);
+}
+static void in_a_child(void *arg)
+{
+    (void)arg;
+    if (tarn_mq_open(seg, name, TARN_RECEIVE, NULL, &other) == 0)
+        kill(getpid(), SIGKILL);
+}
+static void dies_in_a_child(void)
+{
+    assert_int_equal(WTERMSIG(in_child(in_a_child, NULL)), SIGKILL);
+}
+
+static void seats(void **state)
+{
+    (void)state;
+    open_mq(2, 8);
+    seats_are_looked_at(false, NULL, joins);
+    seats_are_looked_at(false, &mq->party.channel->news, leaves);
+    joins();
+    seats_are_looked_at(false, &mq->party.channel->room, leaves);
+    dies_in_a_child();
+    seats_are_looked_at(true, &mq->party.channel->news, clears);
+    dies_in_a_child();
+    seats_are_looked_at(true, &mq->party.channel->room, clears);
+    close_mq();
+}
+
+/* Who clears a seat dies when it is free, and has told nobody: whoever comes next does, and what he says is said before it counts as said. */
+static void look_at_unsaid(void)
+{
+    if (!load32(&watched.channel->unsaid) && load32(&watched.channel->changes) == changes)
+        is_wrong("it counts as said, and was not");
+}
+static void unsaid(void)
+{
+    assert_int_equal(channel_clear_dead(&mq->party), 0);
+}
+static void what_the_dead_did_not_say(void **state)
+{
+    (void)state;
+    open_mq(2, 8);
+    watched = mq->party;
+    for (uint32_t what = 1; what <= 2; what++) {
+        changes = load32(&watched.channel->changes);
+        deaths = load32(&watched.channel->deaths);
+        watched.channel->unsaid = what;
+        looked_at(look_at_unsaid, unsaid);
+        assert_int_equal(load32(&watched.channel->changes), changes + 1);
+        assert_int_equal(load32(&watched.channel->deaths), deaths + (what == 2));
+        assert_int_equal(load32(&watched.channel->unsaid), 0);
+    }
+    close_mq();
+}
+
+static int open_segment(void **state)
+{
+    int e;
+    (void)state;
+    alarm(60);
+    e = tarn_open("memfd:looks", TARN_CREATE, NULL, &seg);
+    return e ? e : !(self = self_of(seg, &e));
+}
+static int close_segment(void **state)
+{
+    (void)state;
+    assert_clean(seg);
+    return tarn_close(seg);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ring_bells),    cmocka_unit_test(mq_news),
+        cmocka_unit_test(mq_room),       cmocka_unit_test(mq_chunks),
+        cmocka_unit_test(call_bells),    cmocka_unit_test(topic_bells),
+        cmocka_unit_test(topic_holders), cmocka_unit_test(counts),
+        cmocka_unit_test(seats),         cmocka_unit_test(what_the_dead_did_not_say),
+    };
+    return cmocka_run_group_tests(tests, open_segment, close_segment);
+}
