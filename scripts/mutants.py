@@ -76,7 +76,7 @@ def killers():
                                 ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant'), ('topic_multi', 2, 'channel/topic channel'), ('ring_multi', 4, 'channel/ring'), ('mq_multi', 4, 'channel/mq'), ('call_multi', 4, 'channel/call channel')):
         k.append(Killer(name, f'test/multi/test_{name}', [], seconds, sees))
     k.append(Killer('threads', 'test/concurrency/test_threads', [], .2, 'sync participant heap collection'))
-    for name, seconds, sees in (('review', .4, 'participant sync'), ('topic_points', 2, 'channel/topic channel'), ('ring_kill', 2, 'channel/ring'), ('mq_points', 4, 'channel/mq'), ('mq_deaths', 4, 'channel/mq'), ('channel_looks', .1, 'channel'), ('call_points', 4, 'channel/call channel'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
+    for name, seconds, sees in (('review', .4, 'participant sync'), ('topic_points', 2, 'channel/topic channel'), ('ring_kill', 2, 'channel/ring'), ('mq_points', 4, 'channel/mq'), ('mq_deaths', 4, 'channel/mq'), ('channel_looks', .1, 'channel'), ('channel_sleeps', .1, 'channel'), ('call_points', 4, 'channel/call channel'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
                                 ('tenure', 4, 'participant/recover.c participant/claim.c'), ('wake', 25, slow)):
         k.append(Killer(name, f'test/kill/test_{name}', [], seconds, sees))
     for points in ('', '_points'):

@@ -6,11 +6,7 @@
  *     a seat is taken  =>  its fields are stored;  its id changes under the lock, and so does `holding`
  *     a death was told by `changes`  =>  it was counted;  a bell is rung when the lock is free: who is woken only tries to take it
  *     no count of tarn_channel_stat is below 0 */
-#include "helper.h"
-
-#include "channel/mq.h"
-#include "channel/ring.h"
-#include "channel/topic.h"
+#include "channel_calls.h"
 
 static void (*onlooker)(void);
 static int looks;
@@ -24,19 +20,14 @@ void kill_now(void)
     kill_countdown = 1;
 }
 
-static tarn *seg;
-static char name[16];
-static struct self *self;
-
-/* Said when the call has ended: to jump out of it would leave all that it holds. */
-static const char *wrong;
-
-static void is_wrong(const char *what)
+static void lock_is_told(const tarn_mutex *lock)
 {
-    wrong = wrong ? wrong : what;
+    if (load32(&lock->owner) && !self->bell)
+        is_wrong("the lock is held, and who dies now is not noticed");
 }
 static void looked_at(void (*look)(void), void (*call)(void))
 {
+    const uint32_t armed = self->bell;
     looks = 0;
     wrong = NULL;
     onlooker = look;
@@ -47,34 +38,15 @@ static void looked_at(void (*look)(void), void (*call)(void))
     if (wrong)
         fail_msg("%s: %s", name, wrong);
     assert_true(looks > 0);
-}
-
-static void new_name(void)
-{
-    static int number;
-    snprintf(name, sizeof name, "c%d", number++);
-}
-static struct tarn_channel_options shaped(uint32_t capacity, uint32_t message, uint32_t parties, uint32_t flags)
-{
-    return (struct tarn_channel_options){.size = sizeof(struct tarn_channel_options),
-                                         .capacity = capacity,
-                                         .message = message,
-                                         .parties = parties,
-                                         .flags = flags};
+    assert_int_equal(self->bell, armed);
 }
 
 /* ---- doorbells: somebody sleeps at one, by his mark; `waits` would see whether what he waits for is there ---- */
 
-static struct doorbell *bell;
-static uint32_t marked;
-static const struct party *waits;
 static uint32_t role;
-static bool arms; /* the one who calls */
+static bool arms;       /* the one who calls */
+static bool under_lock; /* it is rung by who clears a seat, for one whom that concerns alone */
 
-static bool rung(void)
-{
-    return load32(&bell->sleepers) != marked;
-}
 static bool is_there(void)
 {
     return waits->class->ready(waits, role);
@@ -83,7 +55,7 @@ static void look_at_bell(void)
 {
     if (rung() && !is_there())
         is_wrong("the bell is rung, and nothing is there");
-    if (rung() && load32(&waits->channel->lock.owner))
+    if (rung() && !under_lock && load32(&waits->channel->lock.owner))
         is_wrong("the bell is rung, and who is woken may not clear a dead one's seat: the lock is held");
     if (arms && !rung() && is_there() && !self->bell)
         is_wrong("what somebody waits for is there, and who dies now is not noticed");
@@ -93,7 +65,6 @@ static void look_at_bell(void)
 static void bell_is_rung(const struct party *p, struct doorbell *d, uint32_t asks, bool by_arming,
                          void (*call)(void))
 {
-    const uint32_t armed = self->bell;
     waits = p;
     role = asks;
     arms = by_arming;
@@ -103,65 +74,9 @@ static void bell_is_rung(const struct party *p, struct doorbell *d, uint32_t ask
     looked_at(look_at_bell, call);
     assert_true(is_there());
     assert_true(rung() && !(load32(&d->sleepers) & DOORBELL_SLEEPERS));
-    assert_int_equal(self->bell, armed);
 }
 
 /* ---- ring ---- */
-
-static tarn_ring *out, *in;
-static const uint64_t numbers[4] = {1, 2, 3, 4};
-static void *place;
-
-static void open_ring(uint32_t capacity, uint32_t message, uint32_t flags)
-{
-    const struct tarn_channel_options o = shaped(capacity, message, 3, flags);
-    new_name();
-    assert_int_equal(tarn_ring_open(seg, name, TARN_CREATE | TARN_SEND, &o, &out), 0);
-    assert_int_equal(tarn_ring_open(seg, name, TARN_RECEIVE, NULL, &in), 0);
-}
-static void close_ring(void)
-{
-    assert_int_equal(tarn_ring_close(out), 0);
-    assert_int_equal(tarn_ring_close(in), 0);
-    assert_int_equal(tarn_unbind(seg, name, 1), 0);
-}
-static void ring_send(void)
-{
-    assert_int_equal(tarn_ring_send(out, numbers, 8), 0);
-}
-static void ring_send_slow(void)
-{
-    assert_int_equal(tarn_ring_send(out, numbers, 5), 0);
-}
-static void ring_send_many(void)
-{
-    size_t n;
-    assert_int_equal(tarn_ring_send_many(out, numbers, 8, 2, &n), 0);
-}
-static void ring_send_loan(void)
-{
-    assert_int_equal(tarn_ring_send_loan(out, 8), 0);
-}
-static void ring_receive(void)
-{
-    uint64_t got;
-    assert_int_equal(tarn_ring_receive(in, &got, 8, NULL), 0);
-}
-static void ring_receive_many(void)
-{
-    uint64_t got[2];
-    size_t n;
-    assert_int_equal(tarn_ring_receive_many(in, got, 8, 2, NULL, &n), 0);
-}
-static void ring_let_go(void)
-{
-    assert_int_equal(tarn_ring_release(in), 0);
-}
-static void ring_fill(void)
-{
-    while (tarn_ring_send_try(out, numbers, 8) == 0)
-        ;
-}
 
 static void ring_bells(void **state)
 {
@@ -170,6 +85,7 @@ static void ring_bells(void **state)
         void (*const sends[])(void) = {ring_send, ring_send_slow, ring_send_many, ring_send_loan};
         void (*const receives[])(void) = {ring_receive, ring_receive_many, ring_let_go};
         for (size_t i = 0; i < sizeof sends / sizeof *sends; i++) {
+            void *place;
             open_ring(flags ? 128 : 8, 8, flags);
             if (sends[i] == ring_send_loan)
                 assert_int_equal(tarn_ring_loan(out, 8, &place), 0);
@@ -179,12 +95,12 @@ static void ring_bells(void **state)
             close_ring();
         }
         for (size_t i = 0; i < sizeof receives / sizeof *receives; i++) {
-            const void *taken;
+            const void *seen;
             size_t size;
             open_ring(flags ? 128 : 8, 8, flags);
             ring_fill();
             if (receives[i] == ring_let_go)
-                assert_int_equal(tarn_ring_take(in, &taken, &size), 0);
+                assert_int_equal(tarn_ring_take(in, &seen, &size), 0);
             bell_is_rung(&out->party, &out->party.channel->room, TARN_SEND, false, receives[i]);
             close_ring();
         }
@@ -193,42 +109,7 @@ static void ring_bells(void **state)
 
 /* ---- message queue ---- */
 
-static tarn_mq *mq, *other;
-static void *taken, *loan;
-
-static void open_mq(uint32_t capacity, uint32_t message)
-{
-    const struct tarn_channel_options o = shaped(capacity, message, 2, 0);
-    new_name();
-    assert_int_equal(tarn_mq_open(seg, name, TARN_CREATE | TARN_SEND | TARN_RECEIVE, &o, &mq), 0);
-}
-static void close_mq(void)
-{
-    assert_null(mq_fault(&mq->party));
-    assert_int_equal(tarn_mq_close(mq), 0);
-    assert_int_equal(tarn_unbind(seg, name, 1), 0);
-}
-static void mq_send(void)
-{
-    assert_int_equal(tarn_mq_send(mq, 0, numbers, 8), 0);
-}
-static void mq_send_loan(void)
-{
-    assert_int_equal(tarn_mq_send_loan(mq, 0, loan, 8), 0);
-}
-static void mq_receive(void)
-{
-    char body[100];
-    assert_true(tarn_mq_receive(mq, body, sizeof body, NULL) >= 0);
-}
-static void mq_take(void)
-{
-    assert_int_equal(tarn_mq_take(mq, &taken, NULL), 0);
-}
-static void mq_release(void)
-{
-    assert_int_equal(tarn_mq_release(mq, taken), 0);
-}
+static tarn_mq *other;
 
 static void mq_news(void **state)
 {
@@ -305,63 +186,9 @@ static void mq_chunks(void **state)
 
 /* ---- call ---- */
 
-enum { CALLS = 8, FOR_ROOM = 2 }; /* call.c: with TARN_SEND, a client waits for a slot */
-static tarn_call *client, *server;
-static const struct party *of_client, *of_server; /* the first member of each */
-static uint64_t id[CALLS];
-static struct tarn_request request;
-
-static void open_call(int asked, int taken_of_them)
-{
-    const struct tarn_channel_options o = shaped(CALLS, 8, 2, 0);
-    void *at;
-    new_name();
-    assert_int_equal(tarn_call_open(seg, name, TARN_CREATE | TARN_SEND, &o, &client), 0);
-    assert_int_equal(tarn_call_open(seg, name, TARN_RECEIVE, NULL, &server), 0);
-    of_client = (const struct party *)client;
-    of_server = (const struct party *)server;
-    for (int i = 0; i < CALLS; i++)
-        assert_int_equal(tarn_call_loan(client, 8, &at, &id[i]), 0);
-    for (int i = 0; i < asked; i++)
-        assert_int_equal(tarn_call_begin(client, id[i], 0, 8), 0);
-    for (int i = 0; i < taken_of_them; i++)
-        assert_int_equal(tarn_call_next(server, &request), 0);
-}
-static void close_call(void)
+static void server_leaves(void)
 {
     channel_close((struct party *)server);
-    free(server);
-    channel_close((struct party *)client);
-    free(client);
-    assert_int_equal(tarn_unbind(seg, name, 1), 0);
-}
-static void call_ask(void)
-{
-    assert_int_equal(tarn_call_begin(client, id[0], 0, 8), 0);
-}
-static void call_next(void)
-{
-    assert_int_equal(tarn_call_next(server, &request), 0);
-}
-static void call_answer(void)
-{
-    assert_int_equal(tarn_call_answer(server, request.id, numbers, 8), 0);
-}
-static void call_fail(void)
-{
-    assert_int_equal(tarn_call_fail(server, request.id, -ENODATA), 0);
-}
-static void call_fail_late(void)
-{
-    assert_int_equal(tarn_call_fail(server, request.id, -ENODATA), -ECANCELED);
-}
-static void call_end(void)
-{
-    assert_int_equal(tarn_call_end(client, id[0]), 0);
-}
-static void call_cancel(void)
-{
-    assert_int_equal(tarn_call_cancel(client, id[0]), 0);
 }
 
 static void call_bells(void **state)
@@ -387,55 +214,83 @@ static void call_bells(void **state)
     call_cancel();
     bell_is_rung(of_client, &of_client->channel->room, TARN_SEND | FOR_ROOM, true, call_fail_late);
     close_call();
+    open_call(1, 1);
+    under_lock = true;
+    bell_is_rung(of_client, of_client->class->bell(of_client, TARN_SEND), TARN_SEND, true, server_leaves);
+    under_lock = false;
+    close_call();
+    open_call(0, 0); /* the order is damaged: it seems to be a lap behind */
+    of_client->channel->own[0] = of_client->channel->own[8] = 2 * CALLS;
+    bell_is_rung(of_client, &of_client->channel->room, TARN_SEND | FOR_ROOM, true, call_ask_in_vain);
+    close_call();
     open_call(2, 0); /* the second one is dropped, and stands behind the first */
     assert_int_equal(tarn_call_cancel(client, id[1]), 0);
     bell_is_rung(of_client, &of_client->channel->room, TARN_SEND | FOR_ROOM, false, call_next);
     close_call();
 }
 
-/* ---- topic ---- */
-
-static tarn_topic *publisher, *subscriber;
-
-static void open_topic(bool full_and_held)
+/* A request that is asked is in the order, or noted in a seat as one that is to be: docs/channel.md, K1. */
+enum { ASKED = 2, TAKEN = 3, REDO = 8, ASKING = 9 }; /* call.c: states of a slot, words of a seat */
+static uint64_t *word_of_slot(uint32_t i)
 {
-    const struct tarn_channel_options o = shaped(2, 8, 3, 0);
-    new_name();
-    assert_int_equal(tarn_topic_open(seg, name, TARN_CREATE | TARN_SEND, &o, &publisher), 0);
-    assert_int_equal(tarn_topic_open(seg, name, TARN_RECEIVE, NULL, &subscriber), 0);
-    if (full_and_held) {
-        assert_int_equal(tarn_topic_hold(subscriber, 3600000), 0);
-        for (int i = 0; i < 2; i++)
-            assert_int_equal(tarn_topic_send_try(publisher, numbers, 8), 0);
+    return (uint64_t *)(void *)(of_client->slots + 16ull * CALLS + i * (64ull + 2 * 64));
+}
+static bool is_in_order(uint32_t i)
+{
+    const uint64_t *order = (const uint64_t *)(const void *)of_client->slots;
+    for (int k = 0; k < 2 * CALLS; k++)
+        if ((order[k] & 0xffffff) == i + 1)
+            return true;
+    return false;
+}
+static void look_at_order(void)
+{
+    for (uint32_t i = 0; i < CALLS; i++) {
+        bool noted = is_in_order(i);
+        for (uint32_t k = 0; k < of_client->shape.seats; k++)
+            noted |= seat_at(of_client, k)->own[REDO] == i + 1 || seat_at(of_client, k)->own[ASKING] == i + 1;
+        if ((*word_of_slot(i) >> 16 & 7) == ASKED && !noted)
+            is_wrong("a request is asked, and nobody would find it");
     }
 }
-static void close_topic(void)
+static void give_back_servers(void)
 {
-    assert_int_equal(tarn_topic_close(publisher), 0);
-    assert_int_equal(tarn_topic_close(subscriber), 0);
-    assert_int_equal(tarn_unbind(seg, name, 1), 0);
+    of_server->class->give_back(of_client, of_server->seat);
 }
-static void topic_send(void)
+static uint64_t entries(void)
 {
-    assert_int_equal(tarn_topic_send_try(publisher, numbers, 8), 0);
+    struct tarn_channel_stat stat;
+    assert_int_equal(tarn_channel_stat(seg, name, &stat), 0);
+    return stat.sent;
 }
-static void topic_send_held(void)
+/* Of a server that died with a request in hand; and that died, where who cleared its seat died before the request was in the order again. However many die who clear it after that,
+ * the order does not fill. */
+static void call_order(void **state)
 {
-    assert_int_equal(tarn_topic_send_try(publisher, numbers, 8), -EAGAIN);
+    (void)state;
+    for (int half_done = 0; half_done < 2; half_done++) {
+        open_call(0, 0);
+        assert_int_equal(tarn_call_begin(client, id[0], TARN_CALL_REPEATABLE, 8), 0);
+        assert_int_equal(tarn_call_next(server, &request), 0);
+        if (half_done) {
+            of_server->seat->own[REDO] = 1;
+            *word_of_slot(0) = (*word_of_slot(0) & ~0x7ffffull) | (uint64_t)ASKED << 16 |
+                               (uint64_t)(of_client->seat - of_client->seats + 1);
+        }
+        assert_int_equal(entries(), 1);
+        looked_at(look_at_order, give_back_servers);
+        for (int i = 0; i < 3 * CALLS; i++)
+            give_back_servers();
+        assert_true(is_in_order(0));
+        assert_int_equal(entries(), 2);
+        close_call();
+    }
+    open_call(0, 0);
+    looked_at(look_at_order, call_ask);
+    close_call();
 }
-static void topic_receive(void)
-{
-    uint64_t got;
-    assert_int_equal(tarn_topic_receive_try(subscriber, &got, 8, NULL), 0);
-}
-static void topic_seek(void)
-{
-    assert_int_equal(tarn_topic_seek(subscriber, 0), 0);
-}
-static void topic_let_go(void)
-{
-    assert_int_equal(tarn_topic_hold(subscriber, 0), 0);
-}
+
+/* ---- topic ---- */
 
 static void topic_bells(void **state)
 {
@@ -461,6 +316,7 @@ static void look_at_holding(void)
         is_wrong("who holds was counted without the lock");
     if (load64(&s->stuck_at) && !load64(&s->stuck_since))
         is_wrong("a subscriber is in the way since ever");
+    lock_is_told(&publisher->party.channel->lock);
     holding = load64(&v->words->holding);
 }
 static void topic_holders(void **state)
@@ -545,6 +401,9 @@ static void look_at_seats(void)
         is_wrong("it is told that a seat has changed, which is to come");
     if (told && dies && load32(&c->deaths) == deaths)
         is_wrong("a death is told, and not counted");
+    lock_is_told(&c->lock);
+    if (seats_changed && bell && !rung() && !self->bell)
+        is_wrong("a seat has changed, and that who dies now has rung nobody is not noticed");
     if (bell && rung() && load32(&c->lock.owner))
         is_wrong("who slept is woken, and may not clear another seat: the lock is held");
 }
@@ -611,6 +470,7 @@ static void look_at_unsaid(void)
 {
     if (!load32(&watched.channel->unsaid) && load32(&watched.channel->changes) == changes)
         is_wrong("it counts as said, and was not");
+    lock_is_told(&watched.channel->lock);
 }
 static void unsaid(void)
 {
@@ -633,29 +493,53 @@ static void what_the_dead_did_not_say(void **state)
     close_mq();
 }
 
-static int open_segment(void **state)
+/* Another clears the dead one's seat while we come to that. */
+static void clears_first(void)
 {
-    int e;
-    (void)state;
-    alarm(60);
-    e = tarn_open("memfd:looks", TARN_CREATE, NULL, &seg);
-    return e ? e : !(self = self_of(seg, &e));
+    for (uint32_t i = 0; i < watched.shape.seats; i++)
+        if (!load32(&watched.channel->lock.owner) && load32(&seat_at(&watched, i)->id) != mq->party.id)
+            seat_at(&watched, i)->id = 0;
 }
-static int close_segment(void **state)
+static void clears_none(void)
+{
+    assert_int_equal(channel_clear_dead(&mq->party), 0);
+}
+/* ... or has the lock: who only tries to take it leaves nothing behind. */
+static void another_clears(void **state)
 {
     (void)state;
-    assert_clean(seg);
-    return tarn_close(seg);
+    open_mq(2, 8);
+    watched = mq->party;
+    dies_in_a_child();
+    deaths = load32(&watched.channel->deaths);
+    looked_at(clears_first, clears_none);
+    assert_int_equal(load32(&watched.channel->deaths), deaths);
+    bell_arm(self);
+    assert_int_equal(mutex_lock_inner(self, &watched.channel->lock), 0);
+    watched.channel->unsaid = 1;
+    assert_int_equal(channel_clear_dead(&mq->party), 0);
+    assert_int_equal(self->bell, 1);
+    watched.channel->unsaid = 0;
+    mutex_unlock_inner(self, &watched.channel->lock);
+    bell_disarm(self);
+    close_mq();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ring_bells),    cmocka_unit_test(mq_news),
-        cmocka_unit_test(mq_room),       cmocka_unit_test(mq_chunks),
-        cmocka_unit_test(call_bells),    cmocka_unit_test(topic_bells),
-        cmocka_unit_test(topic_holders), cmocka_unit_test(counts),
-        cmocka_unit_test(seats),         cmocka_unit_test(what_the_dead_did_not_say),
+        cmocka_unit_test(ring_bells),
+        cmocka_unit_test(mq_news),
+        cmocka_unit_test(mq_room),
+        cmocka_unit_test(mq_chunks),
+        cmocka_unit_test(call_bells),
+        cmocka_unit_test(call_order),
+        cmocka_unit_test(topic_bells),
+        cmocka_unit_test(topic_holders),
+        cmocka_unit_test(counts),
+        cmocka_unit_test(seats),
+        cmocka_unit_test(what_the_dead_did_not_say),
+        cmocka_unit_test(another_clears),
     };
     return cmocka_run_group_tests(tests, open_segment, close_segment);
 }
