@@ -184,6 +184,37 @@ static void mq_chunks(void **state)
     }
 }
 
+/* Another claims the only chunk that is loose, where we have named it: then we name none, and sleep. */
+static uint64_t *only;
+static void steals(void)
+{
+    if (load32(&other->seat->spare) && load64(only) == MQ_LOOSE)
+        *only = mq_owned(ID_MAKE(1, 1000));
+}
+static void claims_none(void)
+{
+    assert_int_equal(tarn_mq_send_try(other, 0, numbers, 8), -EAGAIN);
+}
+static void mq_claims(void **state)
+{
+    void *loans[TARN_MQ_IN_HAND];
+    (void)state;
+    open_mq(1, 8);
+    no_chunk_is_loose(loans);
+    only = mq_word_at(&mq->q, mq->hand[0].chunk - 1);
+    assert_int_equal(tarn_mq_release(mq, loans[0]), 0);
+    looked_at(steals, claims_none);
+    assert_int_equal(*only, mq_owned(ID_MAKE(1, 1000)));
+    assert_int_equal(load32(&other->seat->spare), 0);
+    assert_false(other->party.class->ready(&other->party, TARN_SEND));
+    *only = MQ_LOOSE;
+    for (uint32_t k = 1; k < TARN_MQ_IN_HAND; k++)
+        assert_int_equal(tarn_mq_release(mq, loans[k]), 0);
+    channel_close(&other->party);
+    free(other);
+    close_mq();
+}
+
 /* ---- call ---- */
 
 static void server_leaves(void)
@@ -528,17 +559,12 @@ static void another_clears(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ring_bells),
-        cmocka_unit_test(mq_news),
-        cmocka_unit_test(mq_room),
-        cmocka_unit_test(mq_chunks),
-        cmocka_unit_test(call_bells),
-        cmocka_unit_test(call_order),
-        cmocka_unit_test(topic_bells),
-        cmocka_unit_test(topic_holders),
-        cmocka_unit_test(counts),
-        cmocka_unit_test(seats),
-        cmocka_unit_test(what_the_dead_did_not_say),
+        cmocka_unit_test(ring_bells),     cmocka_unit_test(mq_news),
+        cmocka_unit_test(mq_room),        cmocka_unit_test(mq_chunks),
+        cmocka_unit_test(mq_claims),      cmocka_unit_test(call_bells),
+        cmocka_unit_test(call_order),     cmocka_unit_test(topic_bells),
+        cmocka_unit_test(topic_holders),  cmocka_unit_test(counts),
+        cmocka_unit_test(seats),          cmocka_unit_test(what_the_dead_did_not_say),
         cmocka_unit_test(another_clears),
     };
     return cmocka_run_group_tests(tests, open_segment, close_segment);
