@@ -61,7 +61,7 @@ def killers():
     for names, seconds, sees in (('mutex', 2.3, slow), ('section', 4, 'participant sync/mutex'), ('heap', 2.5, 'heap participant/recover.c'),
                                  ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
                                  ('map', 3, 'collection/map heap'), ('realloc', 5, 'heap/realloc.c'), ('vector', 8, 'collection/vector.c'), ('bytes', 4, 'collection/bytes.c'),
-                                 ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('tree_way', .2, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
+                                 ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
                                  ('condition', .3, 'sync/condition.c'), ('semaphore', .3, 'sync/semaphore.c'), ('held', .6, 'sync/held.c sync/slots.c'),
                                  ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic'), ('ring', 3, 'channel/ring'), ('mq', 3, 'channel/mq'), ('call', 3, 'channel/call'),
                                  ('wait', .2, 'sync/wait_any.c sync/event.c sync/semaphore.c'), ('objects', .2, 'sync')):
@@ -149,6 +149,8 @@ def killer_sum(k):
         own = [p for p in files if not p.name.startswith('case_') or f'{{"{k.args[-1]}",' in p.read_text()]
     else:
         own = [p for p in files if stem == 'crashlab' or p.stem in (stem, stem.removesuffix('_points'))]
+    if stem == 'crashlab' and not any(f'{{"{k.args[-1]}' in p.read_text() for p in own) and not k.args[-1].isdigit():
+        sys.exit(f'{k.name}: no operation is named so')
     if not own:  # it is called otherwise than its source, or is built of another directory's
         named = re.search(rf"executable\('{stem}', '([^']+\.c)'", (directory / 'meson.build').read_text())
         own = [(directory / named[1]).resolve()] if named else []

@@ -222,6 +222,8 @@ class Checks(unittest.TestCase):
                                             "subdir('stray')\n  subdir('bench')\n"), ['stray', 'bench'])
         sums = {k.name: mutants.killer_sum(k) for k in mutants.killers()}
         self.assertNotEqual(sums['mq_points'], sums['mq_deaths'])
+        with self.assertRaisesRegex(SystemExit, 'no operation'):
+            mutants.killer_sum(mutants.Killer('crashlab stray', 'test/crash/crashlab', ['--kills', '1', 'stray'], 1, 'channel'))
         with self.assertRaisesRegex(SystemExit, 'no source of test/kill/test_stray'):
             mutants.killer_sum(mutants.Killer('stray', 'test/kill/test_stray', [], 1, 'channel'))
 

@@ -102,7 +102,7 @@ static inline void ring_fill(void)
 
 /* ---- message queue ---- */
 
-static tarn_mq *mq;
+static tarn_mq *mq, *other;
 static void *taken, *loan;
 
 static inline void open_mq(uint32_t capacity, uint32_t message)
@@ -111,8 +111,16 @@ static inline void open_mq(uint32_t capacity, uint32_t message)
     new_name();
     assert_int_equal(tarn_mq_open(seg, name, TARN_CREATE | TARN_SEND | TARN_RECEIVE, &o, &mq), 0);
 }
+/* With no call under way its seat names what the handle has, and nothing else. */
+static inline void names_are_right(const tarn_mq *of)
+{
+    for (int i = 0; i < MQ_HANDS; i++)
+        assert_int_equal(load32(&of->seat->hand[i]), i < (int)TARN_MQ_IN_HAND ? of->hand[i].chunk : 0);
+    assert_int_equal(load32(&of->seat->spare), of->spare);
+}
 static inline void close_mq(void)
 {
+    names_are_right(mq);
     assert_null(mq_fault(&mq->party));
     assert_int_equal(tarn_mq_close(mq), 0);
     assert_int_equal(tarn_unbind(seg, name, 1), 0);
@@ -139,6 +147,31 @@ static inline void mq_release(void)
     assert_int_equal(tarn_mq_release(mq, taken), 0);
 }
 
+/* No chunk is loose: those that are in no hand have come back from one who left. Then one is let go, which who wants a loan waits for. */
+static inline void no_chunk_is_loose(void *loans[TARN_MQ_IN_HAND])
+{
+    void *others;
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(tarn_mq_open(seg, name, TARN_RECEIVE, NULL, &other), 0);
+        other->seen = load64(&other->q.shared->made); /* it takes the new one, not one that came back */
+        mq_send();
+        assert_int_equal(tarn_mq_take(other, &taken, NULL), 0);
+        channel_close(&other->party);
+        free(other);
+    }
+    for (uint32_t i = 0; i < TARN_MQ_IN_HAND; i++)
+        assert_int_equal(tarn_mq_loan(mq, 8, &loans[i]), 0);
+    mq->seen = load64(&mq->q.shared->made);
+    for (int i = 0; i < 2; i++) { /* it has a spare, and the entry a chunk that was received */
+        mq_send();
+        mq_receive();
+    }
+    assert_int_equal(tarn_mq_open(seg, name, TARN_SEND, NULL, &other), 0);
+    while (tarn_mq_loan_try(other, 8, &others) == 0)
+        ;
+    for (uint32_t i = 0; i < mq->q.count; i++)
+        assert_int_not_equal(load64(mq_word_at(&mq->q, i)), MQ_LOOSE);
+}
 /* ---- call ---- */
 
 enum { CALLS = 8, FOR_ROOM = 2 }; /* call.c: with TARN_SEND, a client waits for a slot */

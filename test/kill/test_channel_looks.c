@@ -109,8 +109,6 @@ static void ring_bells(void **state)
 
 /* ---- message queue ---- */
 
-static tarn_mq *other;
-
 static void mq_news(void **state)
 {
     (void)state;
@@ -140,31 +138,6 @@ static void mq_room(void **state)
         }
 }
 
-/* No chunk is loose: those that are in no hand have come back from one who left. Then one is let go, which who wants a loan waits for. */
-static void no_chunk_is_loose(void *loans[TARN_MQ_IN_HAND])
-{
-    void *others;
-    for (int i = 0; i < 8; i++) {
-        assert_int_equal(tarn_mq_open(seg, name, TARN_RECEIVE, NULL, &other), 0);
-        other->seen = load64(&other->q.shared->made); /* it takes the new one, not one that came back */
-        mq_send();
-        assert_int_equal(tarn_mq_take(other, &taken, NULL), 0);
-        channel_close(&other->party);
-        free(other);
-    }
-    for (uint32_t i = 0; i < TARN_MQ_IN_HAND; i++)
-        assert_int_equal(tarn_mq_loan(mq, 8, &loans[i]), 0);
-    mq->seen = load64(&mq->q.shared->made);
-    for (int i = 0; i < 2; i++) { /* it has a spare, and the entry a chunk that was received */
-        mq_send();
-        mq_receive();
-    }
-    assert_int_equal(tarn_mq_open(seg, name, TARN_SEND, NULL, &other), 0);
-    while (tarn_mq_loan_try(other, 8, &others) == 0)
-        ;
-    for (uint32_t i = 0; i < mq->q.count; i++)
-        assert_int_not_equal(load64(mq_word_at(&mq->q, i)), MQ_LOOSE);
-}
 static void mq_chunks(void **state)
 {
     void (*const lets_go[])(void) = {mq_release, mq_send_loan};
@@ -212,6 +185,71 @@ static void mq_claims(void **state)
         assert_int_equal(tarn_mq_release(mq, loans[k]), 0);
     channel_close(&other->party);
     free(other);
+    close_mq();
+}
+
+/* ... or has the place, or the message, first. */
+static void sends_first(void)
+{
+    if (load64(mq_word_at(&mq->q, mq->spare - 1)) == load64(&mq->seat->stamp) && other) {
+        tarn_mq *by = other;
+        other = NULL;
+        if (tarn_mq_send_try(by, 0, numbers, 8))
+            is_wrong("the other one cannot send");
+    }
+}
+static void sends_none(void)
+{
+    assert_int_equal(tarn_mq_send_try(mq, 0, numbers, 8), -EAGAIN);
+}
+static void receives_first(void)
+{
+    if (load32(&mq->seat->hand[0]) && other) {
+        uint64_t got;
+        tarn_mq *by = other;
+        other = NULL;
+        if (tarn_mq_receive_try(by, &got, 8, NULL))
+            is_wrong("the other one cannot receive");
+    }
+}
+static void takes_none(void)
+{
+    assert_int_equal(tarn_mq_take_try(mq, &taken, NULL), -EAGAIN);
+}
+static void mq_races(void **state)
+{
+    tarn_mq *second;
+    (void)state;
+    open_mq(1, 8);
+    assert_int_equal(tarn_mq_open(seg, name, TARN_SEND | TARN_RECEIVE, NULL, &second), 0);
+    for (int i = 0; i < 2; i++) { /* it has a spare */
+        mq_send();
+        mq_receive();
+    }
+    other = second;
+    looked_at(sends_first, sends_none);
+    assert_null(other);
+    assert_null(mq_fault(&mq->party));
+    names_are_right(mq);
+    other = second;
+    looked_at(receives_first, takes_none);
+    assert_null(other);
+    assert_null(mq_fault(&mq->party));
+    names_are_right(mq);
+    mq_send(); /* in a place whose message is in a hand still: it gets no chunk, and has none */
+    mq_take();
+    mq_send();
+    names_are_right(mq);
+    mq_release();
+    mq_receive();
+    /* what came again is looked for until it is had, and then no more */
+    mq_send();
+    assert_int_equal(tarn_mq_take(second, &taken, NULL), 0);
+    channel_close(&second->party);
+    free(second);
+    mq_receive();
+    assert_int_equal(tarn_mq_receive_try(mq, &(uint64_t){0}, 8, NULL), -EAGAIN);
+    assert_int_equal(mq->seen, load64(&mq->q.shared->made));
     close_mq();
 }
 
@@ -559,12 +597,19 @@ static void another_clears(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ring_bells),     cmocka_unit_test(mq_news),
-        cmocka_unit_test(mq_room),        cmocka_unit_test(mq_chunks),
-        cmocka_unit_test(mq_claims),      cmocka_unit_test(call_bells),
-        cmocka_unit_test(call_order),     cmocka_unit_test(topic_bells),
-        cmocka_unit_test(topic_holders),  cmocka_unit_test(counts),
-        cmocka_unit_test(seats),          cmocka_unit_test(what_the_dead_did_not_say),
+        cmocka_unit_test(ring_bells),
+        cmocka_unit_test(mq_news),
+        cmocka_unit_test(mq_room),
+        cmocka_unit_test(mq_chunks),
+        cmocka_unit_test(mq_claims),
+        cmocka_unit_test(mq_races),
+        cmocka_unit_test(call_bells),
+        cmocka_unit_test(call_order),
+        cmocka_unit_test(topic_bells),
+        cmocka_unit_test(topic_holders),
+        cmocka_unit_test(counts),
+        cmocka_unit_test(seats),
+        cmocka_unit_test(what_the_dead_did_not_say),
         cmocka_unit_test(another_clears),
     };
     return cmocka_run_group_tests(tests, open_segment, close_segment);

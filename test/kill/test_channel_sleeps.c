@@ -133,6 +133,10 @@ static void topic_receive_slowly(void)
     uint64_t got;
     assert_int_equal(tarn_topic_receive(subscriber, &got, 8, NULL), 0);
 }
+static void mq_loan(void)
+{
+    assert_int_equal(tarn_mq_loan(other, 8, &loan), 0);
+}
 static void call_wait(void)
 {
     const void *at;
@@ -151,6 +155,7 @@ static void sleepers(void **state)
     if (seg->exchange_unlock)
         skip(); /* there is no membarrier */
     for (int by_barrier = 0; by_barrier < 2; by_barrier++) {
+        void *loans[TARN_MQ_IN_HAND];
         for (uint32_t flags = 0; flags <= TARN_RING_BYTES; flags += TARN_RING_BYTES) {
             open_ring(flags ? 128 : 8, 8, flags);
             one_sleeps(&in->party, &in->party.channel->news, by_barrier, ring_send, ring_receive);
@@ -163,6 +168,16 @@ static void sleepers(void **state)
         while (tarn_mq_send_try(mq, 0, numbers, 8) == 0)
             ;
         one_sleeps(&mq->party, &mq->party.channel->room, by_barrier, mq_receive, mq_send);
+        close_mq();
+        open_mq(1, 8); /* and a loan, of who cannot send: there is a message */
+        no_chunk_is_loose(loans);
+        mq_send();
+        taken = loans[0];
+        one_sleeps(&other->party, &mq->party.channel->room, by_barrier, mq_release, mq_loan);
+        for (uint32_t k = 1; k < TARN_MQ_IN_HAND; k++)
+            assert_int_equal(tarn_mq_release(mq, loans[k]), 0);
+        channel_close(&other->party);
+        free(other);
         close_mq();
         open_topic(false);
         one_sleeps(&subscriber->party, &subscriber->party.channel->news, by_barrier, topic_send,
