@@ -63,7 +63,7 @@ def killers():
                                  ('map', 3, 'collection/map heap'), ('realloc', 5, 'heap/realloc.c'), ('vector', 8, 'collection/vector.c'), ('bytes', 4, 'collection/bytes.c'),
                                  ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
                                  ('condition', .3, 'sync/condition.c'), ('semaphore', .3, 'sync/semaphore.c'), ('held', .6, 'sync/held.c sync/slots.c'),
-                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic'), ('ring', 3, 'channel/ring'), ('mq', 3, 'channel/mq'), ('call', 3, 'channel/call'),
+                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic channel/channel.c'), ('ring', 3, 'channel/ring channel/channel.c'), ('mq', 3, 'channel/mq channel/channel.c'), ('call', 3, 'channel/call channel/channel.c'),
                                  ('wait', .2, 'sync/wait_any.c sync/event.c sync/semaphore.c'), ('objects', .2, 'sync')):
         k.append(Killer(f'crashlab {names}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', names], seconds, sees))
     k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 30, 'participant sync heap collection name'))

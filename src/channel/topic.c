@@ -202,8 +202,7 @@ int topic_publish(struct tarn_topic *t, uint32_t chunk)
         t->making = 0;
     store64(&chunk_at(v, chunk)->word, TOPIC_PUBLISHED | p);
     topic_advance(v, p);
-    store64(&t->party.seat->messages, ++t->messages);
-    store64(&t->mine->sent, ++t->sent); /* behind messages, of which it is a part: stat subtracts */
+    store64(&t->mine->sent, ++t->sent);
     doorbell_ring(&t->party, &t->party.channel->news, INT32_MAX);
     topic_make_of(t, entry_chunk(e));
     return 0;
@@ -326,6 +325,12 @@ static uint64_t behind(const struct party *looks, const struct channel_seat *sea
     return next < topic_capacity(&v) ? next : topic_capacity(&v);
 }
 
+static uint64_t messages(const struct party *looks, const struct channel_seat *seat)
+{
+    (void)looks;
+    return seat->messages + ((const struct topic_seat *)(const void *)seat->own)->sent;
+}
+
 static void stat(const struct party *looks, struct tarn_channel_stat *stat)
 {
     struct topic_view v;
@@ -335,11 +340,9 @@ static void stat(const struct party *looks, struct tarn_channel_stat *stat)
     stat->waiting = stat->sent < topic_capacity(&v) ? stat->sent : topic_capacity(&v);
     for (uint32_t i = 0; i < looks->shape.seats; i++) {
         struct channel_seat *seat = seat_at(looks, i);
-        uint64_t sent;
         if (!load32(&seat->id))
             continue;
-        sent = load64(&topic_seat(seat)->sent); /* first: messages are at least as many then */
-        stat->received += load64(&seat->messages) - sent;
+        stat->received += load64(&seat->messages);
         stat->lost += load64(&seat->lost);
     }
 }
@@ -374,5 +377,6 @@ const struct channel_class topic_class = {.type = TOPIC_TYPE_NAME,
                                           .fill = fill,
                                           .give_back = give_back,
                                           .behind = behind,
+                                          .messages = messages,
                                           .stat = stat,
                                           .ready = ready};

@@ -388,6 +388,20 @@ static void look_at_holding(void)
     lock_is_told(&publisher->party.channel->lock);
     holding = load64(&v->words->holding);
 }
+/* Who is overrun has moved, whether he can take what is there or not: publishers see where he is. */
+static void topic_overrun(void **state)
+{
+    char little[4];
+    (void)state;
+    open_topic(false);
+    for (int i = 0; i < 5; i++)
+        topic_send();
+    assert_int_equal(tarn_topic_receive_try(subscriber, little, sizeof little, NULL), -EMSGSIZE);
+    assert_int_equal(subscriber->at, 3);
+    assert_int_equal(load64(&subscriber->party.seat->at), 3);
+    topic_receive();
+    close_topic();
+}
 static void topic_holders(void **state)
 {
     void (*const calls[])(void) = {topic_send_held, topic_seek, topic_let_go};
@@ -406,6 +420,44 @@ static void topic_holders(void **state)
     assert_int_equal(tarn_unbind(seg, name, 1), 0);
 }
 
+/* Publishers overwrite whatever a subscriber is about to read: he gives up, or copies it pinned, and pins nothing then. */
+static int overwrites;
+static void overwrite(void)
+{
+    for (int i = 0; i < 2; i++)
+        topic_send();
+}
+static void overwrites_pinned(void)
+{
+    if (load32(&subscriber->mine->pin[0]))
+        overwrite();
+}
+static void overwrites_some(void)
+{
+    if (overwrites-- > 0)
+        overwrite();
+}
+static void topic_take_in_vain(void)
+{
+    const void *message;
+    assert_int_equal(tarn_topic_take_try(subscriber, &message, NULL), -EAGAIN);
+}
+static void topic_pins(void **state)
+{
+    (void)state;
+    open_topic(false);
+    topic_send();
+    looked_at(overwrites_pinned, topic_take_in_vain);
+    assert_int_equal(load32(&subscriber->mine->pin[0]), 0);
+    overwrite();
+    overwrites = 4; /* of two stores each time that he is overrun: three times, so that he does not copy before he pins */
+    looked_at(overwrites_some, topic_receive);
+    assert_true(overwrites < 0);
+    assert_true(subscriber->takes);
+    assert_int_equal(load32(&subscriber->mine->pin[0]), 0);
+    close_topic();
+}
+
 /* ---- counts ---- */
 
 static int party_is_sane(const struct tarn_party *p, void *unused)
@@ -415,12 +467,17 @@ static int party_is_sane(const struct tarn_party *p, void *unused)
         is_wrong("a party's count is none");
     return 0;
 }
+static uint64_t sent, received;
 static void look_at_counts(void)
 {
     struct tarn_channel_stat stat;
     if (tarn_channel_stat(seg, name, &stat) || stat.sent > 1000 || stat.received > 1000 ||
         stat.waiting > stat.capacity)
         is_wrong("a count of the channel's is none");
+    if (stat.sent < sent || stat.received < received)
+        is_wrong("what was sent, or received, is not so any more");
+    sent = stat.sent;
+    received = stat.received;
     (void)tarn_channel_parties(seg, name, party_is_sane, NULL);
 }
 static void counts(void **state)
@@ -430,14 +487,17 @@ static void counts(void **state)
                                       topic_send, topic_send, topic_receive};
     void (*const of_call[])(void) = {call_ask, call_next, call_answer, call_end};
     (void)state;
+    sent = received = 0;
     open_ring(128, 8, TARN_RING_BYTES);
     for (int i = 0; i < 40; i++) /* also at the end, and round it */
         looked_at(look_at_counts, of_ring[i % 4]);
     close_ring();
+    sent = received = 0;
     open_topic(false);
     for (size_t i = 0; i < sizeof of_topic / sizeof *of_topic; i++)
         looked_at(look_at_counts, of_topic[i]);
     close_topic();
+    sent = received = 0;
     open_call(0, 0);
     for (size_t i = 0; i < sizeof of_call / sizeof *of_call; i++)
         looked_at(look_at_counts, of_call[i]);
@@ -607,6 +667,8 @@ int main(void)
         cmocka_unit_test(call_order),
         cmocka_unit_test(topic_bells),
         cmocka_unit_test(topic_holders),
+        cmocka_unit_test(topic_overrun),
+        cmocka_unit_test(topic_pins),
         cmocka_unit_test(counts),
         cmocka_unit_test(seats),
         cmocka_unit_test(what_the_dead_did_not_say),
