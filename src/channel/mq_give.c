@@ -121,8 +121,7 @@ static void give_back_send(const struct mq *q, struct mq_seat *seat, uint32_t id
     }
     if (!sent && w == stamp)
         store64(chunk, owned); /* it is still one that the seat names, and is given back as such */
-    store32(&seat->gets, 0);
-    store32(&seat->sends, 0);
+    store32(&seat->sends, 0);  /* before the chunk is let go: after that its word does not tell any more */
 }
 
 /* Count a message of the dead, and let it go, exactly once. */

@@ -253,6 +253,35 @@ static void mq_races(void **state)
     close_mq();
 }
 
+/* Of who died before his message had its place, and whose clearer died before the seat was free: the chunk that he would have got stays where it is, for who claims the place
+ * may be about to get it. */
+static void mq_send_of_the_dead(void **state)
+{
+    tarn_mq *dead;
+    struct party by;
+    uint64_t p;
+    uint32_t had;
+    (void)state;
+    open_mq(2, 8);
+    by = mq->party;
+    by.id = ID_MAKE(1, 1000);
+    assert_int_equal(tarn_mq_open(seg, name, TARN_SEND | TARN_RECEIVE, NULL, &dead), 0);
+    assert_int_equal(tarn_mq_send(dead, 0, numbers, 8), 0);
+    p = dead->tail[0];
+    had = mq_entry_chunk(&mq->q, load64(mq_entry_at(&mq->q, 0, p)));
+    dead->seat->sends = dead->spare;
+    dead->seat->gets = had + 1;
+    dead->seat->stamp = *mq_word_at(&mq->q, dead->spare - 1) = mq_sent(0, p);
+    for (int i = 0; i < 2; i++) {
+        mq->party.class->give_back(&by, dead->party.seat);
+        assert_int_equal(load64(mq_word_at(&mq->q, dead->spare - 1)), MQ_LOOSE);
+        assert_int_equal(load64(mq_word_at(&mq->q, had)), mq_free(0, p - 2));
+    }
+    channel_close(&dead->party);
+    free(dead);
+    close_mq();
+}
+
 /* ---- call ---- */
 
 static void server_leaves(void)
@@ -663,6 +692,7 @@ int main(void)
         cmocka_unit_test(mq_chunks),
         cmocka_unit_test(mq_claims),
         cmocka_unit_test(mq_races),
+        cmocka_unit_test(mq_send_of_the_dead),
         cmocka_unit_test(call_bells),
         cmocka_unit_test(call_order),
         cmocka_unit_test(topic_bells),
