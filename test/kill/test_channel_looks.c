@@ -5,7 +5,9 @@
  *     that is there, and the doorbell was not rung yet  =>  who rings has armed the segment's bell (not of rings and topics: who sleeps there watches the parties)
  *     a seat is taken  =>  its fields are stored;  its id changes under the lock, and so does `holding`
  *     a death was told by `changes`  =>  it was counted;  a bell is rung when the lock is free: who is woken only tries to take it
- *     no count of tarn_channel_stat is below 0 */
+ *     a request that is asked is in the order, or noted as one that is to be
+ *     no count of tarn_channel_stat is below 0, and of what was sent and received none goes back
+ * Or he is another who is first, or gives back what a dead one had, while we come to that: then nothing is left named, taken or marked. */
 #include "channel_calls.h"
 
 static void (*onlooker)(void);
@@ -328,7 +330,7 @@ static void call_bells(void **state)
 }
 
 /* A request that is asked is in the order, or noted in a seat as one that is to be: docs/channel.md, K1. */
-enum { ASKED = 2, TAKEN = 3, REDO = 8, ASKING = 9 }; /* call.c: states of a slot, words of a seat */
+enum { ASKED = 2, REDO = 8, ASKING = 9 }; /* call.c: states of a slot, words of a seat */
 static uint64_t *word_of_slot(uint32_t i)
 {
     return (uint64_t *)(void *)(of_client->slots + 16ull * CALLS + i * (64ull + 2 * 64));
