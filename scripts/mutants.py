@@ -32,7 +32,8 @@ import mutation
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 EXCUSED = TOP / 'test/mutants/excused.txt'
-COPIED = ['include', 'src', 'test', 'tool', 'man', 'scripts', 'meson.build', 'meson_options.txt', 'CHANGELOG.md', 'docs']
+COPIED = ['include', 'src', 'test', 'tool', 'man', 'scripts', 'meson.build', 'meson_options.txt', 'CHANGELOG.md', 'docs',
+          'bench/lines']
 SEED = 26  # takes few mutants of headers, each of which has everything built anew
 LEAST, LEAST_TSO = 60, 10  # a list of fewer is no list
 # What a sample takes in turn, so that no kind is forgotten, and the many comparisons do not fill it. All tso come first.
@@ -60,9 +61,9 @@ def killers():
     for names, seconds, sees in (('mutex', 2.3, slow), ('section', 4, 'participant sync/mutex'), ('heap', 2.5, 'heap participant/recover.c'),
                                  ('list', .6, 'collection/list.c'), ('thread', .4, 'participant'), ('name', .9, 'name'),
                                  ('map', 3, 'collection/map heap'), ('realloc', 5, 'heap/realloc.c'), ('vector', 8, 'collection/vector.c'), ('bytes', 4, 'collection/bytes.c'),
-                                 ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('tree_way', .2, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
+                                 ('queue', 6, 'collection/queue.c'), ('tree', 8, 'collection/tree'), ('rwlock', 5.4, 'sync/rwlock.c sync/slots.c sync/wait.c'),
                                  ('condition', .3, 'sync/condition.c'), ('semaphore', .3, 'sync/semaphore.c'), ('held', .6, 'sync/held.c sync/slots.c'),
-                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic'), ('ring', 3, 'channel/ring'), ('mq', 3, 'channel/mq'), ('call', 3, 'channel/call'),
+                                 ('barrier', .4, 'sync/barrier.c sync/slots.c'), ('once', .2, 'sync/once.c'), ('event', .3, 'sync/event.c sync/event_fd.c'), ('topic', 3, 'channel/topic channel/channel.c'), ('ring', 3, 'channel/ring channel/channel.c'), ('mq', 3, 'channel/mq channel/channel.c'), ('call', 3, 'channel/call channel/channel.c'),
                                  ('wait', .2, 'sync/wait_any.c sync/event.c sync/semaphore.c'), ('objects', .2, 'sync')):
         k.append(Killer(f'crashlab {names}', 'test/crash/crashlab', ['--images', '2', '--kills', '1', names], seconds, sees))
     k.append(Killer('crashlab, more', 'test/crash/crashlab', ['--images', '12', '--kills', '2'], 30, 'participant sync heap collection name'))
@@ -75,7 +76,7 @@ def killers():
                                 ('promises', .4, 'participant'), ('bounded', 17, 'heap'), ('file', 18, 'participant/recover.c participant/claim.c'), ('sync', 2, 'sync participant'), ('topic_multi', 2, 'channel/topic channel'), ('ring_multi', 4, 'channel/ring'), ('mq_multi', 4, 'channel/mq'), ('call_multi', 4, 'channel/call channel')):
         k.append(Killer(name, f'test/multi/test_{name}', [], seconds, sees))
     k.append(Killer('threads', 'test/concurrency/test_threads', [], .2, 'sync participant heap collection'))
-    for name, seconds, sees in (('review', .4, 'participant sync'), ('topic_points', 2, 'channel/topic channel'), ('ring_kill', 2, 'channel/ring'), ('mq_points', 4, 'channel/mq'), ('mq_deaths', 4, 'channel/mq'), ('call_points', 4, 'channel/call channel'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
+    for name, seconds, sees in (('review', .4, 'participant sync'), ('topic_points', 2, 'channel/topic channel'), ('ring_kill', 2, 'channel/ring'), ('mq_points', 4, 'channel/mq'), ('mq_deaths', 4, 'channel/mq'), ('channel_looks', .1, 'channel'), ('channel_sleeps', .1, 'channel'), ('call_points', 4, 'channel/call channel'), ('sync_points', .1, 'sync participant/epoch.c'), ('ending', 2, 'participant'),
                                 ('tenure', 4, 'participant/recover.c participant/claim.c'), ('why', .3, 'participant/event.c participant/claim.c participant/recover.c'), ('wake', 25, slow)):
         k.append(Killer(name, f'test/kill/test_{name}', [], seconds, sees))
     for points in ('', '_points'):
@@ -148,7 +149,12 @@ def killer_sum(k):
         own = [p for p in files if not p.name.startswith('case_') or f'{{"{k.args[-1]}",' in p.read_text()]
     else:
         own = [p for p in files if stem == 'crashlab' or p.stem in (stem, stem.removesuffix('_points'))]
-    if not own:
+    if stem == 'crashlab' and not any(f'{{"{k.args[-1]}' in p.read_text() for p in own) and not k.args[-1].isdigit():
+        sys.exit(f'{k.name}: no operation is named so')
+    if not own:  # it is called otherwise than its source, or is built of another directory's
+        named = re.search(rf"executable\('{stem}', '([^']+\.c)'", (directory / 'meson.build').read_text())
+        own = [(directory / named[1]).resolve()] if named else []
+    if not own or not all(p.is_file() for p in own):
         sys.exit(f'{k.name}: no source of {k.target} is found')
     return sum_of(files_sum(own + list((TOP / 'test').glob('*.h')) + list(directory.glob('*.h'))), *k.args)
 
@@ -291,6 +297,12 @@ class Worker:
 
     def run(self, k, seconds):
         return self.call([str(self.build / k.target), *k.args], seconds, contained_here=True)
+
+
+def not_copied(build_text):
+    """Directories that the top meson.build asks for, and a worker's tree has not: it could not be built. What stands under `if fs.exists` may lack."""
+    wanted = re.findall(r"(?<!meson\.build'\)\n)^[ \t]*subdir\('([^']+)'\)", build_text, re.M)
+    return [d for d in wanted if not any(d == c or d.startswith(c + '/') for c in COPIED)]
 
 
 # ---- the whole ----
@@ -498,7 +510,7 @@ def main():
     p = argparse.ArgumentParser(prog='dev mutants', description=__doc__.split('\n')[0],
                                 epilog='Without arguments: the sample of 80. It takes about an hour the first time, and is quick after that.')
     p.add_argument('--list', action='store_true', help='say which mutants there are, and plant none')
-    p.add_argument('--check', action='store_true', help='only: are there enough, and does every excuse fit one?')
+    p.add_argument('--check', action='store_true', help='only: are there enough, does every excuse fit one, is all there that planting needs?')
     p.add_argument('--only', metavar='PATTERN', action='append', help='only those whose name has this in it (*, ? as in the shell); again for more')
     p.add_argument('--sample', metavar='N', type=int, help='so many, all tso among them (80 without --only and --all)')
     p.add_argument('--seed', type=int, default=SEED, help='which ones a sample takes')
@@ -520,6 +532,12 @@ def main():
         chosen = [m for m in chosen if any(fnmatch.fnmatchcase(m.name, f'*{o}*') for o in args.only)]
         if not chosen:
             sys.exit(f'no mutant is named like {" or ".join(args.only)}')
+    if args.check:  # what would stop a call that plants
+        for k in killers():
+            killer_sum(k)
+        missing = not_copied((TOP / 'meson.build').read_text())
+        if missing:
+            sys.exit(f'meson.build has {", ".join(missing)}, which COPIED has not')
     if args.list or args.check:
         for m in sorted(chosen, key=everything.index) if args.list else []:
             print(f'{m.name} {m.mark}{" tso" if m.tso else ""}{" excused" if m.name in excused else ""}'

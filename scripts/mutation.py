@@ -8,7 +8,7 @@ mutants(top) reads the floors of FLOORS and returns every fault of these kinds, 
     barrier  a barrier left out; one of all threads made a fence of this one; the store before it put after it, or the look after it before it
     hint     a flush or change of a hint (lists, caches, directories) left out
     compare  < for <=, <= for <, and so on
-    wake     a wake, or the arming of the bell, left out
+    wake     a wake, the ringing of a doorbell, or the arming of the bell, left out
     recheck  a second look at what was read before, left out; or at the epoch, after a copy without a pin
     order    a memory order made weaker, or an exchange a store
 
@@ -28,7 +28,8 @@ STORES = ['store64', 'store32', 'store8', 'swap32', 'swap64', 'exchange32', 'put
 LOADS = r'\b(?:load64|load32|__atomic_load_n|fate_of|fate_quick|mutex_held|liveness_locked|epoch_now)\('
 BARRIERS = ['compiler_barrier', 'all_threads_barrier', '__atomic_thread_fence', 'os_membarrier', 'os_membarrier_register']
 FULL = ['all_threads_barrier', 'os_membarrier', 'os_membarrier_register']  # and a fence of SEQ_CST: they empty store buffers
-WAKES = ['os_futex_wake', 'os_robust_pending', 'bell_arm', 'bell_disarm', 'pass', 'mutex_wake_after_unlock']
+WAKES = ['os_futex_wake', 'os_robust_pending', 'bell_arm', 'bell_disarm', 'pass', 'mutex_wake_after_unlock', 'doorbell_ring', 'ring_quick_bell', 'ring_news', 'ring_room',
+         'ring_released', 'ring_all', 'wake_client']
 SAVES = ['log_save', 'tarn_save', 'save', 'section_save']
 HINT = re.compile(r'(?:h|q|m)->\w+(?:\[.*?\])?(?:\.\w+)?\s*(?:[-+]?=(?!=)|\+\+)|span->\w+\s*=(?!=)|notes_clear\(|span_open\(|span_forget\(|'
                   r'list_add\(|forget_pick\(|log_forget\w*\(|note_freed\(|put_freed\(|q->block\[')

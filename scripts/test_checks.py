@@ -9,6 +9,7 @@ import unittest
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
+import mutants  # noqa: E402
 import mutation  # noqa: E402
 
 FAULTY = '''/* store64(in, a_comment); */
@@ -213,6 +214,18 @@ class Checks(unittest.TestCase):
         # renamed by no line put before it
         name = 'sync/mutex_slow.c:mutex_take_slow:barrier:1'
         self.assertEqual([m.what for m in found if m.name == name], ['all_threads_barrier(seg); -> ;'])
+
+    def test_what_planting_needs(self):
+        top = (HERE.parent / 'meson.build').read_text()
+        self.assertEqual(mutants.not_copied(top), [])
+        self.assertEqual(mutants.not_copied("subdir('src')\nif x\n  subdir('bench/lines')\nendif\nif fs.exists('demo/meson.build')\n  subdir('demo')\nendif\n"
+                                            "subdir('stray')\n  subdir('bench')\n"), ['stray', 'bench'])
+        sums = {k.name: mutants.killer_sum(k) for k in mutants.killers()}
+        self.assertNotEqual(sums['mq_points'], sums['mq_deaths'])
+        with self.assertRaisesRegex(SystemExit, 'no operation'):
+            mutants.killer_sum(mutants.Killer('crashlab stray', 'test/crash/crashlab', ['--kills', '1', 'stray'], 1, 'channel'))
+        with self.assertRaisesRegex(SystemExit, 'no source of test/kill/test_stray'):
+            mutants.killer_sum(mutants.Killer('stray', 'test/kill/test_stray', [], 1, 'channel'))
 
 
 if __name__ == '__main__':

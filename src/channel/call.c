@@ -185,7 +185,8 @@ static void wake_client(const struct party *p, uint32_t seat)
         doorbell_ring(p, (struct doorbell *)(void *)&seat_at(p, seat - 1)->own[BELL], INT32_MAX);
 }
 
-/* Into the order again, if its word is that still. Noted in the seat of the dead one first: whoever comes after a dead clearer does it again. */
+/* Into the order again, if its word is that still. Noted in the seat of the dead one first: whoever comes after a dead clearer does it again. Who clears the seat
+ * rings when that is done. */
 static bool redo(const struct party *p, struct channel_seat *seat, uint32_t i, uint64_t w)
 {
     struct call_slot *slot = slot_at(p, i);
@@ -195,7 +196,6 @@ static bool redo(const struct party *p, struct channel_seat *seat, uint32_t i, u
     if (done)
         (void)put_in_order(p, i); /* there is room: docs/channel.md, K2 */
     store64(&seat->own[REDO], 0);
-    doorbell_ring(p, &p->channel->news, 1);
     return done;
 }
 

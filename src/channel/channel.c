@@ -142,13 +142,17 @@ static int attach(tarn *seg, const char *name, const struct channel_class *class
 
 /* ---- seats ---- */
 
+static void count_change(struct channel *c)
+{
+    __atomic_fetch_add(&c->changes, 1, __ATOMIC_SEQ_CST);
+    kill_point();
+}
 static void changed(struct party *p, bool death)
 {
     struct channel *c = p->channel;
     if (death)
-        store32(&c->deaths, load32(&c->deaths) + 1);
-    __atomic_fetch_add(&c->changes, 1, __ATOMIC_SEQ_CST);
-    kill_point();
+        store32(&c->deaths, load32(&c->deaths) + 1); /* before: who sees that a party died finds it counted */
+    count_change(c);
     os_futex_wake(&c->changes, INT32_MAX);
 }
 

@@ -64,7 +64,7 @@ struct channel_seat {
     uint32_t id;       /* of the participant; 0: free */
     uint32_t role;     /* TARN_SEND, TARN_RECEIVE */
     uint64_t since;    /* ns, CLOCK_REALTIME */
-    uint64_t messages; /* sent and received */
+    uint64_t messages; /* sent and received (topic: received) */
     uint64_t lost;     /* that it was told it missed */
     uint64_t at; /* position in the channel: of the next message it will send or receive; where the kind has such */
     uint64_t own[11]; /* the kind's */

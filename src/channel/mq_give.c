@@ -121,8 +121,7 @@ static void give_back_send(const struct mq *q, struct mq_seat *seat, uint32_t id
     }
     if (!sent && w == stamp)
         store64(chunk, owned); /* it is still one that the seat names, and is given back as such */
-    store32(&seat->gets, 0);
-    store32(&seat->sends, 0);
+    store32(&seat->sends, 0);  /* before the chunk is let go: after that its word does not tell any more */
 }
 
 /* Count a message of the dead, and let it go, exactly once. */
@@ -171,7 +170,8 @@ static void give_back(const struct party *by, struct channel_seat *seat)
     uint32_t id = load32(&seat->id);
     mq_of(by, &q);
     finish_count(by, &q);
-    give_back_send(&q, has, id);
+    if (id != by->id) /* who leaves is in no send; what its last one got may be in its thread's other handle's hand by now, and have the same word */
+        give_back_send(&q, has, id);
     give_back_chunk(by, &q, load32(&has->spare), id);
     for (int i = 0; i < MQ_HANDS; i++)
         give_back_chunk(by, &q, load32(&has->hand[i]), id);

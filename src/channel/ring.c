@@ -243,12 +243,11 @@ static void ring_give_back(const struct party *by, struct channel_seat *seat)
     uint64_t hand = load64(&seat->own[0]);
     if (!(seat->role & TARN_RECEIVE) || !hand)
         return;
-    if (hand - 1 == load64(&ends_of(by)->head)) { /* else it was released */
-        if (!load64(&seat->own[1]))
-            store64(&seat->own[1], load64(&by->channel->again) + 1);
-        store64(&by->channel->again, load64(&seat->own[1]));
-    }
-    store64(&seat->own[0], 0);
+    if (hand - 1 != load64(&ends_of(by)->head))
+        return; /* it was released */
+    if (!load64(&seat->own[1]))
+        store64(&seat->own[1], load64(&by->channel->again) + 1);
+    store64(&by->channel->again, load64(&seat->own[1]));
 }
 
 const struct channel_class ring_class = {.type = RING_TYPE_NAME,

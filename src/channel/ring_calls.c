@@ -581,8 +581,7 @@ int tarn_ring_release(tarn_ring *ring)
         return e;
     out_of_hand(ring);
     ring_next(ring);
-    ring_release(ring);
-    store64(&ring->party.seat->own[0], 0);
+    ring_release(ring); /* seat.own[0] names a position that head is behind, from here on: nothing is in hand */
     ring_released(ring);
     return 0;
 }

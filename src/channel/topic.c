@@ -203,7 +203,6 @@ int topic_publish(struct tarn_topic *t, uint32_t chunk)
     store64(&chunk_at(v, chunk)->word, TOPIC_PUBLISHED | p);
     topic_advance(v, p);
     store64(&t->mine->sent, ++t->sent);
-    store64(&t->party.seat->messages, ++t->messages);
     doorbell_ring(&t->party, &t->party.channel->news, INT32_MAX);
     topic_make_of(t, entry_chunk(e));
     return 0;
@@ -326,6 +325,12 @@ static uint64_t behind(const struct party *looks, const struct channel_seat *sea
     return next < topic_capacity(&v) ? next : topic_capacity(&v);
 }
 
+static uint64_t messages(const struct party *looks, const struct channel_seat *seat)
+{
+    (void)looks;
+    return seat->messages + ((const struct topic_seat *)(const void *)seat->own)->sent;
+}
+
 static void stat(const struct party *looks, struct tarn_channel_stat *stat)
 {
     struct topic_view v;
@@ -337,7 +342,7 @@ static void stat(const struct party *looks, struct tarn_channel_stat *stat)
         struct channel_seat *seat = seat_at(looks, i);
         if (!load32(&seat->id))
             continue;
-        stat->received += load64(&seat->messages) - load64(&topic_seat(seat)->sent);
+        stat->received += load64(&seat->messages);
         stat->lost += load64(&seat->lost);
     }
 }
@@ -372,5 +377,6 @@ const struct channel_class topic_class = {.type = TOPIC_TYPE_NAME,
                                           .fill = fill,
                                           .give_back = give_back,
                                           .behind = behind,
+                                          .messages = messages,
                                           .stat = stat,
                                           .ready = ready};

@@ -227,8 +227,7 @@ int tarn_topic_loan(tarn_topic *t, size_t size, void **ret_message)
     if (e)
         return e;
     chunk = t->making - 1;
-    store32(&t->mine->loan[i], chunk + 1);
-    store32(&t->mine->making, 0);
+    store32(&t->mine->loan[i], chunk + 1); /* making names it, too, until it names the next one */
     t->loan[i] = chunk + 1;
     t->making = 0;
     t->held++;
@@ -236,9 +235,9 @@ int tarn_topic_loan(tarn_topic *t, size_t size, void **ret_message)
     return 0;
 }
 
+/* The seat may name a chunk that is not its own any more: whose it is, its word says. */
 static void end_loan(struct tarn_topic *t, int i)
 {
-    store32(&t->mine->loan[i], 0);
     t->loan[i] = 0;
     t->held--;
 }

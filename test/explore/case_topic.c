@@ -235,8 +235,8 @@ static void one_has_hands_full(int p)
     opens(p, p ? TARN_SEND : TARN_SEND | TARN_RECEIVE);
     if (p)
         return;
-    send(p, 1);
     MUST(tarn_topic_loan(topic[p], sizeof(struct message), &message));
+    send(p, 1); /* behind it: else `making` names the loan, too */
     MUST(tarn_topic_take_try(topic[p], (const void **)&message, NULL) == -EBUSY ? 0 : -1);
     MUST(tarn_topic_hold(topic[p], 1000));
 }

@@ -523,6 +523,59 @@ static void late_ones(void **state)
     assert_int_equal(tarn_unbind(seg, "late", 1), 0);
 }
 
+/* What is told of how far all are, now and then: who comes later begins to look there. */
+static void hints(void **state)
+{
+    tarn_mq *mq = made("hints", 64, 8, 1, 0, TARN_SEND | TARN_RECEIVE);
+    const uint64_t begin = load64(&mq->q.shared->tail[0]);
+    uint64_t body = 1;
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(tarn_mq_send_try(mq, 0, &body, 8), 0);
+        assert_int_equal(tarn_mq_receive_try(mq, &body, 8, NULL), 0);
+        assert_in_range(load64(&mq->q.shared->tail[0]), begin + (uint64_t)(i < 16 ? 0 : i - 16),
+                        begin + (uint64_t)i + 1);
+        assert_in_range(load64(&mq->q.shared->head[0]), begin + (uint64_t)(i < 16 ? 0 : i - 16),
+                        begin + (uint64_t)i + 1);
+    }
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(tarn_unbind(seg, "hints", 1), 0);
+}
+
+/* ---- two handles of one thread ---- */
+
+/* Who closes one gives nothing back of the other, though they have one identity: here a chunk that the first got with its last message, and let go, is the other's loan. */
+static void two_handles(void **state)
+{
+    tarn_mq *first = made("two", 1, 8, 1, 0, TARN_SEND | TARN_RECEIVE), *second = opened("two", TARN_SEND), *third;
+    uint64_t body = 0;
+    uint32_t chunk;
+    void *loan, *its, *thirds;
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(tarn_mq_send_try(first, 0, &i, 8), 0);
+        assert_int_equal(tarn_mq_receive_try(first, &body, 8, NULL), 0);
+    }
+    assert_int_not_equal(first->spare, 0);
+    chunk = first->spare - 1;
+    assert_int_equal(tarn_mq_loan_try(first, 8, &loan), 0);
+    assert_int_equal(tarn_mq_release(first, loan), 0);
+    second->cursor = chunk;
+    assert_int_equal(tarn_mq_loan_try(second, 8, &its), 0);
+    assert_ptr_equal(its, loan);
+    assert_int_equal(tarn_mq_close(first), 0);
+    assert_whole(second);
+    third = opened("two", TARN_SEND);
+    third->cursor = chunk;
+    assert_int_equal(tarn_mq_loan_try(third, 8, &thirds), 0);
+    assert_ptr_not_equal(thirds, its);
+    assert_int_equal(tarn_mq_release(third, thirds), 0);
+    assert_int_equal(tarn_mq_send_loan_try(second, 0, its, 8), 0);
+    assert_int_equal(tarn_mq_close(third), 0);
+    assert_int_equal(tarn_mq_close(second), 0);
+    assert_int_equal(tarn_unbind(seg, "two", 1), 0);
+}
+
 /* ---- deaths ---- */
 
 struct dying {
@@ -838,10 +891,13 @@ static void hostile_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call),  cmocka_unit_test(parties_and_poll), cmocka_unit_test(walks),
-        cmocka_unit_test(slow_ones),  cmocka_unit_test(late_ones),        cmocka_unit_test(deaths),
-        cmocka_unit_test(noticed),    cmocka_unit_test(no_chunk),         cmocka_unit_test(idle_consumer),
-        cmocka_unit_test(to_and_fro), cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(each_call),     cmocka_unit_test(parties_and_poll),
+        cmocka_unit_test(walks),         cmocka_unit_test(slow_ones),
+        cmocka_unit_test(late_ones),     cmocka_unit_test(deaths),
+        cmocka_unit_test(noticed),       cmocka_unit_test(no_chunk),
+        cmocka_unit_test(idle_consumer), cmocka_unit_test(two_handles),
+        cmocka_unit_test(hints),         cmocka_unit_test(to_and_fro),
+        cmocka_unit_test(hostile_bytes),
     };
     alarm(50);
     return cmocka_run_group_tests(tests, open_segment, close_segment);

@@ -845,22 +845,39 @@ static void damaged_words(void **state)
     away("words", out, in);
 }
 
+/* tail is told once a line, or with each record: whoever opens it to send begins to look there. */
+static void tail_follows(void **state)
+{
+    (void)state;
+    for (uint32_t flags = 0; flags <= TARN_RING_BYTES; flags += TARN_RING_BYTES) {
+        const struct tarn_channel_options o = {
+            .size = sizeof o, .capacity = 64, .message = 8, .parties = 2, .flags = flags};
+        tarn_ring *out, *in;
+        uint64_t text = 1;
+        size_t size;
+        assert_int_equal(tarn_ring_open(seg, "tail", TARN_CREATE | TARN_SEND, &o, &out), 0);
+        assert_int_equal(tarn_ring_open(seg, "tail", TARN_RECEIVE, NULL, &in), 0);
+        for (int i = 0; i < 100; i++) {
+            assert_int_equal(tarn_ring_send_try(out, &text, 8), 0);
+            assert_in_range(out->at - load64(&out->ends->tail), 0, flags ? 0 : 6);
+            assert_int_equal(tarn_ring_receive_try(in, &text, 8, &size), 0);
+        }
+        assert_int_equal(tarn_ring_close(out), 0);
+        assert_int_equal(tarn_ring_close(in), 0);
+        assert_int_equal(tarn_unbind(seg, "tail", 1), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call),
-        cmocka_unit_test(shapes_refused),
-        cmocka_unit_test(read_only),
-        cmocka_unit_test(what_others_see),
-        cmocka_unit_test(slots_beside_a_model),
-        cmocka_unit_test(bytes_beside_a_model),
-        cmocka_unit_test(longest_record_anywhere),
-        cmocka_unit_test(laps_turn_round),
-        cmocka_unit_test(threads_wait),
-        cmocka_unit_test(other_threads),
-        cmocka_unit_test(descriptors),
-        cmocka_unit_test(hostile_bytes),
-        cmocka_unit_test(damaged_words),
+        cmocka_unit_test(tail_follows),         cmocka_unit_test(each_call),
+        cmocka_unit_test(shapes_refused),       cmocka_unit_test(read_only),
+        cmocka_unit_test(what_others_see),      cmocka_unit_test(slots_beside_a_model),
+        cmocka_unit_test(bytes_beside_a_model), cmocka_unit_test(longest_record_anywhere),
+        cmocka_unit_test(laps_turn_round),      cmocka_unit_test(threads_wait),
+        cmocka_unit_test(other_threads),        cmocka_unit_test(descriptors),
+        cmocka_unit_test(hostile_bytes),        cmocka_unit_test(damaged_words),
     };
     return cmocka_run_group_tests(tests, open_segment, close_segment);
 }
