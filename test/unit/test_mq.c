@@ -825,7 +825,6 @@ static void hostile(void *unused)
         check(tarn_channel_stat(seg, name, &stat) == 0);
         channel_close(&mq->party); /* whatever is in hand */
         check(tarn_unbind(seg, name, 1) == 0);
-        free(mq);
     }
 }
 static void hostile_bytes(void **state)
