@@ -10,16 +10,11 @@
  * not known to it. At most FOUND_MOST damages are told apart; reading only a part of a damaged chain, it may call what hangs behind leaked. */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
+#include "heap/heap.h"
+#include "object.h"
 #include "os/os.h"
-#include "channel/channel.h"
-#include "collection/check.h"
-#include "collection/list.h"
-#include "collection/map.h"
-#include "collection/tree.h"
-#include "name/name.h"
 
 #define LOOKS 4
 #define FOUND_MOST 65536u
@@ -135,35 +130,15 @@ static void on_member(uint64_t ref, void *arg)
         reach(l, ref);
 }
 
-static void check_collection(struct look *l, const struct name_copy *n)
-{
-    static const struct {
-        const char *type;
-        uint64_t size;
-        void (*check)(struct tarn *seg, uint64_t ref, const struct collection_checker *k);
-    } of[] = {{LIST_TYPE_NAME, sizeof(tarn_list), list_check},
-              {VECTOR_TYPE_NAME, sizeof(tarn_vector), vector_check},
-              {BYTES_TYPE_NAME, sizeof(tarn_bytes), bytes_check},
-              {QUEUE_TYPE_NAME, sizeof(tarn_queue), queue_check},
-              {STACK_TYPE_NAME, sizeof(tarn_stack), stack_check}};
-    const struct collection_checker k = {
-        .damage = damage, .block = reach_block, .member = on_member, .owner = check_owner, .arg = l};
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-        if (!strcmp(n->type, of[i].type) && n->size == of[i].size)
-            of[i].check(l->seg, n->ref, &k);
-    if (is_channel(n->type, n->size))
-        channel_check(l->seg, n->type, n->ref, &k);
-    if ((!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(l->seg, n->ref, &k) < 0) ||
-        (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree) && tree_check(l->seg, n->ref, &k) < 0))
-        l->failed = -ENOMEM;
-}
-
 static void on_object(const struct name_copy *n, void *arg)
 {
     struct look *l = arg;
+    const struct collection_checker k = {
+        .damage = damage, .block = reach_block, .member = on_member, .owner = check_owner, .arg = l};
     if (heap_state(l->seg, n->ref, NULL) != BLOCK_ALLOCATED || reach(l, n->ref))
         return; /* reported with the name; a second name of it */
-    check_collection(l, n);
+    if (object_check(l->seg, n, &k) < 0)
+        l->failed = -ENOMEM;
 }
 
 static void check_extents(struct look *l, uint64_t ref)

@@ -2,16 +2,13 @@
  *
  * What it may count on is little: each page of the file is as it was at some time, not all at the same. So nothing that is read is believed, and what
  * comes out is sound in structure at best; no value is vouched for. It is alone (segment/tenure.c), and may be killed anywhere and run again.
- *     the dead are recovered (records_all_dead); names are mended; chains of extents; locks of collections; then tarn_check judges
+ *     the dead are recovered (records_all_dead); names are mended; chains of extents; locks of our own objects; then tarn_check judges
  * It mends what can lose nothing that could still be reached, and reports the rest: a map whose directory leads astray, a block that two things
  * use, a block that is free and reached. */
 #include <errno.h>
-#include <string.h>
 
-#include "collection/list.h"
-#include "collection/map.h"
-#include "collection/tree.h"
-#include "name/name.h"
+#include "heap/heap.h"
+#include "object.h"
 #include "os/os.h"
 #include "segment/lifecycle.h"
 
@@ -19,7 +16,8 @@ struct repair {
     struct tarn *seg;
     int (*each)(const struct tarn_damage *d, void *arg);
     void *arg;
-    int stopped; /* what `each` returned, if not 0 */
+    enum object_lock lock; /* of the object that is looked at */
+    int stopped;           /* what `each` returned, if not 0 */
     int failed;
 };
 
@@ -46,27 +44,18 @@ static void mend_extents(struct repair *p, uint64_t *link)
     }
 }
 
-/* ---- locks of collections ---- */
+/* ---- locks of our own objects ---- */
 
-static void free_lock(const tarn_mutex *m, uint32_t as, struct repair *p)
+/* What an inner one guards changes by sections and single stores only. Who takes one that users take is told that somebody died with it. */
+static void free_lock(const tarn_mutex *m, void *arg)
 {
+    struct repair *p = arg;
     uint64_t offset = offset_of(p->seg, m);
     uint32_t id = load32(&m->owner) & ~ID_DIRTY;
     if (!id || !in_data(p->seg, offset, sizeof *m) || fate_quick(p->seg, id) != GONE)
         return;
-    store32((uint32_t *)at_offset(p->seg, offset), as); /* its owner is its first word */
-    mended(offset, "mended: a collection's lock was held by nobody: freed", p);
-}
-
-/* What a map's or a tree's guards, changes by sections and single stores only. */
-static void free_own(const tarn_mutex *m, void *arg)
-{
-    free_lock(m, 0, arg);
-}
-/* A lock that users take, too: they are told that somebody died with it. */
-static void free_users(const tarn_mutex *m, void *arg)
-{
-    free_lock(m, ID_DIRTY, arg);
+    store32((uint32_t *)at_offset(p->seg, offset), p->lock == LOCK_USERS ? ID_DIRTY : 0); /* its owner is its first word */
+    mended(offset, "mended: a lock was held by nobody: freed", p);
 }
 
 static void ignore_damage(uint64_t ref, const char *what, void *arg)
@@ -90,25 +79,12 @@ static void ignore_entry(uint64_t block, void *arg)
 
 static void mend_object(const struct name_copy *n, void *arg)
 {
-    static const struct {
-        const char *type;
-        uint64_t size;
-        void (*check)(struct tarn *seg, uint64_t ref, const struct collection_checker *k);
-    } of[] = {{LIST_TYPE_NAME, sizeof(tarn_list), list_check},
-              {VECTOR_TYPE_NAME, sizeof(tarn_vector), vector_check},
-              {BYTES_TYPE_NAME, sizeof(tarn_bytes), bytes_check},
-              {QUEUE_TYPE_NAME, sizeof(tarn_queue), queue_check},
-              {STACK_TYPE_NAME, sizeof(tarn_stack), stack_check}};
     struct repair *p = arg;
-    struct collection_checker k = {
-        .damage = ignore_damage, .block = ignore_block, .member = ignore_entry, .owner = free_own, .arg = p};
-    if ((!strcmp(n->type, MAP_TYPE_NAME) && n->size == sizeof(struct map) && map_check(p->seg, n->ref, &k) < 0) ||
-        (!strcmp(n->type, TREE_TYPE_NAME) && n->size == sizeof(struct tree) && tree_check(p->seg, n->ref, &k) < 0))
+    const struct collection_checker k = {
+        .damage = ignore_damage, .block = ignore_block, .member = ignore_entry, .owner = free_lock, .arg = p};
+    p->lock = object_lock_of(n);
+    if (object_check(p->seg, n, &k) < 0)
         p->failed = -ENOMEM;
-    k.owner = free_users;
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-        if (!strcmp(n->type, of[i].type) && n->size == of[i].size)
-            of[i].check(p->seg, n->ref, &k);
 }
 
 /* ---- all ---- */
@@ -126,7 +102,7 @@ static int mend_all(struct repair *p)
     if (error < 0)
         return error;
     if (p->failed)
-        return fail(p->failed, "no memory to look at maps and trees");
+        return fail(p->failed, "no memory to look at what is named");
     return p->stopped;
 }
 

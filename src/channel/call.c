@@ -2,12 +2,9 @@
  *
  * Whose a call is, is decided by compare-and-swap of its slot's word, and nothing else; the order only says which to look at next. Nobody holds
  * a lock but who clears a seat, and nobody waits for a stopped one. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "channel/channel.h"
-
-#define WHAT "call"
 
 enum state { FREE, OPEN, ASKED, TAKEN, ANSWERED, FAILED, CANCELLED, DROPPED };
 #define WORD(turn, state, seat) ((uint64_t)(turn) << 19 | (uint64_t)(state) << 16 | (uint64_t)(seat))
@@ -306,6 +303,7 @@ static void stat(const struct party *p, struct tarn_channel_stat *stat)
 
 const struct channel_class call_class = {.type = CALL_TYPE_NAME,
                                          .noun = "call channel",
+                                         .handle = sizeof(struct tarn_call),
                                          .bytes = bytes,
                                          .give_back = give_back,
                                          .behind = behind,
@@ -323,14 +321,9 @@ int tarn_call_open(tarn *seg, const char *name, unsigned flags, const struct tar
     if ((flags & (TARN_SEND | TARN_RECEIVE)) == (TARN_SEND | TARN_RECEIVE))
         return fail(-EINVAL,
                     "tarn_call_open: TARN_SEND or TARN_RECEIVE: who is client and server opens it twice");
-    call = calloc(1, sizeof *call);
+    call = channel_open(seg, name, &call_class, flags, options, 0, "tarn_call_open", &e);
     if (!call)
-        return fail(-ENOMEM, "no memory for a handle");
-    e = channel_open(seg, name, &call_class, flags, options, 0, &call->party);
-    if (e < 0) {
-        free(call);
         return e;
-    }
     if (call->party.seat)
         call->seat = (uint32_t)(call->party.seat - call->party.seats) + 1;
     *ret_call = call;
@@ -341,18 +334,12 @@ int tarn_call_close(tarn_call *call)
 {
     if (!call)
         return 0;
-    if (call->open && call->party.self && self_if(call->party.seg) == call->party.self)
+    if (call->open && party_is_own(&call->party))
         return fail(-EBUSY, "tarn_call_close: \"%s\" has %u %s: end or cancel them first", call->party.name,
                     call->open,
                     call->party.role & TARN_SEND ? "calls that are not ended" : "requests not answered");
     channel_close(&call->party);
-    free(call);
     return 0;
-}
-
-static int refused(const tarn_call *call, uint32_t role, const char *name)
-{
-    return TARN_RARE(!party_may(&call->party, role)) ? party_refused(&call->party, role, name) : 0;
 }
 
 int tarn_call_poll(tarn_call *call, tarn_poll *poll)
@@ -422,8 +409,8 @@ static int loan(tarn_call *call, size_t size, enum mutex_wait how, const struct 
 {
     struct party *p = &call->party;
     struct channel_wait w;
-    int e = refused(call, TARN_SEND, name);
-    if (e || (how == MUTEX_TIMED && (e = sync_deadline(until, name))))
+    int e = party_use(&call->party, TARN_SEND, how, until, name);
+    if (e)
         return e;
     if (TARN_RARE(size > p->shape.size))
         return fail(-EMSGSIZE, "%s: a request of %zu bytes, and \"%s\" has room for %u", name, size, p->name,
@@ -500,7 +487,7 @@ int tarn_call_begin(tarn_call *call, uint64_t id, unsigned flags, size_t size)
 {
     struct call_slot *slot;
     uint64_t w;
-    int e = refused(call, TARN_SEND, "tarn_call_begin");
+    int e = party_use(&call->party, TARN_SEND, MUTEX_TRY, NULL, "tarn_call_begin");
     if (e)
         return e;
     if (flags & ~TARN_CALL_REPEATABLE)
@@ -644,8 +631,8 @@ static int wait_public(tarn_call *call, uint64_t id, const void **ret_at, size_t
 {
     struct call_slot *slot;
     uint64_t w;
-    int e = refused(call, TARN_SEND, name);
-    if (e || (how == MUTEX_TIMED && (e = sync_deadline(until, name))))
+    int e = party_use(&call->party, TARN_SEND, how, until, name);
+    if (e)
         return e;
     slot = slot_of_id(call, id, &w, name);
     if (!slot)
@@ -683,7 +670,7 @@ int tarn_call_end(tarn_call *call, uint64_t id)
 {
     struct call_slot *slot;
     uint64_t w;
-    int e = refused(call, TARN_SEND, "tarn_call_end");
+    int e = party_use(&call->party, TARN_SEND, MUTEX_TRY, NULL, "tarn_call_end");
     if (e)
         return e;
     slot = slot_of_id(call, id, &w, "tarn_call_end");
@@ -701,7 +688,7 @@ int tarn_call_cancel(tarn_call *call, uint64_t id)
     struct party *p = &call->party;
     struct call_slot *slot;
     uint64_t w;
-    int e = refused(call, TARN_SEND, "tarn_call_cancel");
+    int e = party_use(&call->party, TARN_SEND, MUTEX_TRY, NULL, "tarn_call_cancel");
     if (e)
         return e;
     slot = slot_of_id(call, id, &w, "tarn_call_cancel");
@@ -770,8 +757,8 @@ static int next(tarn_call *call, struct tarn_request *ret, enum mutex_wait how, 
 {
     struct party *p = &call->party;
     struct channel_wait w;
-    int e = refused(call, TARN_RECEIVE, name);
-    if (e || (how == MUTEX_TIMED && (e = sync_deadline(until, name))))
+    int e = party_use(&call->party, TARN_RECEIVE, how, until, name);
+    if (e)
         return e;
     e = next_now(call, ret);
     if (e == -EAGAIN && how == MUTEX_TRY && clear_now_and_then(call))
@@ -822,7 +809,7 @@ int tarn_call_room(tarn_call *call, uint64_t id, void **ret_at)
 {
     struct call_slot *slot;
     uint64_t w;
-    int e = refused(call, TARN_RECEIVE, "tarn_call_room");
+    int e = party_use(&call->party, TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_call_room");
     if (e)
         return e;
     slot = in_hand(call, id, &w, "tarn_call_room");
@@ -835,7 +822,7 @@ int tarn_call_room(tarn_call *call, uint64_t id, void **ret_at)
 int tarn_call_cancelled(tarn_call *call, uint64_t id)
 {
     uint64_t w;
-    int e = refused(call, TARN_RECEIVE, "tarn_call_cancelled");
+    int e = party_use(&call->party, TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_call_cancelled");
     if (e)
         return e;
     return in_hand(call, id, &w, "tarn_call_cancelled") ? STATE(w) == CANCELLED : -EINVAL;
@@ -868,7 +855,7 @@ int tarn_call_answer(tarn_call *call, uint64_t id, const void *response, size_t 
     uint64_t w;
     uint32_t flags;
     bool far;
-    int e = refused(call, TARN_RECEIVE, "tarn_call_answer");
+    int e = party_use(&call->party, TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_call_answer");
     if (e)
         return e;
     slot = in_hand(call, id, &w, "tarn_call_answer");
@@ -893,7 +880,7 @@ int tarn_call_fail(tarn_call *call, uint64_t id, int error)
 {
     struct call_slot *slot;
     uint64_t w;
-    int e = refused(call, TARN_RECEIVE, "tarn_call_fail");
+    int e = party_use(&call->party, TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_call_fail");
     if (e)
         return e;
     if (error > -1 || error < -4095 || error == -EAGAIN || error == -ETIMEDOUT)

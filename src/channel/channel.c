@@ -5,6 +5,7 @@
  * of joining and leaving, the store of seat.id; of making, the section's in which the name is bound.
  * A dead party's seat is cleared by whoever next joins, waits or watches; its record is recovered first, so nothing of it is half-done below this floor. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "channel/channel.h"
@@ -187,15 +188,17 @@ static bool is_dead(struct party *p, uint32_t id)
     return fate != ALIVE;
 }
 
-static bool lock_seats(struct party *p, enum mutex_wait how)
+int channel_lock(struct party *p, enum mutex_wait how)
 {
+    int e;
     bell_arm(p->self);
-    if (mutex_take(p->self, &p->channel->lock, SLOT_INNER, how, NULL) >= 0)
-        return true;
+    e = mutex_take(p->self, &p->channel->lock, SLOT_INNER, how, NULL);
+    if (e >= 0)
+        return 0;
     bell_disarm(p->self);
-    return false;
+    return e;
 }
-static void unlock_seats(struct party *p)
+void channel_unlock(struct party *p)
 {
     mutex_unlock_inner(p->self, &p->channel->lock);
     bell_disarm(p->self);
@@ -205,14 +208,14 @@ static void unlock_seats(struct party *p)
 static void say_unsaid(struct party *p, enum mutex_wait how)
 {
     uint32_t what;
-    if (!load32(&p->channel->unsaid) || !lock_seats(p, how))
+    if (!load32(&p->channel->unsaid) || channel_lock(p, how))
         return;
     what = load32(&p->channel->unsaid);
     if (what) {
         changed(p, what == 2);
         store32(&p->channel->unsaid, 0);
     }
-    unlock_seats(p);
+    channel_unlock(p);
 }
 
 static int clear_dead(struct party *p, enum mutex_wait how)
@@ -225,12 +228,12 @@ static int clear_dead(struct party *p, enum mutex_wait how)
         if (!id || (ID_INDEX(id) < p->seg->geometry.records && !is_dead(p, id)))
             continue;
         bell_arm(p->self);
-        if (lock_seats(p, how)) {
+        if (channel_lock(p, how) == 0) {
             if (load32(&seat->id) == id) {
                 clear_seat(p, seat, true);
                 n++;
             }
-            unlock_seats(p);
+            channel_unlock(p);
             ring_all(p);
         }
         bell_disarm(p->self);
@@ -278,20 +281,18 @@ static int sit_down(struct party *p, uint32_t most)
 static int join(struct party *p, uint32_t most)
 {
     int e;
-    struct self *s = p->self;
     (void)clear_dead(p, MUTEX_WAIT);
-    bell_arm(s);
-    e = mutex_lock_inner(s, &p->channel->lock);
+    e = channel_lock(p, MUTEX_WAIT);
     if (e == 0) {
         e = sit_down(p, most);
-        mutex_unlock_inner(s, &p->channel->lock);
+        channel_unlock(p);
     }
-    bell_disarm(s);
     return e;
 }
 
-int channel_open(tarn *seg, const char *name, const struct channel_class *class, unsigned flags,
-                 const struct tarn_channel_options *options, uint32_t most, struct party *p)
+/* p is zeroed. 0, or as channel_open. */
+static int find_and_join(tarn *seg, const char *name, const struct channel_class *class, unsigned flags,
+                         const struct tarn_channel_options *options, uint32_t most, struct party *p)
 {
     uint64_t ref = 0;
     int e = 0;
@@ -320,39 +321,62 @@ int channel_open(tarn *seg, const char *name, const struct channel_class *class,
     return e;
 }
 
-void channel_close(struct party *p)
+void *channel_open(tarn *seg, const char *name, const struct channel_class *class, unsigned flags,
+                   const struct tarn_channel_options *options, uint32_t most, const char *call, int *ret_error)
 {
-    struct self *s = self_if(p->seg);
-    channel_poll_leave(p);
-    if (!p->seat || !s || s != p->self || s->id != p->id)
-        return; /* another thread's, or a child's: its seat is cleared when it is seen to be gone */
-    bell_arm(s);
-    if (mutex_lock_inner(s, &p->channel->lock) == 0) {
-        if (load32(&p->seat->id) == p->id)
-            clear_seat(p, p->seat, false);
-        mutex_unlock_inner(s, &p->channel->lock);
-    }
-    ring_all(p);
-    bell_disarm(s);
-    p->seat = NULL;
+    struct party *p = calloc(1, class->handle);
+    int e = p ? find_and_join(seg, name, class, flags, options, most, p)
+              : fail(-ENOMEM, "%s: no memory for a handle", call);
+    if (e == 0)
+        return p;
+    free(p);
+    *ret_error = e;
+    return NULL;
 }
 
-int party_refused(const struct party *p, uint32_t role, const char *call)
+static void leave(struct party *p)
 {
-    const struct self *s = self_if(p->seg);
+    bell_arm(p->self);
+    if (channel_lock(p, MUTEX_WAIT) == 0) {
+        if (load32(&p->seat->id) == p->id)
+            clear_seat(p, p->seat, false);
+        channel_unlock(p);
+    }
+    ring_all(p);
+    bell_disarm(p->self);
+}
+
+void channel_close(struct party *p)
+{
+    channel_poll_leave(p);
+    if (party_is_own(p)) /* else its seat is cleared when the one who has it is seen to be gone */
+        leave(p);
+    free(p);
+}
+
+static int bad_deadline(const struct timespec *until, const char *call)
+{
+    return until ? sync_deadline(until, call) : fail(-EINVAL, "%s: no deadline is given", call);
+}
+
+int party_refused(const struct party *p, uint32_t role, enum mutex_wait how, const struct timespec *until,
+                  const char *call)
+{
+    if (p->reader && role == TARN_RECEIVE)
+        return how == MUTEX_TIMED ? bad_deadline(until, call) : 0;
     if (!(p->role & role))
         return p->seg->readonly ? fail(-EROFS, "%s: the segment of \"%s\" is attached read-only", call, p->name)
                                 : fail(-EBADF, "%s: this handle on \"%s\" was not opened with %s", call,
                                        p->name, role == TARN_SEND ? "TARN_SEND" : "TARN_RECEIVE");
-    if (!s || s != p->self || s->id != p->id)
+    if (!party_is_own(p))
         return fail(-EPERM, "%s: the handle on \"%s\" belongs to the thread that opened it, and not to this one",
                     call, p->name);
-    if (s->depth)
+    if (p->self->depth)
         return fail(-EPERM,
                     "%s: a section is open, and nobody sees what it does before its end: commit or abort it "
                     "first",
                     call);
-    return 0;
+    return how == MUTEX_TIMED ? bad_deadline(until, call) : 0;
 }
 
 /* ---- looking ---- */

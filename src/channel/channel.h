@@ -27,6 +27,7 @@ struct party {
     uint64_t ref;               /* of the channel */
     const struct channel_class *class;
     tarn_poll *poll; /* in which it is watched, or NULL */
+    bool reader;     /* it receives without a seat, from a read-only attachment: any thread may */
     char name[64];   /* its first bytes, for messages */
 };
 
@@ -34,6 +35,7 @@ struct party {
 struct channel_class {
     const char *type; /* RING_TYPE_NAME, ... */
     const char *noun; /* "ring", ... */
+    size_t handle;    /* bytes of the kind's handle, whose first member is struct party */
     /* Complete and check a shape: capacity, size, seats and flags are as asked for (0: default, which it fills in); the result is bytes behind the seats,
      * or 0: cannot be, said by fail(). Called by the creator, and by each who opens it (whose shape must come out as it is). */
     uint64_t (*bytes)(struct channel_shape *shape);
@@ -58,18 +60,28 @@ extern const struct channel_class ring_class, mq_class, topic_class, call_class;
 /* ---- opening ---- */
 
 /* Find the channel, or, with TARN_CREATE, make it; and take a seat where flags have TARN_SEND or TARN_RECEIVE. most: parties of one role at a time, 0: as
- * many as there are seats. p is zeroed. 0; -ENOENT; -EPROTO; -EINVAL; -EUCLEAN; -EROFS; -EUSERS: no seat is free; -EBUSY: `most` are there: the holder is named. */
-int channel_open(tarn *seg, const char *name, const struct channel_class *class, unsigned flags,
-                 const struct tarn_channel_options *options, uint32_t most, struct party *p);
-/* Leave: what is in hand is given back. Never fails; only by the thread that has the seat is it orderly, else it is a death. */
+ * many as there are seats. The handle, zeroed but for its party, which channel_close frees. Or NULL, with *ret_error: -ENOENT; -EPROTO; -EINVAL; -EUCLEAN; -EROFS;
+ * -ENOMEM; -EUSERS: no seat is free; -EBUSY: `most` are there: the holder is named. */
+void *channel_open(tarn *seg, const char *name, const struct channel_class *class, unsigned flags,
+                   const struct tarn_channel_options *options, uint32_t most, const char *call, int *ret_error);
+/* Leave: what is in hand is given back, and the handle is freed. Never fails; only by the thread that has the seat is it orderly, else it is a death. */
 void channel_close(struct party *p);
 /* Clear the seats of the dead and of those who have left the segment: they are recovered first. Returns how many. Doorbells are rung for each. */
 int channel_clear_dead(struct party *p);
 /* Is there one of whom the liveness word says so? */
 bool parties_dead(const struct party *p);
 
-/* 0, or why this thread may not use the handle so: -EPERM (another thread's, a child's, an open section), -EROFS/-EBADF (it has not that role). */
-int party_refused(const struct party *p, uint32_t role, const char *call);
+/* The lock of the seats, an inner one, and the bell armed as long. 0, or a failure of mutex_take. */
+int channel_lock(struct party *p, enum mutex_wait how);
+void channel_unlock(struct party *p);
+
+/* Is the seat the calling thread's? Else it is another thread's, or its parent's, or the handle only looks. */
+static inline bool party_is_own(const struct party *p)
+{
+    const struct self *s = self_if(p->seg);
+    return s && s == p->self && s->id == p->id;
+}
+/* May the calling thread use the handle so? The quick look: false may be wrong, where it used another segment meanwhile. */
 static inline bool party_may(const struct party *p, uint32_t role)
 {
     const struct self *s = self_last;
@@ -77,8 +89,16 @@ static inline bool party_may(const struct party *p, uint32_t role)
         return false;
     return !TARN_RARE(!s || s->id != p->id || s->depth || !(p->role & role));
 }
-/*     if (TARN_RARE(!party_may(p, TARN_SEND) && (e = party_refused(p, TARN_SEND, "tarn_ring_send")))) return e; 
- * (self_last may be of another segment that this thread used meanwhile: party_refused looks it up, and is 0 then.) */
+int party_refused(const struct party *p, uint32_t role, enum mutex_wait how, const struct timespec *until,
+                  const char *call);
+/* 0, or why the thread may not: -EPERM (another thread's handle, a parent's, an open section), -EROFS, -EBADF (it has not that role); -EINVAL: how is
+ * MUTEX_TIMED, and the deadline is none. Calls that do not wait say MUTEX_TRY. */
+static inline __attribute__((always_inline)) int party_use(const struct party *p, uint32_t role,
+                                                           enum mutex_wait how, const struct timespec *until,
+                                                           const char *call)
+{
+    return TARN_RARE(!party_may(p, role) || how == MUTEX_TIMED) ? party_refused(p, role, how, until, call) : 0;
+}
 
 static inline struct channel_seat *seat_at(const struct party *p, uint32_t i)
 {
@@ -92,13 +112,17 @@ static inline struct channel_seat *seat_at(const struct party *p, uint32_t i)
  * the bell armed from before the store on, or whoever sleeps watches its liveness (channel_sleep does, of the first hundred seats). */
 enum { DOORBELL_SLEEPERS = 1 };
 void doorbell_wake(struct doorbell *d, int n);
+static inline void doorbell_ring_quick(struct doorbell *d, int n) /* where the segment is known to need no fence here */
+{
+    compiler_barrier();
+    if (TARN_RARE(load32(&d->sleepers) & DOORBELL_SLEEPERS))
+        doorbell_wake(d, n);
+}
 static inline void doorbell_ring(const struct party *p, struct doorbell *d, int n)
 {
     if (TARN_RARE(p->seg->exchange_unlock))
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    compiler_barrier();
-    if (TARN_RARE(load32(&d->sleepers) & DOORBELL_SLEEPERS))
-        doorbell_wake(d, n);
+    doorbell_ring_quick(d, n);
 }
 /* By who goes to sleep: the word to sleep on is then as the result. */
 static inline uint32_t doorbell_mark(struct doorbell *d)

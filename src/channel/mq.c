@@ -5,7 +5,6 @@
  * Neither has anything for others to wait for between claim and commit. tail and head are hints; each handle has its own, and publishes every sixteenth.
  * Places are found in order: who looks at one that is claimed, or received, goes on to the next, which it may do whoever is stopped where.
  * The bell is armed from before the commit until who sleeps is woken. mq_give.c gives back what a dead party had. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "channel/mq.h"
@@ -235,12 +234,6 @@ static __attribute__((noinline)) int send_slow(tarn_mq *mq, const struct parcel 
                            : e;
 }
 
-static int refused(tarn_mq *mq, uint32_t role, enum mutex_wait how, const struct timespec *until, const char *call)
-{
-    int e = party_may(&mq->party, role) ? 0 : party_refused(&mq->party, role, call);
-    return e == 0 && how == MUTEX_TIMED ? sync_deadline(until, call) : e;
-}
-
 static int bad_parcel(tarn_mq *mq, const struct parcel *s, const char *call)
 {
     if (s->level >= mq->q.levels)
@@ -254,9 +247,8 @@ static QUICK int send_copy(tarn_mq *mq, unsigned priority, const void *message, 
                            enum mutex_wait how, const struct timespec *until, const char *call)
 {
     const struct parcel s = {.level = priority, .message = message, .size = size};
-    int e;
-    if (TARN_RARE((!party_may(&mq->party, TARN_SEND) || how == MUTEX_TIMED) &&
-                  (e = refused(mq, TARN_SEND, how, until, call))))
+    int e = party_use(&mq->party, TARN_SEND, how, until, call);
+    if (TARN_RARE(e))
         return e;
     if (TARN_RARE(priority >= mq->q.levels || size > mq->q.most))
         return bad_parcel(mq, &s, call);
@@ -314,7 +306,7 @@ static inline void let_go(tarn_mq *mq, int i)
 int tarn_mq_release(tarn_mq *mq, const void *message)
 {
     struct mq_hand *hand;
-    int e = refused(mq, TARN_SEND | TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_mq_release");
+    int e = party_use(&mq->party, TARN_SEND | TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_mq_release");
     if (e)
         return e;
     hand = hand_of(mq, message);
@@ -344,7 +336,7 @@ static int loan(tarn_mq *mq, size_t size, void **ret_message, enum mutex_wait ho
                 const struct timespec *until, const char *call)
 {
     const struct parcel s = {.size = size};
-    int e = refused(mq, TARN_SEND, how, until, call), i;
+    int e = party_use(&mq->party, TARN_SEND, how, until, call), i;
     if (e)
         return e;
     if (size > mq->q.most)
@@ -385,7 +377,7 @@ static int send_loan(tarn_mq *mq, unsigned priority, const void *message, size_t
                      const struct timespec *until, const char *call)
 {
     struct parcel s = {.level = priority, .size = size};
-    int e = refused(mq, TARN_SEND, how, until, call);
+    int e = party_use(&mq->party, TARN_SEND, how, until, call);
     if (e)
         return e;
     s.loan = hand_of(mq, message);
@@ -610,9 +602,8 @@ static __attribute__((noinline)) int receive_slow(tarn_mq *mq, struct basket *b,
 static QUICK int receive(tarn_mq *mq, struct basket *b, enum mutex_wait how, const struct timespec *until,
                          const char *call)
 {
-    int e;
-    if (TARN_RARE((!party_may(&mq->party, TARN_RECEIVE) || how == MUTEX_TIMED) &&
-                  (e = refused(mq, TARN_RECEIVE, how, until, call))))
+    int e = party_use(&mq->party, TARN_RECEIVE, how, until, call);
+    if (TARN_RARE(e))
         return e;
     if (b->take && (b->hand = free_hand(mq, call)) < 0)
         return b->hand;
@@ -674,15 +665,10 @@ int tarn_mq_take_timed(tarn_mq *mq, void **ret_message, size_t *ret_size, const 
 int tarn_mq_open(tarn *seg, const char *name, unsigned flags, const struct tarn_channel_options *options,
                  tarn_mq **ret_mq)
 {
-    tarn_mq *mq = calloc(1, sizeof *mq);
     int e;
+    tarn_mq *mq = channel_open(seg, name, &mq_class, flags, options, 0, "tarn_mq_open", &e);
     if (!mq)
-        return fail(-ENOMEM, "tarn_mq_open: no memory");
-    e = channel_open(seg, name, &mq_class, flags, options, 0, &mq->party);
-    if (e < 0) {
-        free(mq);
         return e;
-    }
     mq_of(&mq->party, &mq->q);
     if (mq->party.seat)
         mq->seat = mq_seat_of(mq->party.seat);
@@ -698,11 +684,10 @@ int tarn_mq_close(tarn_mq *mq)
         return 0;
     for (int i = 0; i < OWN_HAND; i++)
         held += mq->hand[i].chunk != 0;
-    if (held && mq->party.self == self_if(mq->party.seg) && mq->party.self && mq->party.self->id == mq->party.id)
+    if (held && party_is_own(&mq->party))
         return fail(-EBUSY, "tarn_mq_close: %u loans and messages of \"%s\" are in hand: send or release them first",
                     held, mq->party.name);
     channel_close(&mq->party);
-    free(mq);
     return 0;
 }
 

@@ -323,6 +323,7 @@ const char *mq_fault(const struct party *p)
 
 const struct channel_class mq_class = {.type = MQ_TYPE_NAME,
                                        .noun = "message queue",
+                                       .handle = sizeof(struct tarn_mq),
                                        .bytes = bytes,
                                        .fill = fill,
                                        .give_back = give_back,

@@ -174,7 +174,7 @@ int tarn_poll_clear(tarn_poll *poll)
 int channel_poll(struct party *p, tarn_poll *poll, const char *call)
 {
     int e = 0;
-    if (p->role && (e = party_refused(p, p->role, call)))
+    if (p->role && (e = party_use(p, p->role, MUTEX_TRY, NULL, call)))
         return e;
     if (poll->watcher.process != getpid())
         return fail(-EPERM, "%s: a forked child has the descriptor, and not what makes it readable", call);

@@ -3,8 +3,6 @@
  *     head <= ends.tail <= true tail <= head + capacity
  *     true tail: behind the last of an unbroken run of messages from head on
  * Nothing here changes a message: an end that opens looks for its position, and has it. The calls stand in ring_calls.c. */
-#include <stdlib.h>
-
 #include "channel/ring.h"
 
 enum { BYTES_LEAST = 64 };
@@ -252,6 +250,7 @@ static void ring_give_back(const struct party *by, struct channel_seat *seat)
 
 const struct channel_class ring_class = {.type = RING_TYPE_NAME,
                                          .noun = "ring",
+                                         .handle = sizeof(struct tarn_ring),
                                          .bytes = ring_bytes,
                                          .give_back = ring_give_back,
                                          .behind = ring_behind,
@@ -320,17 +319,11 @@ int tarn_ring_open(tarn *seg, const char *name, unsigned flags, const struct tar
     int e;
     if ((flags & both) == both)
         return fail(-EINVAL, "tarn_ring_open: TARN_SEND or TARN_RECEIVE: each is a handle of its own");
-    r = calloc(1, sizeof *r);
+    r = channel_open(seg, name, &ring_class, flags, options, 1, "tarn_ring_open", &e);
     if (!r)
-        return fail(-ENOMEM, "tarn_ring_open: no memory for a handle");
-    e = channel_open(seg, name, &ring_class, flags, options, 1, &r->party);
-    if (e < 0) {
-        free(r);
         return e;
-    }
     if (r->party.seat && (e = take_position(r))) {
         channel_close(&r->party);
-        free(r);
         return e;
     }
     *ret_ring = r;
@@ -339,16 +332,13 @@ int tarn_ring_open(tarn *seg, const char *name, unsigned flags, const struct tar
 
 int tarn_ring_close(tarn_ring *ring)
 {
-    const struct self *s;
     if (!ring)
         return 0;
-    s = ring->party.seat ? self_if(ring->party.seg) : NULL;
-    if (ring->hand && s && s == ring->party.self && s->id == ring->party.id)
+    if (ring->hand && party_is_own(&ring->party))
         return fail(-EBUSY, "tarn_ring_close: a %s of \"%s\" is in hand: %s it first",
                     ring->party.role == TARN_SEND ? "loan" : "message", ring->party.name,
                     ring->party.role == TARN_SEND ? "send or drop" : "release");
     channel_close(&ring->party);
-    free(ring);
     return 0;
 }
 

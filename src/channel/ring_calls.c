@@ -58,8 +58,8 @@ static __attribute__((noinline)) int in_time(struct tarn_ring *r, const struct a
 {
     struct party *p = &r->party;
     struct channel_wait w;
-    int e = party_refused(p, a->role, a->call);
-    if (e || (how == MUTEX_TIMED && (e = sync_deadline(until, a->call))))
+    int e = party_use(p, a->role, how, until, a->call);
+    if (e)
         return e;
     if (!a->count)
         return fail(-EINVAL, "%s: 0 messages", a->call);
@@ -99,14 +99,6 @@ static inline __attribute__((always_inline)) bool is_mine(const struct tarn_ring
 static inline void ring_news(const struct tarn_ring *r)
 {
     doorbell_ring(&r->party, &r->party.channel->news, INT32_MAX);
-}
-
-/* The bell without doorbell_ring's fence: a segment that needs it has no quick way. */
-static inline void ring_quick_bell(struct doorbell *d)
-{
-    compiler_barrier();
-    if (TARN_RARE(load32(&d->sleepers) & 1))
-        doorbell_wake(d, INT32_MAX);
 }
 
 static inline int send_now(struct tarn_ring *r, const void *message, size_t size)
@@ -152,7 +144,7 @@ static inline __attribute__((always_inline)) bool send_quick(struct tarn_ring *r
     r->control += 1ull << RING_COUNT_SHIFT | size << (uint32_t)i * r->shape.width;
     r->at = at + 1;
     ring_flush_slots(r);
-    ring_quick_bell(&r->party.channel->news);
+    doorbell_ring_quick(&r->party.channel->news, INT32_MAX);
     return true;
 }
 
@@ -272,8 +264,8 @@ static inline void out_of_hand(struct tarn_ring *r)
 /* 0, or why what is in hand may not be given away. */
 static inline int hand_refused(const struct tarn_ring *r, uint32_t role, const char *call)
 {
-    int e;
-    if (TARN_RARE(!party_may(&r->party, role)) && (e = party_refused(&r->party, role, call)))
+    int e = party_use(&r->party, role, MUTEX_TRY, NULL, call);
+    if (e)
         return e;
     return TARN_RARE(!r->hand) ? fail(-EINVAL, "%s: nothing of \"%s\" is in hand", call, r->party.name) : 0;
 }
@@ -400,7 +392,7 @@ static inline __attribute__((always_inline)) bool receive_seen(struct tarn_ring 
     store64(&r->ends->head, at);
     if (at == r->line_end)
         ring_next_line(r);
-    ring_quick_bell(&r->party.channel->room);
+    doorbell_ring_quick(&r->party.channel->room, INT32_MAX);
     return true;
 }
 

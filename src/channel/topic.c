@@ -373,6 +373,7 @@ __attribute__((no_sanitize("thread"), noinline)) void topic_copy(void *to, const
 
 const struct channel_class topic_class = {.type = TOPIC_TYPE_NAME,
                                           .noun = "topic",
+                                          .handle = sizeof(struct tarn_topic),
                                           .bytes = topic_bytes,
                                           .fill = fill,
                                           .give_back = give_back,

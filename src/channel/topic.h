@@ -27,11 +27,10 @@ struct topic_view {
 struct tarn_topic {
     struct party party; /* first */
     struct topic_view view;
-    struct topic_seat *mine; /* NULL: it only looks */
-    uint32_t index;          /* of its seat */
-    bool reader;             /* subscribed, from a read-only attachment: it has no seat */
-    bool takes;              /* takers says so */
-    uint32_t held;           /* loans and taken messages in hand */
+    struct topic_seat *mine;                              /* NULL: it only looks */
+    uint32_t index;                                       /* of its seat */
+    bool takes;                                           /* takers says so */
+    uint32_t held;                                        /* loans and taken messages in hand */
     uint32_t pin[TOPIC_HAND_MOST], loan[TOPIC_HAND_MOST]; /* as in the seat */
     /* publisher */
     uint32_t making; /* chunk + 1 that it owns */

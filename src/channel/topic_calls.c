@@ -2,8 +2,6 @@
  *
  * Commit points: sending: the swap of the entry (topic_publish); receiving and taking: seat.at + 1; releasing: pin = 0. A subscriber pins, and then looks at
  * the entry again; who owns the chunk later looks at the pins after that (is_pinned). */
-#include <stdlib.h>
-
 #include "channel/topic.h"
 
 enum { HOLD_MOST = 3600000, COPIES_MOST = 3, PINS_MOST = 1000 };
@@ -11,16 +9,10 @@ enum { PAUSE_FIRST = 20000, PAUSE_MOST = 5000000 }; /* ns, of readers */
 
 /* ---- opening ---- */
 
-static bool is_own(const struct tarn_topic *t)
-{
-    const struct self *s = self_if(t->party.seg);
-    return t->mine && s && s == t->party.self && s->id == t->party.id;
-}
-
 static int start(struct tarn_topic *t, unsigned flags)
 {
     uint64_t next;
-    t->reader = flags & TARN_RECEIVE && !t->party.seat;
+    t->party.reader = flags & TARN_RECEIVE && !t->party.seat;
     if (t->party.seat) {
         t->index = (uint32_t)(t->party.seat - t->party.seats);
         t->mine = (struct topic_seat *)(void *)t->party.seat->own;
@@ -46,18 +38,12 @@ int tarn_topic_open(tarn *seg, const char *name, unsigned flags, const struct ta
         return fail(-EINVAL, "tarn_topic_open: TARN_TOPIC_HISTORY is for subscribers: say TARN_RECEIVE, too");
     if (seg->readonly && asked == TARN_RECEIVE)
         asked = 0; /* it only looks, as far as others can tell */
-    t = calloc(1, sizeof *t);
+    t = channel_open(seg, name, &topic_class, asked, options, 0, "tarn_topic_open", &e);
     if (!t)
-        return fail(-ENOMEM, "tarn_topic_open: no memory for a handle");
-    e = channel_open(seg, name, &topic_class, asked, options, 0, &t->party);
-    if (e == 0) {
-        topic_view_of(&t->party, &t->view);
-        e = start(t, flags);
-        if (e)
-            channel_close(&t->party);
-    }
-    if (e < 0) {
-        free(t);
+        return e;
+    topic_view_of(&t->party, &t->view);
+    if ((e = start(t, flags))) {
+        channel_close(&t->party);
         return e;
     }
     *ret_topic = t;
@@ -68,32 +54,11 @@ int tarn_topic_close(tarn_topic *t)
 {
     if (!t)
         return 0;
-    if (t->held && is_own(t))
+    if (t->held && party_is_own(&t->party))
         return fail(-EBUSY, "tarn_topic_close: %u loans or taken messages of \"%s\" are in hand: send, drop or release them first",
                     t->held, t->party.name);
     channel_close(&t->party);
-    free(t);
     return 0;
-}
-
-/* ---- refusals ---- */
-
-static int refused(const struct tarn_topic *t, uint32_t role, const char *call)
-{
-    if (t->reader && role == TARN_RECEIVE)
-        return 0;
-    return party_refused(&t->party, role, call);
-}
-#define MAY(role)                                                                                            \
-    do {                                                                                                     \
-        int refused_;                                                                                        \
-        if (TARN_RARE(!party_may(&t->party, role)) && (refused_ = refused(t, role, __func__)))               \
-            return refused_;                                                                                 \
-    } while (0)
-
-static int bad_deadline(const struct timespec *until, const char *call)
-{
-    return until ? sync_deadline(until, call) : fail(-EINVAL, "%s: no deadline is given", call);
 }
 
 static int too_large(const struct tarn_topic *t, size_t size, const char *call)
@@ -179,7 +144,9 @@ static inline int send(struct tarn_topic *t, const void *message, size_t size, e
                        const struct timespec *until, const char *call)
 {
     uint32_t chunk;
-    int e;
+    int e = party_use(&t->party, TARN_SEND, how, until, call);
+    if (TARN_RARE(e))
+        return e;
     if (TARN_RARE(size > t->view.size))
         return too_large(t, size, call);
     if (TARN_RARE((uint32_t)load64(&t->view.words->holding)) && (e = wait_for_room(t, how, until, call)))
@@ -195,20 +162,15 @@ static inline int send(struct tarn_topic *t, const void *message, size_t size, e
 
 int tarn_topic_send(tarn_topic *t, const void *message, size_t size)
 {
-    MAY(TARN_SEND);
     return send(t, message, size, MUTEX_WAIT, NULL, __func__);
 }
 int tarn_topic_send_try(tarn_topic *t, const void *message, size_t size)
 {
-    MAY(TARN_SEND);
     return send(t, message, size, MUTEX_TRY, NULL, __func__);
 }
 int tarn_topic_send_timed(tarn_topic *t, const void *message, size_t size, const struct timespec *until)
 {
-    int e;
-    MAY(TARN_SEND);
-    e = bad_deadline(until, __func__);
-    return e ? e : send(t, message, size, MUTEX_TIMED, until, __func__);
+    return send(t, message, size, MUTEX_TIMED, until, __func__);
 }
 
 /* ---- loans ---- */
@@ -216,8 +178,9 @@ int tarn_topic_send_timed(tarn_topic *t, const void *message, size_t size, const
 int tarn_topic_loan(tarn_topic *t, size_t size, void **ret_message)
 {
     uint32_t chunk;
-    int i, e;
-    MAY(TARN_SEND);
+    int i, e = party_use(&t->party, TARN_SEND, MUTEX_TRY, NULL, __func__);
+    if (e)
+        return e;
     if (size > t->view.size)
         return too_large(t, size, __func__);
     i = free_hand(t, t->loan, __func__);
@@ -250,7 +213,10 @@ static int no_loan(const struct tarn_topic *t, const char *call, const void *mes
 static int send_loan(struct tarn_topic *t, void *message, size_t size, enum mutex_wait how,
                      const struct timespec *until, const char *call)
 {
-    int i = in_hand(t, t->loan, message), e;
+    int i, e = party_use(&t->party, TARN_SEND, how, until, call);
+    if (e)
+        return e;
+    i = in_hand(t, t->loan, message);
     if (i < 0)
         return no_loan(t, call, message);
     if (size > t->view.size)
@@ -264,26 +230,22 @@ static int send_loan(struct tarn_topic *t, void *message, size_t size, enum mute
 
 int tarn_topic_send_loan(tarn_topic *t, void *message, size_t size)
 {
-    MAY(TARN_SEND);
     return send_loan(t, message, size, MUTEX_WAIT, NULL, __func__);
 }
 int tarn_topic_send_loan_try(tarn_topic *t, void *message, size_t size)
 {
-    MAY(TARN_SEND);
     return send_loan(t, message, size, MUTEX_TRY, NULL, __func__);
 }
 int tarn_topic_send_loan_timed(tarn_topic *t, void *message, size_t size, const struct timespec *until)
 {
-    int e;
-    MAY(TARN_SEND);
-    e = bad_deadline(until, __func__);
-    return e ? e : send_loan(t, message, size, MUTEX_TIMED, until, __func__);
+    return send_loan(t, message, size, MUTEX_TIMED, until, __func__);
 }
 
 int tarn_topic_drop_loan(tarn_topic *t, void *message)
 {
-    int i;
-    MAY(TARN_SEND);
+    int i, e = party_use(&t->party, TARN_SEND, MUTEX_TRY, NULL, __func__);
+    if (e)
+        return e;
     i = in_hand(t, t->loan, message);
     if (i < 0)
         return no_loan(t, __func__, message);
@@ -498,7 +460,7 @@ static int wait_for_news(struct tarn_topic *t, const struct want *want, enum mut
                          const struct timespec *until)
 {
     int e = -EAGAIN;
-    if (t->reader) {
+    if (t->party.reader) {
         uint64_t pause = PAUSE_FIRST;
         int look = 0;
         while (e == -EAGAIN && (e = reader_pause(&look, &pause, how, until)) == 0)
@@ -518,51 +480,48 @@ static int wait_for_news(struct tarn_topic *t, const struct want *want, enum mut
 static inline int get(struct tarn_topic *t, const struct want *want, enum mutex_wait how,
                       const struct timespec *until)
 {
-    int e = attempt(t, want);
+    int e = party_use(&t->party, TARN_RECEIVE, how, until, want->call);
+    if (TARN_RARE(e))
+        return e;
+    e = attempt(t, want);
     return TARN_RARE(e == -EAGAIN) ? wait_for_news(t, want, how, until) : e;
 }
 
 int tarn_topic_receive(tarn_topic *t, void *buffer, size_t room, struct tarn_topic_news *ret_news)
 {
     const struct want want = {buffer, room, NULL, ret_news, __func__};
-    MAY(TARN_RECEIVE);
     return get(t, &want, MUTEX_WAIT, NULL);
 }
 int tarn_topic_receive_try(tarn_topic *t, void *buffer, size_t room, struct tarn_topic_news *ret_news)
 {
     const struct want want = {buffer, room, NULL, ret_news, __func__};
-    MAY(TARN_RECEIVE);
     return get(t, &want, MUTEX_TRY, NULL);
 }
 int tarn_topic_receive_timed(tarn_topic *t, void *buffer, size_t room, struct tarn_topic_news *ret_news,
                              const struct timespec *until)
 {
     const struct want want = {buffer, room, NULL, ret_news, __func__};
-    int e;
-    MAY(TARN_RECEIVE);
-    e = bad_deadline(until, __func__);
-    return e ? e : get(t, &want, MUTEX_TIMED, until);
+    return get(t, &want, MUTEX_TIMED, until);
 }
 
 static int reader_takes(const struct tarn_topic *t, const char *call)
 {
-    return t->reader ? fail(-EROFS, "%s: the segment of \"%s\" is attached read-only, which allows copying alone",
-                            call, t->party.name)
-                     : 0;
+    return t->party.reader
+               ? fail(-EROFS, "%s: the segment of \"%s\" is attached read-only, which allows copying alone",
+                      call, t->party.name)
+               : 0;
 }
 
 int tarn_topic_take(tarn_topic *t, const void **ret_message, struct tarn_topic_news *ret_news)
 {
     const struct want want = {NULL, 0, ret_message, ret_news, __func__};
     int e = reader_takes(t, __func__);
-    MAY(TARN_RECEIVE);
     return e ? e : get(t, &want, MUTEX_WAIT, NULL);
 }
 int tarn_topic_take_try(tarn_topic *t, const void **ret_message, struct tarn_topic_news *ret_news)
 {
     const struct want want = {NULL, 0, ret_message, ret_news, __func__};
     int e = reader_takes(t, __func__);
-    MAY(TARN_RECEIVE);
     return e ? e : get(t, &want, MUTEX_TRY, NULL);
 }
 int tarn_topic_take_timed(tarn_topic *t, const void **ret_message, struct tarn_topic_news *ret_news,
@@ -570,16 +529,13 @@ int tarn_topic_take_timed(tarn_topic *t, const void **ret_message, struct tarn_t
 {
     const struct want want = {NULL, 0, ret_message, ret_news, __func__};
     int e = reader_takes(t, __func__);
-    MAY(TARN_RECEIVE);
-    e = e ? e : bad_deadline(until, __func__);
     return e ? e : get(t, &want, MUTEX_TIMED, until);
 }
 
 int tarn_topic_release(tarn_topic *t, const void *message)
 {
     int i, e = reader_takes(t, __func__);
-    MAY(TARN_RECEIVE);
-    if (e)
+    if (e || (e = party_use(&t->party, TARN_RECEIVE, MUTEX_TRY, NULL, __func__)))
         return e;
     i = in_hand(t, t->pin, message);
     if (i < 0)
@@ -624,23 +580,24 @@ int tarn_topic_latest(tarn_topic *t, void *buffer, size_t room, struct tarn_topi
 /* Publishers are to look at the cursors of who holds. */
 static int tell_publishers(struct tarn_topic *t)
 {
-    struct self *s = t->party.self;
     int e;
-    bell_arm(s);
-    e = mutex_lock_inner(s, &t->party.channel->lock);
+    bell_arm(t->party.self);
+    e = channel_lock(&t->party, MUTEX_WAIT);
     if (e == 0) {
         topic_holding_changed(&t->party);
-        mutex_unlock_inner(s, &t->party.channel->lock);
+        channel_unlock(&t->party);
         doorbell_ring(&t->party, &t->party.channel->room, INT32_MAX);
     }
-    bell_disarm(s);
+    bell_disarm(t->party.self);
     return e;
 }
 
 int tarn_topic_seek(tarn_topic *t, uint64_t back)
 {
     uint64_t next, most;
-    MAY(TARN_RECEIVE);
+    int e = party_use(&t->party, TARN_RECEIVE, MUTEX_TRY, NULL, __func__);
+    if (e)
+        return e;
     if (!topic_next(&t->view, &next))
         return topic_damaged(t);
     most = next < topic_capacity(&t->view) ? next : topic_capacity(&t->view);
@@ -652,10 +609,13 @@ int tarn_topic_seek(tarn_topic *t, uint64_t back)
 
 int tarn_topic_hold(tarn_topic *t, uint32_t limit)
 {
-    if (t->reader)
+    int e;
+    if (t->party.reader)
         return fail(-EROFS, "tarn_topic_hold: the segment of \"%s\" is attached read-only: it can hold up nobody",
                     t->party.name);
-    MAY(TARN_RECEIVE);
+    e = party_use(&t->party, TARN_RECEIVE, MUTEX_TRY, NULL, __func__);
+    if (e)
+        return e;
     if (limit > HOLD_MOST)
         return fail(-EINVAL, "tarn_topic_hold: a limit of %u ms: at most %d", limit, HOLD_MOST);
     store32(&t->mine->hold, limit);

@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "chance.h"
 #include "tarn/channel.h"
 
 #define URL "posix:/call"
@@ -30,13 +31,6 @@ static struct all {
 
 static tarn *seg;
 static tarn_call *call;
-static uint64_t seed;
-
-static uint32_t next_random(void)
-{
-    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-    return (uint32_t)(seed >> 20);
-}
 static struct timespec in_us(long us)
 {
     struct timespec t;
@@ -84,8 +78,8 @@ static void take_part(uint32_t who, unsigned role)
 {
     static const struct tarn_channel_options options = {
         .size = sizeof options, .capacity = CAPACITY, .message = MESSAGE, .parties = 12};
-    seed = 0x9e3779b97f4a7c15u * (who + 1) + (uint64_t)getpid();
-    (void)mmap(NULL, (1 + next_random() % 64) << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    chance_from(who * 4194304 + (uint32_t)getpid());
+    (void)mmap(NULL, (1 + chance(64)) << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     check(tarn_open(URL, TARN_CREATE, NULL, &seg) == 0);
     while (tarn_call_open(seg, "c", TARN_CREATE | role, &options, &call) < 0)
         usleep(1000); /* no seat: the dead are not known to be so yet */
@@ -129,17 +123,17 @@ static uint32_t new_number(uint32_t client)
 }
 static uint32_t any_size(void)
 {
-    return next_random() % 2 ? next_random() % 17 : next_random() % (MESSAGE - 16);
+    return chance(2) ? chance(17) : chance(MESSAGE - 16);
 }
 
 static void ask_one(uint32_t client)
 {
     struct body b, response;
     uint32_t number = new_number(client);
-    unsigned flags = next_random() % 2;
+    unsigned flags = chance(2);
     size_t got = 0, size = fill(&b, client, number, flags, any_size());
-    bool timed = next_random() % 4 == 0;
-    struct timespec until = in_us(next_random() % 2000);
+    bool timed = chance(4) == 0;
+    struct timespec until = in_us(chance(2000));
     int e = timed ? tarn_call_ask_timed(call, flags, &b, size, &response, sizeof response, &got, &until)
                   : tarn_call_ask(call, flags, &b, size, &response, sizeof response, &got);
     check(e != -ETIMEDOUT || timed);
@@ -159,7 +153,7 @@ static void ask_several(uint32_t client)
         size_t size;
         struct timespec until = in_us(5000); /* for all might have some, and wait for more */
         int e;
-        flags[n] = next_random() % 2;
+        flags[n] = chance(2);
         number[n] = new_number(client);
         size = fill(&b, client, number[n], flags[n], any_size());
         e = tarn_call_loan_timed(call, MESSAGE, &at, &id[n], &until);
@@ -173,7 +167,7 @@ static void ask_several(uint32_t client)
         const void *at;
         size_t size;
         int e;
-        if (next_random() % 8 == 0) {
+        if (chance(8) == 0) {
             check(tarn_call_cancel(call, id[n]) == 0);
             all->back++;
             continue;
@@ -188,7 +182,7 @@ static void run_client(uint32_t client)
 {
     take_part(client, TARN_SEND);
     while (!(all->stop & 1))
-        next_random() % 3 ? ask_one(client) : ask_several(client);
+        chance(3) ? ask_one(client) : ask_several(client);
     leave();
 }
 
@@ -202,13 +196,13 @@ static void answer_it(const struct tarn_request *r)
     check(is_body(r->at, r->size, &b));
     check(b.client < CLIENTS && b.flags == r->flags);
     __atomic_fetch_add(&all->begun[b.client][b.number % NUMBERS], 1, __ATOMIC_SEQ_CST);
-    if (next_random() % 64 == 0)
-        usleep(next_random() % 3000);
+    if (chance(64) == 0)
+        usleep(chance(3000));
     if (is_to_fail(&b))
         e = tarn_call_fail(call, r->id, -ENODATA);
     else {
         size_t size;
-        if (next_random() % 2)
+        if (chance(2))
             check(tarn_call_room(call, r->id, &room) == 0);
         size = fill(&response, b.client, b.number, RESPONSE, size_of_response(&b));
         if (room != &response)
@@ -229,7 +223,7 @@ static void run_server(uint32_t who)
         check(e == 0 || e == -ETIMEDOUT);
         if (e)
             continue;
-        if (next_random() % 4 == 0 && tarn_call_next_try(call, &second) == 0)
+        if (chance(4) == 0 && tarn_call_next_try(call, &second) == 0)
             answer_it(&second);
         answer_it(&r);
     }
@@ -287,17 +281,17 @@ static void killed_and_stopped(void **state)
         skip();
     alarm(100);
     memset(all, 0, sizeof *all);
-    seed = 0x1234567;
+    chance_from(1);
     for (uint32_t i = 0; i < EACH; i++)
         p[i] = start(i);
     for (int round = rounds ? atoi(rounds) : ROUNDS; round; round--) {
-        uint32_t who = next_random() % EACH;
+        uint32_t who = chance(EACH);
         int status;
-        usleep(500 + next_random() % 4000);
+        usleep(500 + chance(4000));
         if (round % 8 == 0) { /* stopped: nobody else is held up, as the others' progress at the end says */
             kill(p[who], SIGSTOP);
-            usleep(next_random() % 20000);
-            if (next_random() % 2) {
+            usleep(chance(20000));
+            if (chance(2)) {
                 kill(p[who], SIGCONT);
                 continue;
             }

@@ -8,8 +8,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "channel/layout.h"
 #include "collection/layout.h"
 #include "segment/segment.h"
+#include "sync/sync.h"
+#include "tarn/channel.h"
 #include "file_world.h"
 
 #define SKIPPED 77
@@ -1013,6 +1016,88 @@ static void locks_of_collections_are_freed(void **state)
     assert_int_equal(tarn_close(seg), 0);
 }
 
+/* ---- channels ---- */
+
+static const char *const channel_name[] = {"ring", "mq", "topic", "call"};
+static const struct tarn_channel_options eight = {.size = sizeof eight, .capacity = 8};
+
+static struct channel *channel_of(tarn *seg, const char *name)
+{
+    tarn_ref ref;
+    check(tarn_find(seg, name, NULL, &ref) == 0);
+    return tarn_ptr(seg, ref, sizeof(struct channel));
+}
+
+/* A message is sent by each, and somebody has all their locks: by one of them it is known to recovery, too. */
+static void send_and_die(void *unused)
+{
+    struct bank *b;
+    tarn *seg;
+    tarn_ring *ring;
+    tarn_mq *mq;
+    tarn_topic *topic;
+    tarn_call *call;
+    uint64_t id;
+    void *at;
+    (void)unused;
+    check(open_bank(url, &seg, &b) == 0);
+    check(tarn_ring_open(seg, "ring", TARN_CREATE | TARN_SEND, &eight, &ring) == 0);
+    check(tarn_mq_open(seg, "mq", TARN_CREATE | TARN_SEND, &eight, &mq) == 0);
+    check(tarn_topic_open(seg, "topic", TARN_CREATE | TARN_SEND, &eight, &topic) == 0);
+    check(tarn_call_open(seg, "call", TARN_CREATE | TARN_SEND, &eight, &call) == 0);
+    check(tarn_ring_send(ring, "one", 4) == 0 && tarn_mq_send(mq, 0, "one", 4) == 0);
+    check(tarn_topic_send(topic, "one", 4) == 0 && tarn_call_loan(call, 4, &at, &id) == 0);
+    memcpy(at, "one", 4);
+    check(tarn_call_begin(call, id, 0, 4) == 0);
+    check(mutex_lock_inner(self_if(seg), &channel_of(seg, "ring")->lock) == 0);
+    channel_of(seg, "mq")->lock.owner = self_if(seg)->id;
+    channel_of(seg, "topic")->lock.owner = self_if(seg)->id | ID_DIRTY;
+    channel_of(seg, "call")->lock.owner = 0x7ff0fff0; /* of a record that there is not */
+    kill(getpid(), SIGKILL);
+}
+
+static void locks_of_channels_are_freed(void **state)
+{
+    (void)state;
+    struct told t = {0};
+    struct bank *b;
+    tarn_ring *ring;
+    tarn_mq *mq;
+    tarn_topic *topic;
+    tarn_call *call;
+    struct tarn_request r;
+    struct tarn_channel_stat stat;
+    char text[8];
+    assert_true(WIFSIGNALED(in_child(send_and_die, NULL)));
+    world->boot++;
+    assert_refused(url);
+    assert_int_equal(tarn_repair(url, count, &t), 0);
+    assert_int_equal(t.mended, 3);
+    assert_int_equal(t.damages, 0);
+    tarn *seg = bank_ok(url, &b);
+    /* or these hung */
+    assert_int_equal(tarn_ring_open(seg, "ring", TARN_RECEIVE, NULL, &ring), 0);
+    assert_int_equal(tarn_mq_open(seg, "mq", TARN_RECEIVE, NULL, &mq), 0);
+    assert_int_equal(tarn_topic_open(seg, "topic", TARN_RECEIVE | TARN_TOPIC_HISTORY, NULL, &topic), 0);
+    assert_int_equal(tarn_call_open(seg, "call", TARN_RECEIVE, NULL, &call), 0);
+    assert_int_equal(tarn_ring_receive_try(ring, text, sizeof text, NULL), 0);
+    assert_int_equal(tarn_mq_receive_try(mq, text, sizeof text, NULL), 0);
+    assert_int_equal(tarn_topic_receive_try(topic, text, sizeof text, NULL), 0);
+    assert_string_equal(text, "one");
+    assert_int_equal(tarn_call_next_try(call, &r), -EAGAIN); /* a dead client's call went with it */
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(tarn_channel_stat(seg, channel_name[i], &stat), 0);
+        assert_int_equal(stat.senders, 0);
+        assert_int_equal(stat.deaths, 1);
+    }
+    assert_int_equal(tarn_ring_close(ring), 0);
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(tarn_topic_close(topic), 0);
+    assert_int_equal(tarn_call_close(call), 0);
+    assert_clean(seg);
+    assert_int_equal(tarn_close(seg), 0);
+}
+
 static void what_cannot_be_mended_stays_refused(void **state)
 {
     (void)state;
@@ -1146,6 +1231,7 @@ int main(void)
         cmocka_unit_test_teardown(repair_is_alone, clean_up),
         cmocka_unit_test_teardown(dangling_names_are_unbound, clean_up),
         cmocka_unit_test_teardown(locks_of_collections_are_freed, clean_up),
+        cmocka_unit_test_teardown(locks_of_channels_are_freed, clean_up),
         cmocka_unit_test_teardown(what_cannot_be_mended_stays_refused, clean_up),
         cmocka_unit_test_teardown(a_power_loss_ends_well, clean_up),
     };

@@ -11,6 +11,7 @@
 
 #include <time.h>
 
+#include "chance.h"
 #include "channel/mq.h"
 
 enum { SENDERS = 3, RECEIVERS = 3, WORKERS = SENDERS + RECEIVERS, NUMBERS = 1 << 20, CAPACITY = 16 };
@@ -36,15 +37,6 @@ static struct setting {
     bool take, loan;
 } setting;
 
-static uint32_t seed;
-static uint32_t rnd(uint32_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 17;
-    seed ^= seed << 5;
-    return seed % n;
-}
-
 #ifdef TARN_KILL_POINTS
 __thread int kill_countdown;
 void kill_now(void)
@@ -53,8 +45,8 @@ void kill_now(void)
 }
 static void plan_own_death(void)
 {
-    if (!kill_countdown && rnd(300) == 0 && !shared->stop)
-        kill_countdown = 1 + (int)rnd(rnd(2) ? 10 : 60);
+    if (!kill_countdown && chance(300) == 0 && !shared->stop)
+        kill_countdown = 1 + (int)chance(chance(2) ? 10 : 60);
 }
 static void no_death(void)
 {
@@ -77,9 +69,9 @@ static void fill(struct message *m, uint32_t sender, uint32_t number)
 
 static void enter(int me, unsigned role, tarn **ret_seg, tarn_mq **ret_mq)
 {
-    seed = (uint32_t)getpid() * 2654435761u | 1;
+    chance_from((uint32_t)getpid());
     alarm(100);
-    check(mmap(NULL, (size_t)(1 + rnd(64)) << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    check(mmap(NULL, (size_t)(1 + chance(64)) << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
     check(tarn_open(url, 0, NULL, ret_seg) == 0);
     check(tarn_mq_open(*ret_seg, "churn", role, NULL, ret_mq) == 0);
     shared->address[me] = (uintptr_t)tarn_base(*ret_seg);
@@ -116,8 +108,8 @@ static void sends(int me)
         }
         check(e == 0);
         shared->sent[me] = number;
-        if (rnd(64) == 0)
-            usleep(rnd(100));
+        if (chance(64) == 0)
+            usleep(chance(100));
     }
     leave(seg, mq);
 }
@@ -159,8 +151,8 @@ static void receives(int me)
             check(tarn_mq_release(mq, at) == 0);
         if (number == STOPS)
             break;
-        if (rnd(64) == 0)
-            usleep(rnd(100));
+        if (chance(64) == 0)
+            usleep(chance(100));
     }
     leave(seg, mq);
 }
@@ -246,9 +238,9 @@ static void churn(struct setting how, unsigned rounds)
     for (int i = 0; i < WORKERS; i++)
         child[i] = start(i);
     for (unsigned round = 0; round < rounds; round++) {
-        usleep(rnd(3000));
+        usleep(chance(3000));
 #ifndef TARN_KILL_POINTS
-        kill(child[rnd(WORKERS)], SIGKILL);
+        kill(child[chance(WORKERS)], SIGKILL);
 #endif
         bury(child);
     }
@@ -389,7 +381,7 @@ static void nobody_waits_for_the_stopped(void **state)
             usleep(500);
     for (unsigned round = 0; round < 40; round++) {
         uint32_t before[SENDERS];
-        int i = (int)rnd(SENDERS), k = SENDERS + (int)rnd(RECEIVERS);
+        int i = (int)chance(SENDERS), k = SENDERS + (int)chance(RECEIVERS);
         kill(child[i], SIGSTOP);
         kill(child[k], SIGSTOP);
         usleep(2000);
@@ -441,7 +433,7 @@ static int set_up(void **state)
 {
     signal(SIGALRM, too_long);
     alarm(110);
-    seed = (uint32_t)getpid() | 1;
+    chance_from((uint32_t)getpid());
     mutex_cap_off = true;
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return shared == MAP_FAILED || own_directory(state);

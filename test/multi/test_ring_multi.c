@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "chance.h"
 #include "sync/sync.h"
 #include "tarn/channel.h"
 
@@ -28,13 +29,6 @@ static struct shared {
 
 static const struct form *form;
 static tarn *seg;
-static uint64_t seed;
-
-static uint32_t roll(uint32_t sides)
-{
-    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-    return (uint32_t)(seed >> 20) % sides;
-}
 
 static size_t size_of(uint64_t number)
 {
@@ -60,7 +54,7 @@ static tarn_ring *arrive(int side)
     struct tarn_channel_stat s;
     tarn_ring *r;
     uint64_t now, known;
-    seed = (uint64_t)getpid() * 0x9e3779b97f4a7c15u | 1;
+    chance_from((uint32_t)getpid());
     check(tarn_close(seg) == 0); /* what was inherited */
     check(tarn_open(URL, 0, SANITIZED || on_memfd() ? NULL : &o, &seg) == 0);
     shared->address[side] = (uintptr_t)tarn_base(seg);
@@ -83,7 +77,7 @@ static void leave(tarn_ring *r)
 
 static void nap(void)
 {
-    if (roll(300) == 0)
+    if (chance(300) == 0)
         usleep(300);
 }
 
@@ -97,7 +91,7 @@ static void send_all(void)
         void *place;
         n = shared->sent;
         nap();
-        switch (roll(3)) {
+        switch (chance(3)) {
         case 0:
             write_message(text, n);
             check(tarn_ring_send(r, text, size_of(n)) == 0);
@@ -134,7 +128,7 @@ static void receive_all(void)
         struct timespec soon = os_deadline(20);
         int e = 0;
         nap();
-        switch (roll(4)) {
+        switch (chance(4)) {
         case 0: check(tarn_ring_receive(r, text, MOST, sizes) == 0); break;
         case 1:
             check(tarn_ring_take(r, &seen, sizes) == 0);
@@ -192,9 +186,9 @@ static void churn(const struct form *f)
     side[0] = start(0);
     side[1] = start(1);
     for (int i = 0; i < KILLS; i++) {
-        int k = (int)roll(2);
-        usleep(200 + roll(6000));
-        if (roll(8) == 0) { /* a stopped one is not dead: the other waits */
+        int k = (int)chance(2);
+        usleep(200 + chance(6000));
+        if (chance(8) == 0) { /* a stopped one is not dead: the other waits */
             kill(side[!k], SIGSTOP);
             usleep(2000);
             kill(side[!k], SIGCONT);
@@ -239,7 +233,7 @@ static int set_up(void **state)
     if (!on_sysv())
         signal(SIGALRM, too_long);
     alarm(100);
-    seed = (uint64_t)getpid() << 20 | 1;
+    chance_from((uint32_t)getpid());
     mutex_cap_off = true;
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return shared == MAP_FAILED || own_directory(state);

@@ -5,6 +5,7 @@
  * subscribes sees whole messages only, in order, and is told how many it missed. */
 #include "helper.h"
 
+#include "chance.h"
 #include "topic.h"
 #include "sync/sync.h"
 
@@ -243,7 +244,7 @@ static void killed_at_random(void **state)
     pid_t child[ROLES];
     int pipes[2], status, killed[ROLES] = {0}, left = 0;
     struct tarn_options o = {.size = sizeof o, .initial = 1 << 20, .limit = 4 << 20, .participants = 16};
-    unsigned seed = 3;
+    chance_from(3);
     char byte;
     const char *wrong;
     assert_int_equal(pipe(pipes), 0);
@@ -255,8 +256,8 @@ static void killed_at_random(void **state)
     for (int i = 0; i < WITNESS; i++)
         child[i] = begin(i, -1);
     for (int i = 0; i < kills; i++) {
-        int role = rand_r(&seed) % WITNESS;
-        struct timespec moment = {0, 1000000 + rand_r(&seed) % 8000000};
+        int role = (int)chance(WITNESS);
+        struct timespec moment = {0, 1000000 + chance(8000000)};
         nanosleep(&moment, NULL);
         if (i % 10 == 3) { /* one that stands still is no death, and the others go on; but for what it holds, up to the limit */
             assert_int_equal(kill(child[role], SIGSTOP), 0);

@@ -430,6 +430,24 @@ static void of_the_thread_that_opened_it(void **state)
     assert_all_free(client);
 }
 
+/* Whoever leaves the segment, and comes again, is another: its handles are an other's, and can be closed whatever they have in hand. */
+static void come_again(void **state)
+{
+    uint64_t id;
+    void *at;
+    (void)state;
+    assert_int_equal(tarn_call_loan_try(client, 1, &at, &id), 0);
+    assert_int_equal(tarn_call_close(client), -EBUSY);
+    assert_int_equal(tarn_thread_detach(seg), 0);
+    assert_int_equal(tarn_thread_attach(seg), 0);
+    assert_int_equal(tarn_call_cancel(client, id), -EPERM);
+    assert_int_equal(tarn_call_close(client), 0);
+    assert_int_equal(tarn_call_close(server), 0);
+    assert_int_equal(tarn_call_open(seg, "c", TARN_SEND, NULL, &client), 0);
+    assert_int_equal(tarn_call_open(seg, "c", TARN_RECEIVE, NULL, &server), 0);
+    assert_all_free(client);
+}
+
 static void a_child_has_none_of_it(void *fd)
 {
     struct tarn_request r;
@@ -1007,6 +1025,7 @@ int main(void)
         T(two_handles_have_nothing_in_common),
         T(in_a_section),
         T(of_the_thread_that_opened_it),
+        T(come_again),
         T(forked),
         T(two_clients_two_servers),
         T(who_makes_room_wakes),

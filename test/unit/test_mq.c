@@ -5,6 +5,7 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "chance.h"
 #include "channel/mq.h"
 
 static tarn *seg;
@@ -319,15 +320,6 @@ struct model {
     int count[LEVELS];
 };
 
-static uint32_t random_number(void)
-{
-    static uint64_t x = 88172645463325252ull;
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return (uint32_t)(x >> 16);
-}
-
 /* Of a size that follows from the number, filled with it. */
 static size_t write_message(char *to, uint32_t number, size_t most)
 {
@@ -369,10 +361,10 @@ static void walk(size_t most)
     for (int i = 1; i < HANDLES; i++)
         mq[i] = opened("walk", TARN_SEND | TARN_RECEIVE);
     for (int step = 0; step < 60000; step++) {
-        unsigned h = random_number() % HANDLES, level = random_number() % LEVELS, k = random_number() % 3;
+        unsigned h = chance(HANDLES), level = chance(LEVELS), k = chance(3);
         size_t size;
         int e;
-        switch (random_number() % 6) {
+        switch (chance(6)) {
         case 0:
             size = write_message(body, number + 1, most);
             e = tarn_mq_send_try(mq[h], level, body, size);
@@ -392,7 +384,7 @@ static void walk(size_t most)
         case 2:
             if (!loan[h][k])
                 break;
-            if (random_number() % 8 == 0) {
+            if (chance(8) == 0) {
                 assert_int_equal(tarn_mq_release(mq[h], loan[h][k]), 0);
                 loan[h][k] = NULL;
                 break;
@@ -852,15 +844,15 @@ static void hostile(void *unused)
         for (int i = 0; i < 5; i++)
             check(tarn_mq_send_try(mq, 0, body, 8) == 0);
         check(tarn_mq_take(mq, &message, &size) == 0);
-        for (uint32_t n = 1 + random_number() % 40; n--;) {
-            uint64_t *at = random_number() % 4 == 0 ? mq->party.channel->own : mq->q.entries,
+        for (uint32_t n = 1 + chance(40); n--;) {
+            uint64_t *at = chance(4) == 0 ? mq->party.channel->own : mq->q.entries,
                      most = at == mq->party.channel->own ? 24 : mq_entries_bytes(&mq->party.shape) / 8;
-            if (random_number() % 4 == 0)
+            if (chance(4) == 0)
                 at = (uint64_t *)(void *)mq->q.chunks, most = mq->q.count * mq->q.stride / 8;
-            if (random_number() % 8 == 0)
+            if (chance(8) == 0)
                 at = mq->party.seat->own, most = 11;
-            uint64_t v = (uint64_t)random_number() << 32 | random_number();
-            at[random_number() % most] = random_number() % 3 ? v : v % 64;
+            uint64_t v = chance_word();
+            at[chance((uint32_t)most)] = chance(3) ? v : v % 64;
         }
         for (int i = 0; i < 12; i++) {
             int e = tarn_mq_send_try(mq, 0, body, mq->q.most);
@@ -878,7 +870,6 @@ static void hostile(void *unused)
         check(tarn_channel_stat(seg, name, &stat) == 0);
         channel_close(&mq->party); /* whatever is in hand */
         check(tarn_unbind(seg, name, 1) == 0);
-        free(mq);
     }
 }
 static void hostile_bytes(void **state)

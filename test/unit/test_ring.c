@@ -4,12 +4,12 @@
 
 #include <poll.h>
 
+#include "chance.h"
 #include "channel/ring.h"
 
 enum { MOST_BYTES = 4096 };
 
 static tarn *seg;
-static uint32_t dice = 12345;
 
 static int open_segment(void **state)
 {
@@ -23,12 +23,6 @@ static int close_segment(void **state)
     (void)state;
     assert_clean(seg);
     return tarn_close(seg);
-}
-
-static uint32_t roll(uint32_t sides)
-{
-    dice = dice * 1664525u + 1013904223u;
-    return (dice >> 8) % sides;
 }
 
 static struct tarn_channel_options shaped(uint32_t capacity, uint32_t message, uint32_t flags)
@@ -324,8 +318,8 @@ static void assert_filled(const char *at, uint32_t number, uint32_t size)
 /* A size, often at an edge. */
 static uint32_t some_size(const struct model *m)
 {
-    uint32_t k = roll(8);
-    return k == 0 ? m->limit : k == 1 ? 0 : k == 2 && m->limit >= 8 ? 8 : roll(m->limit + 1);
+    uint32_t k = chance(8);
+    return k == 0 ? m->limit : k == 1 ? 0 : k == 2 && m->limit >= 8 ? 8 : chance(m->limit + 1);
 }
 static void put(struct model *m, uint32_t size)
 {
@@ -349,11 +343,11 @@ static void assert_may_be_full(const struct model *m, uint32_t size)
 static void step_out(struct model *m, tarn_ring **out, const char *name)
 {
     static char text[8 * MOST_BYTES];
-    uint32_t size = some_size(m), next = m->first + m->count, count = 1 + roll(20);
+    uint32_t size = some_size(m), next = m->first + m->count, count = 1 + chance(20);
     size_t n = 0;
     void *place;
     int e;
-    switch (roll(5)) {
+    switch (chance(5)) {
     case 0:
     case 1:
         fill(text, next, size);
@@ -365,12 +359,12 @@ static void step_out(struct model *m, tarn_ring **out, const char *name)
         e = tarn_ring_loan_try(*out, size, &place);
         if (e == 0) {
             memset(place, 0xee, size);
-            if (roll(4) == 0) {
+            if (chance(4) == 0) {
                 assert_int_equal(tarn_ring_drop_loan(*out), 0);
                 break;
             }
             if (size)
-                size -= roll(size);
+                size -= chance(size);
             fill(place, next, size);
             assert_int_equal(tarn_ring_send_loan(*out, size), 0);
             put(m, size);
@@ -388,7 +382,7 @@ static void step_out(struct model *m, tarn_ring **out, const char *name)
             assert_may_be_full(m, size);
         break;
     default:
-        if (roll(4))
+        if (chance(4))
             return;
         assert_int_equal(tarn_ring_close(*out), 0);
         *out = opened(name, TARN_SEND);
@@ -402,11 +396,11 @@ static void step_out(struct model *m, tarn_ring **out, const char *name)
 static void step_in(struct model *m, tarn_ring **in, const char *name)
 {
     static char text[8 * MOST_BYTES];
-    uint32_t expected = m->size[m->first % MOST_BYTES], count = 1 + roll(20);
+    uint32_t expected = m->size[m->first % MOST_BYTES], count = 1 + chance(20);
     size_t size = 0, sizes[32], n = 0;
     const void *seen;
     int e;
-    switch (roll(5)) {
+    switch (chance(5)) {
     case 0:
     case 1:
         e = tarn_ring_receive_try(*in, text, sizeof text, &size);
@@ -418,7 +412,7 @@ static void step_in(struct model *m, tarn_ring **in, const char *name)
             assert_int_equal((uintptr_t)seen % 8, 0);
         break;
     case 3: {
-        uint32_t room = roll(2) ? m->limit : m->limit == 8 ? 8 : some_size(m);
+        uint32_t room = chance(2) ? m->limit : m->limit == 8 ? 8 : some_size(m);
         if ((size_t)room * count > sizeof text)
             return;
         e = tarn_ring_receive_many_try(*in, text, room, count, sizes, &n);
@@ -434,7 +428,7 @@ static void step_in(struct model *m, tarn_ring **in, const char *name)
         return;
     }
     default:
-        if (roll(4))
+        if (chance(4))
             return;
         assert_int_equal(tarn_ring_close(*in), 0);
         *in = opened(name, TARN_RECEIVE);
@@ -459,11 +453,11 @@ static void walk(struct tarn_channel_options options, int steps)
     m = (struct model){.limit = options.message, .capacity = options.capacity, .bytes = options.flags};
     for (int i = 0; i < steps; i++) {
         bool fills = i / 500 % 2; /* full for a while, and empty for a while */
-        if (roll(5) < (fills ? 3u : 2u))
+        if (chance(5) < (fills ? 3u : 2u))
             step_out(&m, &out, "walk");
         else
             step_in(&m, &in, "walk");
-        if (roll(50) == 0) {
+        if (chance(50) == 0) {
             struct tarn_channel_stat s = stat_of_ring("walk");
             assert_int_equal(s.waiting, m.count);
             assert_int_equal(s.received, m.first);
@@ -729,13 +723,13 @@ static void spoil(const struct channel_shape *shape, struct channel *c, char *sl
     static const uint64_t odd[] = {
         0, 1, 7, 0xff, 1u << 31, RING_SKIP, RING_USED, RING_USED | RING_SKIP, 1ull << 33, ~0ull};
     struct ring_ends *ends = (struct ring_ends *)(void *)c->own;
-    uint64_t v = odd[roll(10)] ^ (roll(2) ? (uint64_t)roll(1u << 24) << roll(41) : 0);
+    uint64_t v = odd[chance(10)] ^ (chance(2) ? (uint64_t)chance(1u << 24) << chance(41) : 0);
     uint64_t bytes = shape->bytes - shape->slots;
-    switch (roll(6)) {
+    switch (chance(6)) {
     case 0: ends->head += v; break;
     case 1: ends->tail += v; break;
     case 2: ends->sent = v; break;
-    default: memcpy(slots + roll((uint32_t)(bytes / 8)) * 8, &v, 8); break;
+    default: memcpy(slots + chance((uint32_t)(bytes / 8)) * 8, &v, 8); break;
     }
 }
 
@@ -747,7 +741,7 @@ static void hostile_bytes(void **state)
     } shape[] = {
         {8, 8, 0}, {4, 16, 0}, {2, 100, 0}, {1, 1, 0}, {64, 24, TARN_RING_BYTES}, {256, 50, TARN_RING_BYTES}};
     for (int i = 0; i < 6000; i++) {
-        const int k = (int)roll(6);
+        const int k = (int)chance(6);
         char text[20 * 128] = "", name[] = "hostile";
         const struct tarn_channel_options o = shaped(shape[k].capacity, shape[k].message, shape[k].flags);
         tarn_ring *out = NULL, *in = NULL;
@@ -759,15 +753,15 @@ static void hostile_bytes(void **state)
         both(name, o, &out, &in);
         assert_int_equal(channel_look(seg, name, &look), 0);
         for (int step = 0; step < 20; step++) {
-            if (roll(3) == 0)
+            if (chance(3) == 0)
                 spoil(&look.shape, look.channel, look.slots);
             if (out)
-                assert_answers(tarn_ring_send_try(out, text, roll(shape[k].message + 1)));
-            if (out && roll(3) == 0)
-                assert_answers(tarn_ring_send_many_try(out, text, 1 + roll(shape[k].message), 20, &size));
-            if (in && roll(2))
+                assert_answers(tarn_ring_send_try(out, text, chance(shape[k].message + 1)));
+            if (out && chance(3) == 0)
+                assert_answers(tarn_ring_send_many_try(out, text, 1 + chance(shape[k].message), 20, &size));
+            if (in && chance(2))
                 assert_answers(tarn_ring_receive_try(in, text, sizeof text, &size));
-            else if (in && roll(2))
+            else if (in && chance(2))
                 assert_answers(tarn_ring_receive_many_try(in, text, 128, 20, NULL, &size));
             else if (in && tarn_ring_take_try(in, &seen, &size) == 0) {
                 assert_true((const char *)seen >= look.slots &&
@@ -780,7 +774,7 @@ static void hostile_bytes(void **state)
             }
             assert_int_equal(tarn_channel_stat(seg, name, &s), 0);
             assert_int_equal(tarn_channel_parties(seg, name, one_party, p), 0);
-            if (roll(5) == 0) {
+            if (chance(5) == 0) {
                 tarn_ring_close(out);
                 tarn_ring_close(in);
                 out = in = NULL;

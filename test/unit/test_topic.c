@@ -2,6 +2,7 @@
  * walk beside a model, the turn of positions, hostile bytes. After each case every chunk is one of: in an entry, owned by a seat, or free. */
 #include "helper.h"
 
+#include "chance.h"
 #include "topic.h"
 
 static tarn *seg;
@@ -767,14 +768,13 @@ static void random_walk(void **state)
 {
     (void)state;
     static struct model m;
-    unsigned seed = 11;
     memset(&m, 0, sizeof m);
     for (int i = 0; i < PARTIES; i++)
         m.party[i].t = opened(TARN_SEND | TARN_RECEIVE);
     for (int round = 0; round < (SANITIZED ? 20000 : 200000); round++) {
-        int i = rand_r(&seed) % PARTIES, what = rand_r(&seed) % 4;
-        uint64_t value = (uint64_t)rand_r(&seed);
-        if (rand_r(&seed) % 5 < 2)
+        int i = (int)chance(PARTIES), what = (int)chance(4);
+        uint64_t value = chance_bits();
+        if (chance(5) < 2)
             step_sender(&m, i, what, value);
         else
             step_subscriber(&m, i, what, value);
@@ -847,7 +847,6 @@ static void hostile_bytes(void **state)
     struct tarn_topic_news news;
     const void *taken;
     void *loan;
-    unsigned seed = 5;
     for (uint64_t i = 0; i < 11; i++)
         send_number(p, i);
     memcpy(good, v.entries, bytes);
@@ -859,15 +858,13 @@ static void hostile_bytes(void **state)
         uint64_t *word[] = {&v.words->next,
                             &v.words->holding,
                             &v.words->takers,
-                            &v.entries[rand_r(&seed) % 8],
-                            &chunk_at(&v, (uint32_t)rand_r(&seed) % v.count)->word,
+                            &v.entries[chance(8)],
+                            &chunk_at(&v, chance(v.count))->word,
                             &p->mine->claim,
                             &a->mine->stuck_since};
         for (int i = 0; i < 1 + round % 3; i++)
-            *word[rand_r(&seed) % 7] = rand_r(&seed) % 3
-                                           ? odd[rand_r(&seed) % 7]
-                                           : (uint64_t)rand_r(&seed) << 33 ^ (uint64_t)rand_r(&seed);
-        chunk_at(&v, (uint32_t)rand_r(&seed) % v.count)->size = (uint32_t)rand_r(&seed) * 3;
+            *word[chance(7)] = chance(3) ? odd[chance(7)] : chance_word();
+        chunk_at(&v, chance(v.count))->size = chance_bits() * 3;
         memset(buffer, 0x5a, sizeof buffer);
         /* whatever they say: no crash, no hang, nothing behind `room` */
         int e = tarn_topic_send_try(p, buffer, 8);
