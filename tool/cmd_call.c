@@ -29,45 +29,43 @@ static int take(const struct command *c, int option, const char *value, struct w
     case 'r': w->in = w->out = RAW; return DONE;
     case 'p': w->in = w->out = PREFIXED; return DONE;
     case REPEATABLE: w->flags = TARN_CALL_REPEATABLE; return DONE;
-    default:
-        return parse_number(value, 10, 86400000, &w->timeout) && w->timeout
-                   ? DONE
-                   : misused(c, "--timeout %s: it is a number of milliseconds from 1 to a day", value);
+    default: return take_ms(c, "--timeout", value, 1, DAY_MS, &w->timeout);
     }
 }
 
-/* In pieces, so that ctrl-C takes the request back. */
-static int wait_for(tarn_call *call, uint64_t id, const struct timespec *until, const void **ret_at, size_t *ret_size)
+static int loan(tarn_call *call, size_t size, uint64_t until, void **ret_at, uint64_t *ret_id)
 {
-    for (;;) {
-        struct timespec soon = after_ms(100);
-        bool last = until && (soon.tv_sec > until->tv_sec ||
-                              (soon.tv_sec == until->tv_sec && soon.tv_nsec >= until->tv_nsec));
-        int e = tarn_call_wait_timed(call, id, ret_at, ret_size, last ? until : &soon);
-        if (e != -ETIMEDOUT)
-            return e;
-        if (last || stopped)
-            return stopped ? -EINTR : e;
+    int e = -ETIMEDOUT;
+    while (goes_on(until, &e)) {
+        struct timespec soon = next_piece(until);
+        e = tarn_call_loan_timed(call, size, ret_at, ret_id, &soon);
     }
+    return e;
+}
+
+static int wait_for(tarn_call *call, uint64_t id, uint64_t until, const void **ret_at, size_t *ret_size)
+{
+    int e = -ETIMEDOUT;
+    while (goes_on(until, &e)) {
+        struct timespec soon = next_piece(until);
+        e = tarn_call_wait_timed(call, id, ret_at, ret_size, &soon);
+    }
+    return e;
 }
 
 static int ask(const struct command *c, tarn_call *call, const struct wanted *w, const char *bytes, size_t size)
 {
-    struct timespec until = after_ms(w->timeout ? w->timeout : 1000);
+    uint64_t until = deadline(w->timeout), id;
     const void *response;
     void *at;
-    uint64_t id;
-    int e;
-    do
-        e = tarn_call_loan_timed(call, size, &at, &id, &until);
-    while (e == -ETIMEDOUT && !w->timeout && !stopped && (until = after_ms(1000), true));
+    int e = loan(call, size, until, &at, &id);
     if (e < 0)
-        return stopped ? DONE : failed(c, e);
+        return e == -EINTR ? DONE : failed(c, e);
     for (size_t i = 0; i < size; i++)
         ((char *)at)[i] = bytes[i];
     if ((e = tarn_call_begin(call, id, w->flags, size)) < 0)
         return failed(c, e);
-    e = wait_for(call, id, w->timeout ? &until : NULL, &response, &size);
+    e = wait_for(call, id, until, &response, &size);
     if (e == -EINTR || e == -ETIMEDOUT)
         tarn_call_cancel(call, id);
     if (e == -EINTR)

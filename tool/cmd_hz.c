@@ -185,10 +185,12 @@ static int run(const struct command *c, int argc, char **argv)
         if (option == ENDED)
             return status;
         json |= option == 'J';
-        if (option == COUNT && (!parse_number(optarg, 10, UINT64_MAX, &count) || !count))
-            return misused(c, "--count %s: it is a number of looks from 1 on", optarg);
-        if (option == INTERVAL && (!parse_number(optarg, 10, 3600000, &interval) || interval < 10))
-            return misused(c, "--interval %s: it is a number of milliseconds from 10 to an hour", optarg);
+        if (option == COUNT)
+            status = take_count(c, "--count", optarg, "looks", UINT64_MAX, &count);
+        else if (option == INTERVAL)
+            status = take_ms(c, "--interval", optarg, 10, HOUR_MS, &interval);
+        if (status != DONE)
+            return status;
     }
     if (argc - optind == 2)
         w.only = argv[optind + 1];

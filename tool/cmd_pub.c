@@ -31,23 +31,20 @@ static int take(const struct command *c, int option, const char *value, struct w
     case CREATE: w->create = true; return DONE;
     case 'r': w->form = RAW; return DONE;
     case 'p': w->form = PREFIXED; return DONE;
-    case EVERY:
-        return parse_number(value, 10, 3600000, &w->every)
-                   ? DONE
-                   : misused(c, "--every %s: it is a number of milliseconds, at most an hour", value);
+    case EVERY: return take_ms(c, "--every", value, 0, HOUR_MS, &w->every);
     case MESSAGE:
-        if (!parse_size(value, &n) || n < 1 || n > 1 << 30)
-            return misused(c, "--message %s: it is a number of bytes from 1 to 1G", value);
+        if (take_size(c, "--message", value, 1, 1 << 30, &n) != DONE)
+            return USAGE;
         w->options.message = (uint32_t)n;
         break;
     case CAPACITY:
-        if (!parse_number(value, 10, 1 << 30, &n) || !n)
-            return misused(c, "--capacity %s: it is a number of messages from 1 to 2^30", value);
+        if (take_count(c, "--capacity", value, "messages", 1 << 30, &n) != DONE)
+            return USAGE;
         w->options.capacity = (uint32_t)n;
         break;
     default:
-        if (!parse_number(value, 10, 4096, &n) || !n)
-            return misused(c, "--parties %s: it is a number from 1 to 4096", value);
+        if (take_count(c, "--parties", value, "publishers and subscribers", 4096, &n) != DONE)
+            return USAGE;
         w->options.parties = (uint32_t)n;
     }
     w->shaped = true;
@@ -62,11 +59,8 @@ static int publish(const struct command *c, struct port *p, const struct wanted 
     while (!stopped && (got = read_message(c, w->form, p->stat.message, &bytes, &size)) == 1) {
         if ((e = port_send(p, bytes, size)) < 0)
             return e == -EINTR ? DONE : failed(c, e);
-        if (w->every) {
-            struct timespec pause = {.tv_sec = (time_t)(w->every / 1000),
-                                     .tv_nsec = (long)(w->every % 1000) * 1000000};
-            nanosleep(&pause, NULL);
-        }
+        if (w->every)
+            sleep_until(deadline(w->every));
     }
     return stopped || !got ? DONE : got - 1;
 }

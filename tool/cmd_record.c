@@ -8,7 +8,6 @@
 #include "recording.h"
 
 enum { COUNT = 256, TIMEOUT, HISTORY };
-#define SECOND 1000000000u
 
 static const struct option names[] = {{"count", required_argument, NULL, COUNT},
                                       {"timeout", required_argument, NULL, TIMEOUT},
@@ -33,12 +32,11 @@ static int record(const struct command *c, struct port *p, struct recording *r, 
     bool terminal = isatty(STDERR_FILENO);
     int status = DONE, e;
     while (status == DONE && (!count || t.messages < count)) {
-        struct timespec until = after_ms(timeout);
         struct tarn_topic_news news;
         struct recorded head;
-        bool flush = now_ns() - flushed > SECOND;
+        bool flush = now_ns() - flushed > SECOND_NS;
         size_t size;
-        e = port_receive(p, timeout ? &until : NULL, &size, &news);
+        e = port_receive(p, deadline(timeout), &size, &news);
         if (e == -EINTR || e == -ETIMEDOUT)
             break;
         if (e < 0) {
@@ -79,10 +77,12 @@ static int run(const struct command *c, int argc, char **argv)
         if (option == ENDED)
             return status;
         history |= option == HISTORY;
-        if (option == COUNT && (!parse_number(optarg, 10, UINT64_MAX, &count) || !count))
-            return misused(c, "--count %s: it is a number of messages from 1 on", optarg);
-        if (option == TIMEOUT && (!parse_number(optarg, 10, 86400000, &timeout) || !timeout))
-            return misused(c, "--timeout %s: it is a number of milliseconds from 1 to a day", optarg);
+        if (option == COUNT)
+            status = take_count(c, "--count", optarg, "messages", UINT64_MAX, &count);
+        else if (option == TIMEOUT)
+            status = take_ms(c, "--timeout", optarg, 1, DAY_MS, &timeout);
+        if (status != DONE)
+            return status;
     }
     if ((status = url_and_name(c, argc, argv, 1, "FILE to record to")) != DONE)
         return status;

@@ -9,22 +9,11 @@
 #include "recording.h"
 
 enum { SPEED = 256, CREATE };
-#define SECOND 1000000000u
 
 static const struct option names[] = {{"speed", required_argument, NULL, SPEED},
                                       {"create", no_argument, NULL, CREATE},
                                       {"help", no_argument, NULL, 'h'},
                                       {0}};
-
-static void wait_until(uint64_t at)
-{
-    while (!stopped && now_ns() < at) {
-        uint64_t left = at - now_ns(), piece = left < SECOND / 10 ? left : SECOND / 10;
-        if (left > SECOND * 3600ull * 24 * 365)
-            return; /* it passed between the two looks */
-        nanosleep(&(struct timespec){.tv_nsec = (long)piece}, NULL);
-    }
-}
 
 static void tell(const struct command *c, const struct recording *r, uint64_t messages, bool last)
 {
@@ -44,7 +33,7 @@ static int replay(const struct command *c, struct port *p, struct recording *r, 
     while (!stopped && status == DONE && (got = recording_read(r, &head, bytes, most)) == 1) {
         if (speed > 0) {
             at += (uint64_t)((double)head.gap / speed);
-            wait_until(at);
+            sleep_until(at);
         }
         if (stopped)
             break;
@@ -52,7 +41,7 @@ static int replay(const struct command *c, struct port *p, struct recording *r, 
         if (e < 0 && e != -EINTR)
             status = failed(c, e);
         messages += e == 0;
-        if (terminal && now_ns() - told > SECOND / 4) {
+        if (terminal && now_ns() - told > SECOND_NS / 4) {
             told = now_ns();
             tell(c, r, messages, false);
         }

@@ -30,14 +30,8 @@ static int take(const struct command *c, int option, const char *value, struct w
     case 'J': w->form = JSON_LINES; return DONE;
     case 'r': w->form = RAW; return DONE;
     case 'p': w->form = PREFIXED; return DONE;
-    case COUNT:
-        return parse_number(value, 10, UINT64_MAX, &w->count) && w->count
-                   ? DONE
-                   : misused(c, "--count %s: it is a number of messages from 1 on", value);
-    default:
-        return parse_number(value, 10, 86400000, &w->timeout) && w->timeout
-                   ? DONE
-                   : misused(c, "--timeout %s: it is a number of milliseconds from 1 to a day", value);
+    case COUNT: return take_count(c, "--count", value, "messages", UINT64_MAX, &w->count);
+    default: return take_ms(c, "--timeout", value, 1, DAY_MS, &w->timeout);
     }
 }
 
@@ -56,10 +50,9 @@ static int subscribe(const struct command *c, struct port *p, const struct wante
     uint64_t lost = 0;
     int status = DONE;
     for (uint64_t n = 0; status == DONE && (!w->count || n < w->count); n++) {
-        struct timespec until = after_ms(w->timeout);
         struct tarn_topic_news news;
         size_t size;
-        int e = port_receive(p, w->timeout ? &until : NULL, &size, &news);
+        int e = port_receive(p, deadline(w->timeout), &size, &news);
         if (e == -EINTR)
             break;
         if (e == -ETIMEDOUT) {

@@ -4,18 +4,10 @@
 #ifndef TARN_TOOL_MESSAGE_H
 #define TARN_TOOL_MESSAGE_H
 
-#include <signal.h>
-
 #include <tarn/channel.h>
 
 #include "tool.h"
-
-/* ---- stopping: ctrl-C and SIGTERM end these commands in good order ---- */
-extern volatile sig_atomic_t stopped;
-void stop_by_signals(void);
-/* So many ms from now, or *ret as it is and false: 0 ms is "for ever". */
-struct timespec after_ms(uint64_t ms);
-uint64_t now_ns(void); /* CLOCK_MONOTONIC */
+#include "wait.h"
 
 /* ---- message.c: how messages are written ---- */
 enum form { LINES, RAW, PREFIXED, JSON_LINES };
@@ -43,9 +35,9 @@ struct port {
 bool port_open(const struct command *c, const char *url, const char *name, unsigned role, bool take,
                const struct tarn_channel_options *create, struct port *ret, int *ret_status);
 void port_close(struct port *p);
-/* Send, or receive into p->buffer (of what is no topic, news has the size alone), until it is done, or `stopped`, or until (NULL: for ever): 0; -EINTR; -ETIMEDOUT; or the library's error. */
+/* Send, or receive into p->buffer (of what is no topic, news has the size alone), until it is done, or `stopped`, or until the deadline: 0; -EINTR; -ETIMEDOUT; or the library's error. */
 int port_send(struct port *p, const char *bytes, size_t size);
-int port_receive(struct port *p, const struct timespec *until, size_t *ret_size, struct tarn_topic_news *ret_news);
+int port_receive(struct port *p, uint64_t until, size_t *ret_size, struct tarn_topic_news *ret_news);
 
 /* URL and NAME, and `more` further arguments, or USAGE after a complaint. */
 int url_and_name(const struct command *c, int argc, char **argv, int more, const char *what_more);
