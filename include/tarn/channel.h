@@ -355,6 +355,8 @@ TARN_API int tarn_mq_receive_timed(tarn_mq *mq, void *to, size_t room, size_t *r
 TARN_API int tarn_mq_take(tarn_mq *mq, void **ret_message, size_t *ret_size);
 TARN_API int tarn_mq_take_try(tarn_mq *mq, void **ret_message, size_t *ret_size);
 TARN_API int tarn_mq_take_timed(tarn_mq *mq, void **ret_message, size_t *ret_size, const struct timespec *until);
+/* tarn_mq_priority - of a message taken, and not yet released. 0; -EINVAL: it is none of this handle's; -EBADF, -EPERM. */
+TARN_API int tarn_mq_priority(tarn_mq *mq, const void *message, unsigned *ret_priority);
 /* tarn_mq_release - done with a message taken; or a loan that is not to be sent. In any order. -EINVAL: it is not in this handle's hand. */
 TARN_API int tarn_mq_release(tarn_mq *mq, const void *message);
 
