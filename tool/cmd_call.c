@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "message.h"
 
@@ -19,15 +19,15 @@ static const struct option names[] = {{"timeout", required_argument, NULL, TIMEO
 struct wanted {
     uint64_t timeout; /* ms; 0: no end */
     unsigned flags;
-    enum form in, out;
+    enum form form;
 };
 
 static int take(const struct command *c, int option, const char *value, struct wanted *w)
 {
     switch (option) {
-    case 'J': w->out = JSON_LINES; return DONE;
-    case 'r': w->in = w->out = RAW; return DONE;
-    case 'p': w->in = w->out = PREFIXED; return DONE;
+    case 'J': w->form = JSON_LINES; return DONE;
+    case 'r': w->form = RAW; return DONE;
+    case 'p': w->form = PREFIXED; return DONE;
     case REPEATABLE: w->flags = TARN_CALL_REPEATABLE; return DONE;
     default: return take_ms(c, "--timeout", value, 1, DAY_MS, &w->timeout);
     }
@@ -53,17 +53,17 @@ static int wait_for(tarn_call *call, uint64_t id, uint64_t until, const void **r
     return e;
 }
 
-static int ask(const struct command *c, tarn_call *call, const struct wanted *w, const char *bytes, size_t size)
+static int ask(const struct command *c, tarn_call *call, const struct wanted *w, const struct message *m)
 {
     uint64_t until = deadline(w->timeout), id;
     const void *response;
+    size_t size;
     void *at;
-    int e = loan(call, size, until, &at, &id);
+    int e = loan(call, m->size, until, &at, &id);
     if (e < 0)
         return e == -EINTR ? DONE : failed(c, e);
-    for (size_t i = 0; i < size; i++)
-        ((char *)at)[i] = bytes[i];
-    if ((e = tarn_call_begin(call, id, w->flags, size)) < 0)
+    memcpy(at, m->bytes, m->size);
+    if ((e = tarn_call_begin(call, id, w->flags, m->size)) < 0)
         return failed(c, e);
     e = wait_for(call, id, until, &response, &size);
     if (e == -EINTR || e == -ETIMEDOUT)
@@ -76,7 +76,7 @@ static int ask(const struct command *c, tarn_call *call, const struct wanted *w,
     }
     if (e < 0)
         return failed(c, e) == USAGE ? WRONG : REFUSED;
-    write_message(w->out, response, size, NULL);
+    write_message(w->form, &(struct message){response, size, -1, NULL});
     fflush(stdout);
     e = tarn_call_end(call, id);
     return e < 0 ? failed(c, e) : DONE;
@@ -87,8 +87,8 @@ static int run(const struct command *c, int argc, char **argv)
     struct wanted w = {0};
     struct tarn_channel_stat stat;
     int option, e, got = 0, status = DONE;
-    const char *bytes;
-    size_t size;
+    struct source s = {.command = c};
+    struct message m;
     tarn *seg;
     tarn_call *call = NULL;
     while ((option = next_option(c, argc, argv, ":hJrp", names, &status)) >= 0)
@@ -102,10 +102,13 @@ static int run(const struct command *c, int argc, char **argv)
     if ((e = tarn_call_open(seg, argv[optind + 1], TARN_SEND, NULL, &call)) < 0 ||
         (e = tarn_channel_stat(seg, argv[optind + 1], &stat)) < 0)
         status = failed(c, e);
-    while (status == DONE && !stopped && (got = read_message(c, w.in, stat.message, &bytes, &size)) == 1)
-        status = ask(c, call, &w, bytes, size);
+    s.form = w.form;
+    s.most = status == DONE ? stat.message : 0;
+    while (status == DONE && !stopped && (got = read_message(&s, &m)) == 1)
+        status = ask(c, call, &w, &m);
     if (status == DONE && !stopped && got > 1)
         status = got - 1;
+    source_close(&s);
     tarn_call_close(call);
     tarn_close(seg);
     return status;
@@ -118,8 +121,9 @@ const struct command cmd_call = {
     .help =
         "  --timeout MS        a request that is not answered in time is taken back: status 1\n"
         "  --repeatable        a request may be done again by another server, if the one that had it died\n"
-        "  -J, --json          responses as objects, one a line\n"
+        "  -J, --json          requests and responses as objects, one a line\n"
         "  -r, --raw           the whole input is one request\n"
-        "  -p, --prefixed      4 bytes of size, least significant first, stand before each message\n",
+        "  -p, --prefixed      4 bytes of size, least significant first, stand before each request and "
+        "response\n",
     .run = run,
 };

@@ -32,25 +32,24 @@ static int record(const struct command *c, struct port *p, struct recording *r, 
     bool terminal = isatty(STDERR_FILENO);
     int status = DONE, e;
     while (status == DONE && (!count || t.messages < count)) {
-        struct tarn_topic_news news;
+        struct message m;
         struct recorded head;
         bool flush = now_ns() - flushed > SECOND_NS;
-        size_t size;
-        e = port_receive(p, deadline(timeout), &size, &news);
+        e = port_receive(p, deadline(timeout), &m);
         if (e == -EINTR || e == -ETIMEDOUT)
             break;
         if (e < 0) {
             status = failed(c, e);
             break;
         }
-        head = (struct recorded){before && news.sent_ns > before ? news.sent_ns - before : 0, news.sequence,
-                                 (uint32_t)size};
-        before = news.sent_ns;
-        if (!recording_write(r, &head, p->buffer, flush))
+        head = (struct recorded){before && m.news->sent_ns > before ? m.news->sent_ns - before : 0,
+                                 m.news->sequence, (uint32_t)m.size};
+        before = m.news->sent_ns;
+        if (!recording_write(r, &head, m.bytes, flush))
             status = REFUSED;
         t.messages++;
-        t.bytes += size;
-        t.lost += news.lost;
+        t.bytes += m.size;
+        t.lost += m.news->lost;
         if (flush) {
             flushed = now_ns();
             if (terminal)

@@ -2,7 +2,8 @@
  *
  * usage: holder URL [NAME...]
  * Makes the segment, with the lifetime that HOLDER_LIFETIME says (a number), and in it an object for each NAME. Prints "FD", its descriptor's number, and waits for the end of its input.
- * With HOLDER_CHANNELS in the environment it makes channels instead, "ring", "mq" and "call", and is the server of the last: its answers are the requests in capitals. */
+ * With HOLDER_CHANNELS in the environment it makes channels instead, "ring" and "ring2", "mq" and "mq2" (of 4 priorities), and "call", and is the server of the last: its answers
+ * are the requests in capitals. */
 #include <tarn.h>
 #include <tarn/channel.h>
 
@@ -56,9 +57,12 @@ static int serve(const char *url)
     tarn_ring *ring;
     tarn_mq *mq;
     tarn_call *call;
+    const struct tarn_channel_options levels = {.size = sizeof levels, .number = 4};
     int error = tarn_open(url, TARN_CREATE, NULL, &seg);
     if (error < 0 || (error = tarn_ring_open(seg, "ring", TARN_CREATE, NULL, &ring)) < 0 ||
-        (error = tarn_mq_open(seg, "mq", TARN_CREATE, NULL, &mq)) < 0 ||
+        (error = tarn_ring_open(seg, "ring2", TARN_CREATE, NULL, &ring)) < 0 ||
+        (error = tarn_mq_open(seg, "mq", TARN_CREATE, &levels, &mq)) < 0 ||
+        (error = tarn_mq_open(seg, "mq2", TARN_CREATE, &levels, &mq)) < 0 ||
         (error = tarn_call_open(seg, "call", TARN_CREATE | TARN_RECEIVE, NULL, &call)) < 0)
         return error;
     printf("%d\n", tarn_fd(seg));

@@ -3,9 +3,11 @@
 
 Every command with its options, exit statuses, complaints and output. POSIX objects stand in a directory of their own.
 """
+import base64
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -545,6 +547,15 @@ class Channels(Case):
         self.tarn('replay', '--create', '--speed', '0', 'posix:/again', 'olds', file)
         self.assertEqual(self.tarn('sub', '--history', '--count', '50', 'posix:/again', 'olds').encode(), text)
         self.tarn('replay', '--speed', '1e6', 'posix:/again', 'olds', file)
+        listed = self.raw('replay', '--list', file)
+        told = [json.loads(line) for line in listed.splitlines()]
+        self.assertEqual([j['sequence'] for j in told], list(range(50)))
+        self.assertEqual(told[0]['after_ns'], 0)
+        self.assertEqual(''.join(j['text'] + '\n' for j in told).encode(), text)
+        self.raw('pub', '-J', '--create', self.URL, 'listed', input=listed)
+        self.assertEqual(self.raw('sub', '--history', '--count', '50', self.URL, 'listed'), text)
+        self.tarn('replay', '--list', self.URL, 'news', file, status=2, says='one argument')
+        self.tarn('replay', '--list', '--create', file, status=2, says='without --create')
         whole = pathlib.Path(file).read_bytes()
         for cut in (0, 5, 30, len(whole) - 3):
             part = self.dir / 'part'
@@ -599,8 +610,137 @@ class Channels(Case):
             self.tarn('record', 'posix:/k', name, str(self.dir / 'f'), status=1, says='never get')
         self.assertEqual(self.tarn('call', '--timeout', '5000', 'posix:/k', 'call', input=b'abc\ndef\n'), 'ABC\nDEF\n')
         self.tarn('pub', 'posix:/k', 'call', status=1, says='tarn call asks its servers', stdin=subprocess.DEVNULL)
-        self.assertEqual(json.loads(self.tarn('call', '-J', 'posix:/k', 'call', input=b'x\n')), {'size': 1, 'text': 'X'})
         self.tarn('call', 'posix:/k', 'call', input=b'fail\n', status=3, says='error -5')
+
+    # ---- JSON, in and out ----
+
+    def raw(self, *arguments, **options):
+        r = subprocess.run([TARN, *arguments], env=self.env, stdout=subprocess.PIPE, timeout=60, check=True, **options)
+        return r.stdout
+
+    @staticmethod
+    def messages(most, count):
+        """Each byte, and what has many of each kind: text, words in it that need escapes, any bytes; none."""
+        r = random.Random(7)
+        kinds = (lambda n: r.randbytes(n), lambda n: bytes(r.choice(b'\0"\\\n\t\x7f/a=') for _ in range(n)),
+                 lambda n: ''.join(chr(r.choice((0x41, 0xe9, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xfffd, 0xffff, 0x10000, 0x10ffff)))
+                                   for _ in range(n // 4)).encode())
+        return [bytes([b]) for b in range(256)] + [b''] + [r.choice(kinds)(r.randint(0, most)) for _ in range(count)]
+
+    def test_json_there_and_back(self):
+        sent = self.messages(64, 700)
+        text = b''.join(struct.pack('<I', len(m)) + m for m in sent)
+        several = ('--history', '--count', str(len(sent)))
+        self.pub(text, '-p', '--capacity', '1024', '--message', '64')
+        lines = self.raw('sub', '-J', *several, self.URL, 'news')
+        for line, message in zip(lines.splitlines(), sent):
+            j = json.loads(line)
+            self.assertEqual(j['text'].encode() if 'text' in j else base64.b64decode(j['base64'], validate=True), message)
+        self.raw('pub', '-J', '--create', '--capacity', '1024', '--message', '64', self.URL, 'again', input=lines)
+        self.assertEqual(self.raw('sub', '-p', *several, self.URL, 'again'), text)
+        # as others write it: all that is not ASCII as escapes, members in another order
+        lines = b''.join(json.dumps(dict(reversed(json.loads(line).items()))).encode() + b'\n' for line in lines.splitlines())
+        self.raw('pub', '-J', '--create', '--capacity', '1024', '--message', '64', self.URL, 'other', input=lines)
+        self.assertEqual(self.raw('sub', '-p', *several, self.URL, 'other'), text)
+
+    def test_json_other_kinds(self):
+        self.env['HOLDER_CHANNELS'] = 'yes'
+        self.hold('posix:/k')
+        sent = self.messages(64, 100)
+        count = ('--count', str(len(sent)))
+        lines = b''.join(json.dumps({'base64': base64.b64encode(m).decode()}).encode() + b'\n' for m in sent)
+        self.raw('pub', '-J', 'posix:/k', 'ring', input=lines)
+        there = self.raw('sub', '--take', '-J', *count, 'posix:/k', 'ring')
+        self.raw('pub', '-J', 'posix:/k', 'ring2', input=there)
+        self.assertEqual(self.raw('sub', '--take', '-p', *count, 'posix:/k', 'ring2'), b''.join(struct.pack('<I', len(m)) + m for m in sent))
+        # a queue: the highest priority first, and of each in order
+        lines = b''.join(json.dumps({'base64': base64.b64encode(m).decode(), 'priority': i % 4}).encode() + b'\n' for i, m in enumerate(sent))
+        self.raw('pub', '-J', 'posix:/k', 'mq', input=lines)
+        there = self.raw('sub', '--take', '-J', *count, 'posix:/k', 'mq')
+        self.assertEqual([j['priority'] for j in map(json.loads, there.splitlines())],
+                         [level for level in (3, 2, 1, 0) for i in range(len(sent)) if i % 4 == level])
+        self.raw('pub', '-J', 'posix:/k', 'mq2', input=there)
+        self.assertEqual(self.raw('sub', '--take', '-J', *count, 'posix:/k', 'mq2'), there)
+        self.tarn('pub', '-J', 'posix:/k', 'mq', input=b'{"text": "a", "priority": 3}\n{"text": "b", "priority": 4}\n', status=1,
+                  says='line 2 of the input: tarn_mq_send_timed: priority 4: "mq" has 0 to 3. Nothing of it was sent')
+        self.assertEqual(json.loads(self.tarn('sub', '--take', '-J', '--count', '1', 'posix:/k', 'mq')), {'priority': 3, 'size': 1, 'text': 'a'})
+        self.tarn('pub', '-J', 'posix:/k', 'ring', input=b'{"text": "a", "priority": 1}\n', status=1, says='"priority" is 1, and this channel has none')
+        self.tarn('pub', '-J', 'posix:/k', 'ring', input=b'{"text": "a", "priority": 0}\n')
+        answers = self.raw('call', '-J', 'posix:/k', 'call', input=b'{"text": "ab"}\n{"base64": "/2E="}\n')
+        self.assertEqual([json.loads(a) for a in answers.splitlines()], [{'size': 2, 'text': 'AB'}, {'size': 2, 'base64': '/0E='}])
+        self.assertEqual(self.raw('call', '-J', 'posix:/k', 'call', input=answers), answers)
+        self.tarn('call', '-J', 'posix:/k', 'call', input=b'ab\n', status=1, says='line 1 of the input: it is no JSON')
+
+    def test_json_hostile(self):
+        self.pub(b'', '--message', '8')
+        for line, says in (
+                (b'', 'no JSON'), (b'x', 'no JSON'), (b'{"text": "a"', 'no JSON'), (b'{"text": "a"} {}', 'no JSON'), (b'{"text": "a"}\0', 'no JSON'),
+                (b'{"text": "\xff"}', 'decode byte 0xff'), (b'{"text": "\\ud800"}', 'invalid Unicode'), (b'{"text": "\\x"}', 'invalid escape'),
+                (b'{"text": "\x1b"}', 'control character'), (b'{"text": "a", "text": "b"}', 'duplicate'), (b'{"text": "a", "lost": 1e999}', 'overflow'),
+                (b'{"text": "a", "lost": 99999999999999999999}', 'too big'), (b'[' * 3000, 'maximum parsing depth'),
+                (b'[{"text": "a"}]', 'no JSON object'), (b'{}', 'neither "text" nor "base64"'), (b'{"size": 1}', 'neither'),
+                (b'{"text": "a", "base64": "YQ=="}', 'both'), (b'{"text": null}', '"text" is to be a string'), (b'{"text": ["a"]}', '"text" is to be a string'),
+                (b'{"base64": 1}', '"base64" is to be a string'), (b'{"text": "a", "size": "1"}', '"size" is to be a whole number from 0 on'),
+                (b'{"text": "a", "size": -1}', '"size" is to be'), (b'{"text": "a", "size": 1.0}', '"size" is to be'),
+                (b'{"text": "a", "priority": 0.5}', '"priority" is to be a whole number'), (b'{"text": "a", "lost": true}', '"lost" is to be a number'),
+                (b'{"text": "a", "sequence": {}}', '"sequence" is to be a number'), (b'{"text": "a", "priority": 9}', 'this channel has none'),
+                (b'{"txt": "a"}', '"txt" is no member of a message'), (b'{"text": "a", "\\u001b]0;title": 1}', '"?]0;title" is no member'),
+                (b'{"text": "a", "size": 2}', '"size" is 2, and the message has 1 bytes'), (b'{"text": "123456789"}', 'has 9 bytes, and the channel\'s largest 8'),
+                (b'{"base64": "a"}', 'wrong at its character 2'), (b'{"base64": "YWJj YQ=="}', 'at its character 5'), (b'{"base64": "YWI"}', 'at its character 4'),
+                (b'{"base64": "YWJ="}', 'at its character 3'), (b'{"base64": "YR=="}', 'at its character 2'), (b'{"base64": "Y==="}', 'at its character 2'),
+                (b'{"base64": "===="}', 'at its character 1'), (b'{"base64": "YQ==YQ=="}', 'at its character 3'), (b'{"base64": "YW_j"}', 'at its character 3'),
+                (b'{"base64": "="}', 'at its character 2'), (b'{"base64": "YQ\\u0000="}', 'at its character 3'),
+                (b' ' * 5000 + b'{"text": "a"}', 'more than 4144 bytes')):
+            with self.subTest(line=line[:80]):
+                self.pub(b'{"text": "good"}\n' + line + b'\n{"text": "more"}\n', '-J', status=1, says='tarn pub: line 2 of the input: ')
+                err = subprocess.run([TARN, 'pub', '-J', self.URL, 'news'], env=self.env, input=line + b'\n', stderr=subprocess.PIPE).stderr.decode()
+                self.assertIn(says, err)
+                self.assertTrue(err.endswith('Nothing of it was sent\n') and err.isprintable() is False and err[:-1].isprintable(), err)
+                self.assertEqual(self.sub('--latest'), 'good\n')
+        self.pub(b' {\t"text":"a", "sequence": 1e18,"sent_ns":1, "after_ns": 0.5 , "size":1}\r', '-J')  # the last newline may be missing
+        self.assertEqual(self.sub('--latest'), 'a\n')
+
+    def test_json_damaged(self):
+        """Lines with random damages: refused, and then nothing is sent; or what another reader of JSON takes them for."""
+        r = random.Random(11)
+        seeds = (b'{"sequence": 12, "sent_ns": 34, "lost": 0, "size": 5, "text": "a\\u00e9\\"b"}', b'{"priority": 0, "base64": "AP+AYWI="}')
+        self.pub(b'', '--message', '32')
+        taken = 0
+        for turn in range(120):
+            line = bytearray(r.choice(seeds))
+            for _ in range(r.randint(1, 2)):
+                at = r.randrange(len(line))
+                line[at:at + r.randint(0, 2)] = bytes(r.choice(b'{}[]",:\\u0123456789abcAtx=+/ -.\xc3\xa9\xff') for _ in range(r.randint(0, 2)))
+            p = subprocess.run([TARN, 'pub', '-J', self.URL, 'news'], env=self.env, input=b'{"text": "before"}\n' + line, stderr=subprocess.PIPE, timeout=60)
+            latest = self.raw('sub', '--latest', '-r', self.URL, 'news')
+            if p.returncode == 0:
+                j = json.loads(line.decode())
+                self.assertEqual(latest, j['text'].encode() if 'text' in j else base64.b64decode(j['base64'], validate=True), line)
+                taken += 1
+            else:
+                self.assertEqual((p.returncode, latest), (1, b'before'), (line, p.stderr))
+                self.assertTrue(p.stderr.startswith(b'tarn pub: line 2 of the input: '), p.stderr)
+        self.assertTrue(10 < taken < 110, taken)
+
+    def test_long_input(self):
+        """No more is read than a message can have."""
+        self.pub(b'')
+        (self.dir / 'long').touch()
+        os.truncate(self.dir / 'long', 16 << 20)
+        for form, says in (([], 'message 1 of the input has more'), (['-J'], 'line 1 of the input: it has more'), (['-r'], 'message 1 of the input has more')):
+            with open(self.dir / 'long', 'rb') as zeros:
+                self.tarn('pub', *form, self.URL, 'news', stdin=zeros, status=1, says=says)
+                self.assertLess(os.lseek(zeros.fileno(), 0, os.SEEK_CUR), 1 << 20)
+
+    def test_interrupt_busy(self):
+        """Messages of no bytes, without an end."""
+        self.pub(b'')
+        with open('/dev/zero', 'rb') as zeros:
+            p = subprocess.Popen([TARN, 'pub', '-p', self.URL, 'news'], env=self.env, stdin=zeros)
+            while not self.waits(p) or json.loads(self.raw('sub', '-J', '--history', '--count', '1', self.URL, 'news'))['sequence'] < 1000:
+                self.assertIsNone(p.poll())
+            p.send_signal(signal.SIGINT)
+            self.assertEqual(p.wait(timeout=30), 0)
 
     def test_permission(self):
         self.pub(b'x\n')
