@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import re
+import select
 import shutil
 import signal
 import struct
@@ -532,11 +533,87 @@ class Channels(Case):
     def test_hz(self):
         self.pub(b'12345\n' * 10)
         look = json.loads(self.tarn('hz', '-J', '--count', '1', '--interval', '20', self.URL))
-        self.assertEqual((look['channel'], look['kind'], look['messages'], look['senders']), ('news', 'topic', 0, 0))
-        self.assertIn('CHANNEL', self.tarn('hz', '--count', '1', '--interval', '20', self.URL, 'news'))
+        self.assertEqual((look['channel'], look['kind'], look['messages'], look['senders'], look['largest'], look['waiting'], look['behind']),
+                         ('news', 'topic', 0, 0, 1024, 10, 0))
+        text = self.tarn('hz', '--count', '2', '--interval', '20', self.URL, 'news')
+        self.assertRegex(text, r'(?s)\ACHANNEL [^\n]* DEATHS\nnews +topic +0:0 +0\.0( +-){4} +0 +0 +0 +0\nnews [^\n]*\n\Z')
         self.tarn('hz', self.URL, 'olds', status=1, says='no channel "olds"')
         self.tarn('create', 'posix:/empty')
         self.tarn('hz', 'posix:/empty', status=1, says='no channel in')
+
+    def test_hz_names(self):
+        """They are not let loose on the terminal, and columns stay columns."""
+        for name in (b'\x1b[31mred', 'caf\u00e9 \u6f22\u5b57'.encode(), b'\xff\xc2\x9bbad', 'long \u6f22'.encode() * 9):
+            subprocess.run([TARN, 'pub', '--create', self.URL, name], env=self.env, stdin=subprocess.DEVNULL, check=True)
+        rows = self.raw('hz', '--count', '1', '--interval', '10', self.URL).decode().splitlines()[1:]
+        self.assertEqual(sorted(row[:row.index(' topic')].rstrip() for row in rows),
+                         sorted(['?[31mred', 'caf\u00e9 \u6f22\u5b57', '??bad', 'long \u6f22long \u6f22long \u6f22lon']))
+        wide = lambda text: sum(2 if c in '\u6f22\u5b57' else 1 for c in text)
+        self.assertEqual({wide(row[:row.index(' topic')]) for row in rows}, {24})
+
+    def hz_once(self, *arguments, until, meanwhile):
+        """Looks of tarn hz -J at one channel, while something is done again and again, until one is as it should be."""
+        p = subprocess.Popen([TARN, 'hz', '-J', '--interval', '100', *arguments], env=self.env, stdout=subprocess.PIPE)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        while True:
+            meanwhile()
+            if select.select([p.stdout], [], [], 0)[0]:
+                look = json.loads(p.stdout.readline())
+                if until(look):
+                    return look
+
+    def test_hz_kinds(self):
+        """Of each kind: how many, how large, how many wait, and how long."""
+        self.env['HOLDER_CHANNELS'] = 'yes'
+        self.hold('posix:/k')
+        for name in ('ring', 'mq'):
+            self.tarn('pub', 'posix:/k', name, input=b'1234567\n' * 100)
+
+            def one_out_one_in():
+                self.tarn('sub', '--take', '--count', '1', 'posix:/k', name)
+                self.tarn('pub', 'posix:/k', name, input=b'1234567\n')
+            look = self.hz_once('posix:/k', name, until=lambda look: look['sent'] and look['received'], meanwhile=one_out_one_in)
+            self.assertEqual(look['bytes'], 7 * look['messages'])
+            self.assertTrue(0 < look['messages'] <= look['sent'], look)
+            self.assertAlmostEqual(look['rate'], look['sent'] / look['seconds'], delta=.1)
+            self.assertIn(look['behind'], (99, 100))
+            self.assertTrue(99 <= look['behind_mean'] <= 100, look)
+            self.assertAlmostEqual(look['wait_ns'] / (look['behind_mean'] * look['seconds'] * 1e9 / look['received']), 1, delta=.01)
+            self.assertNotIn('p50_ns', look)
+        look = self.hz_once('posix:/k', 'call', until=lambda look: look['received'], meanwhile=lambda: self.tarn('call', 'posix:/k', 'call', input=b'abc\n'))
+        self.assertEqual((look['kind'], look['receivers'], look['bytes']), ('call', 1, 3 * look['messages']))
+        self.assertTrue('wait_ns' in look or 'wait_below_ns' in look)
+        self.pub(b'')
+        look = self.hz_once(self.URL, until=lambda look: look['sent'], meanwhile=lambda: self.pub(b'12345\n'))
+        self.assertEqual((look['kind'], look['bytes'], look['missed']), ('topic', 5 * look['messages'], 0))
+        self.assertNotIn('wait_ns', look)  # nobody has a seat
+        self.assertTrue(0 < look['p50_ns'] <= look['p99_ns'])
+
+    def test_hz_live(self):
+        """Channels that come, go, and are made anew as another."""
+        self.env['HOLDER_CHANNELS'] = 'yes'
+        holder, _ = self.hold('posix:/k')
+        self.tarn('pub', 'posix:/k', 'ring2', input=b'x\n' * 5)
+        p = subprocess.Popen([TARN, 'hz', '-J', '--interval', '10', '--count', '2000', 'posix:/k'], env=self.env, stdout=subprocess.PIPE)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        self.assertEqual([json.loads(p.stdout.readline())['channel'] for _ in range(5)], ['call', 'mq', 'mq2', 'ring', 'ring2'])
+        holder.stdin.write(b'u')
+        holder.stdin.flush()
+        lines = []
+        while lines[-5:] != ['call', 'mq', 'mq2', 'ring', 'call']:
+            lines.append(json.loads(p.stdout.readline())['channel'])
+        holder.stdin.write(b'm')
+        holder.stdin.flush()
+        while (look := json.loads(p.stdout.readline()))['channel'] != 'ring2':
+            pass
+        self.assertEqual((look['kind'], look['sent'], look['rate']), ('topic', 0, 0))
+        p.send_signal(signal.SIGINT)
+        p.stdout.read()
+        self.assertEqual(p.wait(timeout=30), 0)
 
     def test_record(self):
         file = str(self.dir / 'file')
