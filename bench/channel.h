@@ -28,11 +28,11 @@ struct traffic {
     uint64_t sum[CHANNEL_SIDES][CHANNEL_SIDES] __attribute__((aligned(128))); /* [receiver][sender]: of numbers */
 };
 
-/* A ball to and fro: rounds counted from 1. */
+/* A ball to and fro: rounds counted from 1, and timed in so many parts. */
+enum { RALLY_PARTS = 64 };
 struct rally {
-    uint64_t rounds, chunk; /* side 0 stops the clock at each chunk */
-    double ns;              /* the median of a round's time, by side 0 */
-    int over __attribute__((aligned(128)));
+    uint64_t part; /* rounds of each */
+    double ns;     /* the median of a round's time, by side 0 */
 };
 
 struct lane {
@@ -49,11 +49,40 @@ struct lane {
 
 /* ns a message, with so many of each on all cpus; checked: nothing lost, nothing twice, in order. */
 double channel_flow(const struct lane *lane, int senders, int receivers, uint64_t ns);
-/* ns a round trip over two lanes, each side on a cpu of its own. */
+/* ns a round trip over two lanes, each side on a cpu of its own. rounds: a multiple of RALLY_PARTS. */
 double channel_rally(const struct lane *lane, uint64_t rounds);
+/* The median of repetitions: as bench_reps says of 7, 64 at most. */
+double channel_median(double (*sample)(void *state, int repetition), void *state);
 
 /* The rate of a kind of channel while one of its parties is killed every 10 ms and a standby, forked beforehand, takes over, over the rate undisturbed. */
 void channel_kills(void);
+
+/* What a lane's rally is: one side's rounds, all in one place, counted and timed. `round` is inlined. */
+#define CHANNEL_INLINE static inline __attribute__((always_inline))
+CHANNEL_INLINE void channel_rounds(struct rally *r, int side, void *out, void *in,
+                                   void (*round)(void *out, void *in, int side, uint64_t number))
+{
+    double took[RALLY_PARTS];
+    uint64_t number = 0;
+    for (int part = 0; part < RALLY_PARTS; part++) {
+        uint64_t start = bench_now();
+        for (uint64_t i = 0; i < r->part; i++)
+            round(out, in, side, ++number);
+        took[part] = (double)(bench_now() - start) / (double)r->part;
+    }
+    if (side == 0)
+        r->ns = bench_quantile(took, RALLY_PARTS, 0.5);
+}
+/* A round of it: side 0 sends one, side 1 sends another back. */
+CHANNEL_INLINE void channel_toss(void *out, void *in, int side, uint64_t number,
+                                 void (*send)(void *out, uint64_t ball), void (*receive)(void *in, uint64_t ball))
+{
+    for (uint64_t half = 0; half < 2; half++)
+        if (half == (uint64_t)side)
+            send(out, 2 * number + half);
+        else
+            receive(in, 2 * number + half);
+}
 
 /* What a message says in each of its words. */
 static inline uint64_t channel_word(int who, uint64_t number)

@@ -97,7 +97,7 @@ double channel_rally(const struct lane *lane, uint64_t rounds)
     double ns;
     if (!r)
         r = bench_shared(sizeof *r);
-    *r = (struct rally){.rounds = rounds, .chunk = rounds / 64};
+    *r = (struct rally){.part = rounds / RALLY_PARTS};
     for (int side = 0; side < 2; side++)
         if ((child[side] = bench_fork()) == 0) {
             void *out, *in;
@@ -115,4 +115,13 @@ double channel_rally(const struct lane *lane, uint64_t rounds)
     for (int i = 0; i < 2 && lane->destroy; i++)
         lane->destroy(at[i]);
     return ns;
+}
+
+double channel_median(double (*sample)(void *state, int repetition), void *state)
+{
+    double value[64];
+    int reps = bench_reps(7) < 64 ? bench_reps(7) : 64;
+    for (int i = 0; i < reps; i++)
+        value[i] = sample(state, i);
+    return bench_quantile(value, reps, 0.5);
 }

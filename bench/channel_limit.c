@@ -64,14 +64,12 @@ static inline bool line_receive(struct line_end *end, void *message, size_t size
 
 #define LANE lane_lines_8
 #define LANE_NAME "two_lines"
-#define LANE_SIZE 8
 #define LANE_MAKE line_make
 #define LANE_DESTROY line_destroy
 #define LANE_ENTER line_enter
 #define LANE_LEAVE line_leave
 #define LANE_SEND(handle, message, n) line_send(handle, message, 8)
 #define LANE_RECEIVE(handle, message, n) line_receive(handle, message, 8)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 /* The same two lines, with 8 bytes in them: what a bigger message is held against. */
@@ -85,7 +83,6 @@ static inline bool line_receive(struct line_end *end, void *message, size_t size
 #define LANE_SEND(handle, message, n) line_send(handle, message, 56)
 #define LANE_RECEIVE(handle, message, n)                                                                     \
     (line_receive(handle, message, 56) && ((message)[7] = (message)[0] + 7, true))
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 /* ---- a futex --------------------------------------------------------------------------------------------------------- */
@@ -105,14 +102,12 @@ static inline bool futex_receive(struct line_end *end, void *message)
 
 #define LANE lane_futex_8
 #define LANE_NAME "futex"
-#define LANE_SIZE 8
 #define LANE_MAKE line_make
 #define LANE_DESTROY line_destroy
 #define LANE_ENTER line_enter
 #define LANE_LEAVE line_leave
 #define LANE_SEND(handle, message, n) futex_send(handle, message)
 #define LANE_RECEIVE(handle, message, n) futex_receive(handle, message)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 /* ---- Lamport's ring -------------------------------------------------------------------------------------------------- */
@@ -156,14 +151,10 @@ static inline bool lamport_receive(struct lamport *l, uint64_t *message)
 
 #define LANE lane_lamport_8
 #define LANE_NAME "limit_ring"
-#define LANE_SIZE 8
 #define LANE_MAKE lamport_make
 #define LANE_DESTROY lamport_destroy
-#define LANE_ENTER NULL
-#define LANE_LEAVE NULL
 #define LANE_SEND(handle, message, n) lamport_send(handle, message)
 #define LANE_RECEIVE(handle, message, n) lamport_receive(handle, message)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 /* ---- a buffer of 64 KiB and a flag ----------------------------------------------------------------------------------- */
@@ -196,30 +187,27 @@ static void *bare_enter(void *bare, int role)
     return end;
 }
 
+static inline void bare_send(void *out, uint64_t ball)
+{
+    struct bare_end *end = out;
+    channel_body_write(end->bare->body, 65536, ball);
+    __atomic_store_n(&end->bare->turn, ++end->turn, __ATOMIC_RELEASE);
+}
+static inline void bare_receive(void *in, uint64_t ball)
+{
+    struct bare_end *end = in;
+    end->turn++;
+    while (__atomic_load_n(&end->bare->turn, __ATOMIC_ACQUIRE) != end->turn)
+        ;
+    channel_body_read(end->bare->body, 65536, ball, "bare_shared");
+}
+static inline void bare_round(void *out, void *in, int side, uint64_t number)
+{
+    channel_toss(out, in, side, number, bare_send, bare_receive);
+}
 static void bare_rally(void *out, void *in, struct rally *r, int side)
 {
-    struct bare_end *mine = out, *theirs = in;
-    double took[512];
-    uint64_t chunks = r->rounds / r->chunk, number = 0;
-    for (uint64_t c = 0; c < chunks; c++) {
-        uint64_t start = bench_now();
-        for (uint64_t i = 0; i < r->chunk; i++) {
-            number++;
-            for (int half = 0; half < 2; half++)
-                if (half == side) {
-                    channel_body_write(mine->bare->body, 65536, 2 * number + (uint64_t)side);
-                    __atomic_store_n(&mine->bare->turn, ++mine->turn, __ATOMIC_RELEASE);
-                } else {
-                    theirs->turn++;
-                    while (__atomic_load_n(&theirs->bare->turn, __ATOMIC_ACQUIRE) != theirs->turn)
-                        ;
-                    channel_body_read(theirs->bare->body, 65536, 2 * number + (uint64_t)!side, "bare_shared");
-                }
-        }
-        took[c < 512 ? c : 511] = (double)(bench_now() - start) / (double)r->chunk;
-    }
-    if (side == 0)
-        r->ns = bench_quantile(took, (int)(chunks < 512 ? chunks : 512), 0.5);
+    channel_rounds(r, side, out, in, bare_round);
 }
 
 const struct lane lane_bare_64k = {.name = "bare_shared",

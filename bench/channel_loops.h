@@ -2,14 +2,32 @@
  *
  *     #define LANE lane_ring_8          the struct lane that is defined here
  *     #define LANE_NAME "tarn"
- *     #define LANE_SIZE 8               bytes of a message, constant
- *     #define LANE_MAKE, LANE_DESTROY, LANE_ENTER, LANE_LEAVE    functions, or NULL
- *     #define LANE_SEND(handle, message)     whether it was sent: inline, waits for nothing (in a rally that sleeps, it waits)
- *     #define LANE_RECEIVE(handle, message)  whether one came
- *     #define LANE_BATCH 32             or 1: messages that one SEND and one RECEIVE move at most: they return how many
+ *     #define LANE_MAKE ring_make       a function
+ *     #define LANE_SEND(handle, message, n)     whether it was sent: inline, waits for nothing (in a rally that sleeps, it waits)
+ *     #define LANE_RECEIVE(handle, message, n)  whether one came
+ * and, where they are not as below:
+ *     #define LANE_SIZE 64              bytes of a message, constant
+ *     #define LANE_BATCH 32             messages that one SEND and one RECEIVE move at most: of n, they return how many
+ *     #define LANE_DESTROY, LANE_ENTER, LANE_LEAVE   functions
  *
  * SPDX-License-Identifier: MIT */
 #include "channel.h"
+
+#ifndef LANE_SIZE
+#define LANE_SIZE 8
+#endif
+#ifndef LANE_BATCH
+#define LANE_BATCH 1
+#endif
+#ifndef LANE_DESTROY
+#define LANE_DESTROY NULL
+#endif
+#ifndef LANE_ENTER
+#define LANE_ENTER NULL
+#endif
+#ifndef LANE_LEAVE
+#define LANE_LEAVE NULL
+#endif
 
 #define LANE_JOIN_(a, b) a##_##b
 #define LANE_JOIN(a, b) LANE_JOIN_(a, b)
@@ -87,36 +105,34 @@ static void LANE_PART(consume)(void *handle, struct traffic *t, int who)
         t->sum[who][i] = sum[i];
 }
 
-/* One ball: written and read whole at each side. */
+/* One ball: written and read whole at each side, in one place that stays where it is. */
+static uint64_t LANE_PART(ball)[LANE_WORDS * LANE_BATCH];
+
+CHANNEL_INLINE void LANE_PART(send)(void *out, uint64_t ball)
+{
+    uint64_t *message = LANE_PART(ball);
+    for (uint64_t w = 0; w < LANE_WORDS; w++)
+        message[w] = ball + w;
+    while (!LANE_SEND(out, message, (uint64_t)1))
+        ;
+}
+CHANNEL_INLINE void LANE_PART(receive)(void *in, uint64_t ball)
+{
+    uint64_t *message = LANE_PART(ball), wrong = 0;
+    while (!LANE_RECEIVE(in, message, (uint64_t)1))
+        ;
+    for (uint64_t w = 0; w < LANE_WORDS; w++)
+        wrong |= message[w] ^ (ball + w);
+    if (wrong)
+        bench_die("%s: round %llu brought another message", LANE_NAME, (unsigned long long)ball / 2);
+}
+CHANNEL_INLINE void LANE_PART(round)(void *out, void *in, int side, uint64_t number)
+{
+    channel_toss(out, in, side, number, LANE_PART(send), LANE_PART(receive));
+}
 static void LANE_PART(rally)(void *out, void *in, struct rally *r, int side)
 {
-    static uint64_t message[LANE_WORDS * LANE_BATCH];
-    double took[512];
-    uint64_t chunks = r->rounds / r->chunk, number = 0;
-    for (uint64_t c = 0; c < chunks; c++) {
-        uint64_t start = bench_now();
-        for (uint64_t i = 0; i < r->chunk; i++) {
-            number++;
-            for (int half = 0; half < 2; half++)
-                if (half == side) {
-                    for (uint64_t w = 0; w < LANE_WORDS; w++)
-                        message[w] = 2 * number + (uint64_t)side + w;
-                    while (!LANE_SEND(out, message, (uint64_t)1))
-                        ;
-                } else {
-                    uint64_t wrong = 0;
-                    while (!LANE_RECEIVE(in, message, (uint64_t)1))
-                        ;
-                    for (uint64_t w = 0; w < LANE_WORDS; w++)
-                        wrong |= message[w] ^ (2 * number + (uint64_t)!side + w);
-                    if (wrong)
-                        bench_die("%s: round %llu brought another message", LANE_NAME, (unsigned long long)number);
-                }
-        }
-        took[c < 512 ? c : 511] = (double)(bench_now() - start) / (double)r->chunk;
-    }
-    if (side == 0)
-        r->ns = bench_quantile(took, (int)(chunks < 512 ? chunks : 512), 0.5);
+    channel_rounds(r, side, out, in, LANE_PART(round));
 }
 
 const struct lane LANE = {LANE_NAME,  LANE_SIZE,          LANE_MAKE,          LANE_DESTROY,    LANE_ENTER,

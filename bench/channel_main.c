@@ -36,15 +36,19 @@ static void compare(const char *figure, const struct setting *ours, const struct
 }
 
 /* Without a peer. */
+static double again(void *state, int repetition)
+{
+    (void)repetition;
+    return sample(state);
+}
+static double again_rate(void *state, int repetition)
+{
+    return 1e9 / again(state, repetition);
+}
 static void alone(const char *figure, const char *unit, const struct setting *ours, bool rate)
 {
-    double value[64];
-    int reps = bench_reps(7) < 64 ? bench_reps(7) : 64;
-    if (!bench_wanted(figure))
-        return;
-    for (int i = 0; i < reps; i++)
-        value[i] = rate ? 1e9 / sample((void *)ours) : sample((void *)ours);
-    bench_print(figure, bench_quantile(value, reps, 0.5), unit);
+    if (bench_wanted(figure))
+        bench_print(figure, channel_median(rate ? again_rate : again, (void *)ours), unit);
 }
 
 static const char *const figures[] = {"channel.rtt.8B",

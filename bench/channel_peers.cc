@@ -42,14 +42,10 @@ static inline bool boost_receive(void *q, void *message, size_t size)
 extern "C" {
 #define LANE lane_boost_mq_8
 #define LANE_NAME "boost_mq"
-#define LANE_SIZE 8
 #define LANE_MAKE boost_make
 #define LANE_DESTROY boost_destroy
-#define LANE_ENTER nullptr
-#define LANE_LEAVE nullptr
 #define LANE_SEND(handle, message, n) boost_send(handle, message, 8)
 #define LANE_RECEIVE(handle, message, n) boost_receive(handle, message, 8)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 }
 
@@ -105,13 +101,11 @@ static inline bool zmq_receive_one(void *handle, void *message, size_t size)
 extern "C" {
 #define LANE lane_zmq_8
 #define LANE_NAME "zmq"
-#define LANE_SIZE 8
 #define LANE_MAKE zmq_make
 #define LANE_DESTROY zmq_destroy
 #define LANE_ENTER zmq_enter
 #define LANE_LEAVE zmq_leave
 #define LANE_SEND(handle, message, n) zmq_send_one(handle, message, 8)
 #define LANE_RECEIVE(handle, message, n) zmq_receive_one(handle, message, 8)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 }

@@ -35,35 +35,22 @@ static void *rte_make_mpmc(size_t size)
 
 #define LANE lane_rte_8
 #define LANE_NAME "rte_ring"
-#define LANE_SIZE 8
 #define LANE_MAKE rte_make_spsc
-#define LANE_DESTROY NULL
-#define LANE_ENTER NULL
-#define LANE_LEAVE NULL
 #define LANE_SEND(handle, message, n) (rte_ring_sp_enqueue_elem(handle, message, 8) == 0)
 #define LANE_RECEIVE(handle, message, n) (rte_ring_sc_dequeue_elem(handle, message, 8) == 0)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 #define LANE lane_rte_64
 #define LANE_NAME "rte_ring"
 #define LANE_SIZE 64
 #define LANE_MAKE rte_make_spsc
-#define LANE_DESTROY NULL
-#define LANE_ENTER NULL
-#define LANE_LEAVE NULL
 #define LANE_SEND(handle, message, n) (rte_ring_sp_enqueue_elem(handle, message, 64) == 0)
 #define LANE_RECEIVE(handle, message, n) (rte_ring_sc_dequeue_elem(handle, message, 64) == 0)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 #define LANE lane_rte_batch_8
 #define LANE_NAME "rte_ring"
-#define LANE_SIZE 8
 #define LANE_MAKE rte_make_spsc
-#define LANE_DESTROY NULL
-#define LANE_ENTER NULL
-#define LANE_LEAVE NULL
 #define LANE_SEND(handle, message, n) rte_ring_sp_enqueue_burst_elem(handle, message, 8, (unsigned)(n), NULL)
 #define LANE_RECEIVE(handle, message, n)                                                                     \
     rte_ring_sc_dequeue_burst_elem(handle, message, 8, (unsigned)(n), NULL)
@@ -72,14 +59,9 @@ static void *rte_make_mpmc(size_t size)
 
 #define LANE lane_rte_mpmc_8
 #define LANE_NAME "rte_ring"
-#define LANE_SIZE 8
 #define LANE_MAKE rte_make_mpmc
-#define LANE_DESTROY NULL
-#define LANE_ENTER NULL
-#define LANE_LEAVE NULL
 #define LANE_SEND(handle, message, n) (rte_ring_mp_enqueue_elem(handle, message, 8) == 0)
 #define LANE_RECEIVE(handle, message, n) (rte_ring_mc_dequeue_elem(handle, message, 8) == 0)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 /* ---- Concurrency Kit ------------------------------------------------------------------------------------------------- */
@@ -115,12 +97,8 @@ static inline bool ck_receive(struct ck *c, uint64_t *message)
 
 #define LANE lane_ck_mpmc_8
 #define LANE_NAME "ck_ring"
-#define LANE_SIZE 8
 #define LANE_MAKE ck_make
 #define LANE_DESTROY ck_destroy
-#define LANE_ENTER NULL
-#define LANE_LEAVE NULL
 #define LANE_SEND(handle, message, n) ck_send(handle, message)
 #define LANE_RECEIVE(handle, message, n) ck_receive(handle, message)
-#define LANE_BATCH 1
 #include "channel_loops.h"

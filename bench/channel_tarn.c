@@ -78,14 +78,12 @@ static inline bool ring_receive_sleeping(void *ring, void *message)
 
 #define LANE lane_ring_8
 #define LANE_NAME "tarn"
-#define LANE_SIZE 8
 #define LANE_MAKE segment
 #define LANE_DESTROY destroy
 #define LANE_ENTER ring_enter_8
 #define LANE_LEAVE ring_leave
 #define LANE_SEND(handle, message, n) ring_send(handle, message, 8)
 #define LANE_RECEIVE(handle, message, n) ring_receive(handle, message, 8)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 #define LANE lane_ring_64
@@ -97,12 +95,10 @@ static inline bool ring_receive_sleeping(void *ring, void *message)
 #define LANE_LEAVE ring_leave
 #define LANE_SEND(handle, message, n) ring_send(handle, message, 64)
 #define LANE_RECEIVE(handle, message, n) ring_receive(handle, message, 64)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 #define LANE lane_ring_batch_8
 #define LANE_NAME "tarn"
-#define LANE_SIZE 8
 #define LANE_MAKE segment
 #define LANE_DESTROY destroy
 #define LANE_ENTER ring_enter_8
@@ -114,14 +110,12 @@ static inline bool ring_receive_sleeping(void *ring, void *message)
 
 #define LANE lane_ring_sleep_8
 #define LANE_NAME "tarn"
-#define LANE_SIZE 8
 #define LANE_MAKE segment
 #define LANE_DESTROY destroy
 #define LANE_ENTER ring_enter_8
 #define LANE_LEAVE ring_leave
 #define LANE_SEND(handle, message, n) ring_send_sleeping(handle, message)
 #define LANE_RECEIVE(handle, message, n) ring_receive_sleeping(handle, message)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 /* ---- message queue --------------------------------------------------------------------------------------------------- */
@@ -151,14 +145,12 @@ static inline bool mq_receive(void *mq, void *message)
 
 #define LANE lane_mq_8
 #define LANE_NAME "tarn"
-#define LANE_SIZE 8
 #define LANE_MAKE segment
 #define LANE_DESTROY destroy
 #define LANE_ENTER mq_enter
 #define LANE_LEAVE mq_leave
 #define LANE_SEND(handle, message, n) mq_send(handle, message)
 #define LANE_RECEIVE(handle, message, n) mq_receive(handle, message)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 /* ---- topic: what it loses a flow would find; so rallies, and a fan of its own ------------------------------------------------ */
@@ -210,37 +202,32 @@ static inline bool topic_receive(void *topic, void *message)
 #define LANE_LEAVE topic_leave
 #define LANE_SEND(handle, message, n) topic_send(handle, message)
 #define LANE_RECEIVE(handle, message, n) topic_receive(handle, message)
-#define LANE_BATCH 1
 #include "channel_loops.h"
 
 /* 64 KiB, written and read where they lie. */
+static inline void topic_send_64k(void *topic, uint64_t ball)
+{
+    void *body;
+    core_good(tarn_topic_loan(topic, 65536, &body), "tarn_topic_loan");
+    channel_body_write(body, 65536, ball);
+    core_good(tarn_topic_send_loan(topic, body, 65536), "tarn_topic_send_loan");
+}
+static inline void topic_receive_64k(void *topic, uint64_t ball)
+{
+    struct tarn_topic_news news;
+    const void *body;
+    while (tarn_topic_take_try(topic, &body, &news) < 0)
+        ;
+    channel_body_read(body, 65536, ball, "tarn");
+    core_good(tarn_topic_release(topic, body), "tarn_topic_release");
+}
+static inline void topic_round_64k(void *out, void *in, int side, uint64_t number)
+{
+    channel_toss(out, in, side, number, topic_send_64k, topic_receive_64k);
+}
 static void topic_rally_64k(void *out, void *in, struct rally *r, int side)
 {
-    double took[512];
-    uint64_t chunks = r->rounds / r->chunk, number = 0;
-    for (uint64_t c = 0; c < chunks; c++) {
-        uint64_t start = bench_now();
-        for (uint64_t i = 0; i < r->chunk; i++) {
-            number++;
-            for (int half = 0; half < 2; half++)
-                if (half == side) {
-                    void *body;
-                    core_good(tarn_topic_loan(out, 65536, &body), "tarn_topic_loan");
-                    channel_body_write(body, 65536, 2 * number + (uint64_t)side);
-                    core_good(tarn_topic_send_loan(out, body, 65536), "tarn_topic_send_loan");
-                } else {
-                    struct tarn_topic_news news;
-                    const void *body;
-                    while (tarn_topic_take_try(in, &body, &news) < 0)
-                        ;
-                    channel_body_read(body, 65536, 2 * number + (uint64_t)!side, "tarn");
-                    core_good(tarn_topic_release(in, body), "tarn_topic_release");
-                }
-        }
-        took[c < 512 ? c : 511] = (double)(bench_now() - start) / (double)r->chunk;
-    }
-    if (side == 0)
-        r->ns = bench_quantile(took, (int)(chunks < 512 ? chunks : 512), 0.5);
+    channel_rounds(r, side, out, in, topic_round_64k);
 }
 
 const struct lane lane_topic_64k = {.name = "tarn",
@@ -314,34 +301,35 @@ static void call_leave(void *seg, void *call)
     core_good(tarn_call_close(call), "tarn_call_close");
 }
 
+static inline void call_ask(tarn_call *call, uint64_t question)
+{
+    uint64_t answer = 0;
+    size_t size = 0;
+    core_good(tarn_call_ask(call, 0, &question, sizeof question, &answer, sizeof answer, &size),
+              "tarn_call_ask");
+    if (size != 8 || answer != bench_mix(question))
+        bench_die("call %llu was answered wrongly", (unsigned long long)question);
+}
+static inline void call_serve(tarn_call *call)
+{
+    struct tarn_request request;
+    uint64_t answer;
+    while (tarn_call_next_try(call, &request) < 0)
+        ;
+    answer = bench_mix(*(const uint64_t *)request.at);
+    core_good(tarn_call_answer(call, request.id, &answer, sizeof answer), "tarn_call_answer");
+}
 /* Side 0 is client by lane 0, which is `out` to it and `in` to side 1. */
+static inline void call_round(void *out, void *in, int side, uint64_t number)
+{
+    if (side == 0)
+        call_ask(out, number);
+    else
+        call_serve(in);
+}
 static void call_rally(void *out, void *in, struct rally *r, int side)
 {
-    tarn_call *call = side == 0 ? out : in;
-    double took[64];
-    uint64_t number = 0;
-    for (uint64_t c = 0; c < r->rounds / r->chunk; c++) {
-        uint64_t start = bench_now();
-        for (uint64_t i = 0; i < r->chunk; i++) {
-            uint64_t question = ++number, answer = 0;
-            size_t size = 0;
-            if (side == 0) {
-                core_good(tarn_call_ask(call, 0, &question, sizeof question, &answer, sizeof answer, &size),
-                          "tarn_call_ask");
-                if (size != 8 || answer != bench_mix(question))
-                    bench_die("call %llu was answered wrongly", (unsigned long long)number);
-            } else {
-                struct tarn_request request;
-                while (tarn_call_next_try(call, &request) < 0)
-                    ;
-                answer = bench_mix(*(const uint64_t *)request.at);
-                core_good(tarn_call_answer(call, request.id, &answer, sizeof answer), "tarn_call_answer");
-            }
-        }
-        took[c % 64] = (double)(bench_now() - start) / (double)r->chunk;
-    }
-    if (side == 0)
-        r->ns = bench_quantile(took, 64, 0.5);
+    channel_rounds(r, side, out, in, call_round);
 }
 
 const struct lane lane_call_8 = {.name = "tarn",

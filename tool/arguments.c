@@ -3,6 +3,7 @@
  * A complaint names the thing and the cure, on stderr, and says nothing about what went well. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -106,7 +107,7 @@ bool parse_number(const char *text, int base, uint64_t most, uint64_t *ret)
     return true;
 }
 
-bool parse_size(const char *text, uint64_t *ret)
+static bool parse_size(const char *text, uint64_t *ret)
 {
     static const char units[] = "KMGT";
     char *end;
@@ -118,6 +119,47 @@ bool parse_size(const char *text, uint64_t *ret)
         return false;
     *ret = (uint64_t)n << shift;
     return true;
+}
+
+/* "--count 0: it is a number of messages from 1 on" */
+static int out_of_range(const struct command *c, const char *option, const char *value, const char *what,
+                        uint64_t least, uint64_t most)
+{
+    if (most == UINT64_MAX)
+        return misused(c, "%s %s: it is a number of %s from %" PRIu64 " on", option, value, what, least);
+    return misused(c, "%s %s: it is a number of %s from %" PRIu64 " to %" PRIu64, option, value, what, least, most);
+}
+
+static int take_number(const struct command *c, const char *option, const char *value, const char *what,
+                       uint64_t least, uint64_t most, uint64_t *ret)
+{
+    uint64_t n;
+    if (!parse_number(value, 10, most, &n) || n < least)
+        return out_of_range(c, option, value, what, least, most);
+    *ret = n;
+    return DONE;
+}
+
+int take_count(const struct command *c, const char *option, const char *value, const char *what,
+               uint64_t most, uint64_t *ret)
+{
+    return take_number(c, option, value, what, 1, most, ret);
+}
+
+int take_ms(const struct command *c, const char *option, const char *value, uint64_t least, uint64_t most,
+            uint64_t *ret)
+{
+    return take_number(c, option, value, "milliseconds", least, most, ret);
+}
+
+int take_size(const struct command *c, const char *option, const char *value, uint64_t least, uint64_t most,
+              uint64_t *ret)
+{
+    uint64_t n;
+    if (!parse_size(value, &n) || n < least || n > most)
+        return out_of_range(c, option, value, "bytes, or one with K, M, G or T behind it,", least, most);
+    *ret = n;
+    return DONE;
 }
 
 /* ---- attaching ---- */

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "message.h"
 
@@ -19,55 +19,53 @@ static const struct option names[] = {{"timeout", required_argument, NULL, TIMEO
 struct wanted {
     uint64_t timeout; /* ms; 0: no end */
     unsigned flags;
-    enum form in, out;
+    enum form form;
 };
 
 static int take(const struct command *c, int option, const char *value, struct wanted *w)
 {
     switch (option) {
-    case 'J': w->out = JSON_LINES; return DONE;
-    case 'r': w->in = w->out = RAW; return DONE;
-    case 'p': w->in = w->out = PREFIXED; return DONE;
+    case 'J': w->form = JSON_LINES; return DONE;
+    case 'r': w->form = RAW; return DONE;
+    case 'p': w->form = PREFIXED; return DONE;
     case REPEATABLE: w->flags = TARN_CALL_REPEATABLE; return DONE;
-    default:
-        return parse_number(value, 10, 86400000, &w->timeout) && w->timeout
-                   ? DONE
-                   : misused(c, "--timeout %s: it is a number of milliseconds from 1 to a day", value);
+    default: return take_ms(c, "--timeout", value, 1, DAY_MS, &w->timeout);
     }
 }
 
-/* In pieces, so that ctrl-C takes the request back. */
-static int wait_for(tarn_call *call, uint64_t id, const struct timespec *until, const void **ret_at, size_t *ret_size)
+static int loan(tarn_call *call, size_t size, uint64_t until, void **ret_at, uint64_t *ret_id)
 {
-    for (;;) {
-        struct timespec soon = after_ms(100);
-        bool last = until && (soon.tv_sec > until->tv_sec ||
-                              (soon.tv_sec == until->tv_sec && soon.tv_nsec >= until->tv_nsec));
-        int e = tarn_call_wait_timed(call, id, ret_at, ret_size, last ? until : &soon);
-        if (e != -ETIMEDOUT)
-            return e;
-        if (last || stopped)
-            return stopped ? -EINTR : e;
+    int e = -ETIMEDOUT;
+    while (goes_on(until, &e)) {
+        struct timespec soon = next_piece(until);
+        e = tarn_call_loan_timed(call, size, ret_at, ret_id, &soon);
     }
+    return e;
 }
 
-static int ask(const struct command *c, tarn_call *call, const struct wanted *w, const char *bytes, size_t size)
+static int wait_for(tarn_call *call, uint64_t id, uint64_t until, const void **ret_at, size_t *ret_size)
 {
-    struct timespec until = after_ms(w->timeout ? w->timeout : 1000);
+    int e = -ETIMEDOUT;
+    while (goes_on(until, &e)) {
+        struct timespec soon = next_piece(until);
+        e = tarn_call_wait_timed(call, id, ret_at, ret_size, &soon);
+    }
+    return e;
+}
+
+static int ask(const struct command *c, tarn_call *call, const struct wanted *w, const struct message *m)
+{
+    uint64_t until = deadline(w->timeout), id;
     const void *response;
+    size_t size;
     void *at;
-    uint64_t id;
-    int e;
-    do
-        e = tarn_call_loan_timed(call, size, &at, &id, &until);
-    while (e == -ETIMEDOUT && !w->timeout && !stopped && (until = after_ms(1000), true));
+    int e = loan(call, m->size, until, &at, &id);
     if (e < 0)
-        return stopped ? DONE : failed(c, e);
-    for (size_t i = 0; i < size; i++)
-        ((char *)at)[i] = bytes[i];
-    if ((e = tarn_call_begin(call, id, w->flags, size)) < 0)
+        return e == -EINTR ? DONE : failed(c, e);
+    memcpy(at, m->bytes, m->size);
+    if ((e = tarn_call_begin(call, id, w->flags, m->size)) < 0)
         return failed(c, e);
-    e = wait_for(call, id, w->timeout ? &until : NULL, &response, &size);
+    e = wait_for(call, id, until, &response, &size);
     if (e == -EINTR || e == -ETIMEDOUT)
         tarn_call_cancel(call, id);
     if (e == -EINTR)
@@ -78,7 +76,7 @@ static int ask(const struct command *c, tarn_call *call, const struct wanted *w,
     }
     if (e < 0)
         return failed(c, e) == USAGE ? WRONG : REFUSED;
-    write_message(w->out, response, size, NULL);
+    write_message(w->form, &(struct message){response, size, -1, NULL});
     fflush(stdout);
     e = tarn_call_end(call, id);
     return e < 0 ? failed(c, e) : DONE;
@@ -89,8 +87,8 @@ static int run(const struct command *c, int argc, char **argv)
     struct wanted w = {0};
     struct tarn_channel_stat stat;
     int option, e, got = 0, status = DONE;
-    const char *bytes;
-    size_t size;
+    struct source s = {.command = c};
+    struct message m;
     tarn *seg;
     tarn_call *call = NULL;
     while ((option = next_option(c, argc, argv, ":hJrp", names, &status)) >= 0)
@@ -104,10 +102,13 @@ static int run(const struct command *c, int argc, char **argv)
     if ((e = tarn_call_open(seg, argv[optind + 1], TARN_SEND, NULL, &call)) < 0 ||
         (e = tarn_channel_stat(seg, argv[optind + 1], &stat)) < 0)
         status = failed(c, e);
-    while (status == DONE && !stopped && (got = read_message(c, w.in, stat.message, &bytes, &size)) == 1)
-        status = ask(c, call, &w, bytes, size);
+    s.form = w.form;
+    s.most = status == DONE ? stat.message : 0;
+    while (status == DONE && !stopped && (got = read_message(&s, &m)) == 1)
+        status = ask(c, call, &w, &m);
     if (status == DONE && !stopped && got > 1)
         status = got - 1;
+    source_close(&s);
     tarn_call_close(call);
     tarn_close(seg);
     return status;
@@ -120,8 +121,9 @@ const struct command cmd_call = {
     .help =
         "  --timeout MS        a request that is not answered in time is taken back: status 1\n"
         "  --repeatable        a request may be done again by another server, if the one that had it died\n"
-        "  -J, --json          responses as objects, one a line\n"
+        "  -J, --json          requests and responses as objects, one a line\n"
         "  -r, --raw           the whole input is one request\n"
-        "  -p, --prefixed      4 bytes of size, least significant first, stand before each message\n",
+        "  -p, --prefixed      4 bytes of size, least significant first, stand before each request and "
+        "response\n",
     .run = run,
 };

@@ -25,24 +25,16 @@ static int take(const struct command *c, int option, const char *value, struct t
 {
     uint64_t n;
     switch (option) {
-    case SIZE:
-        return parse_size(value, &o->initial) && o->initial
-                   ? DONE
-                   : misused(c, "--size %s: it is a number of bytes from 1 on, or one with K, M, G or T behind it",
-                             value);
-    case LIMIT:
-        return parse_size(value, &o->limit) && o->limit
-                   ? DONE
-                   : misused(c, "--limit %s: it is a number of bytes from 64K on, or one with K, M, G or T behind it",
-                             value);
+    case SIZE: return take_size(c, "--size", value, 1, UINT64_MAX, &o->initial);
+    case LIMIT: return take_size(c, "--limit", value, 64 << 10, (uint64_t)1 << 46, &o->limit);
     case MODE:
         if (!parse_number(value, 8, 0777, &n) || n == 0)
             return misused(c, "--mode %s: it is permission bits in octal, 1 to 777, as 0600 or 660", value);
         o->mode = (uint32_t)n;
         return DONE;
     case PARTICIPANTS:
-        if (!parse_number(value, 10, 4096, &n) || n == 0)
-            return misused(c, "--participants %s: it is a number from 1 to 4096", value);
+        if (take_count(c, "--participants", value, "threads", 4096, &n) != DONE)
+            return USAGE;
         o->participants = (uint32_t)n;
         return DONE;
     case SAME_ADDRESS: o->same_address = 1; return DONE;

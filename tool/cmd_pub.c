@@ -12,6 +12,7 @@ static const struct option names[] = {{"create", no_argument, NULL, CREATE},
                                       {"capacity", required_argument, NULL, CAPACITY},
                                       {"parties", required_argument, NULL, PARTIES},
                                       {"every", required_argument, NULL, EVERY},
+                                      {"json", no_argument, NULL, 'J'},
                                       {"raw", no_argument, NULL, 'r'},
                                       {"prefixed", no_argument, NULL, 'p'},
                                       {"help", no_argument, NULL, 'h'},
@@ -29,44 +30,45 @@ static int take(const struct command *c, int option, const char *value, struct w
     uint64_t n;
     switch (option) {
     case CREATE: w->create = true; return DONE;
+    case 'J': w->form = JSON_LINES; return DONE;
     case 'r': w->form = RAW; return DONE;
     case 'p': w->form = PREFIXED; return DONE;
-    case EVERY:
-        return parse_number(value, 10, 3600000, &w->every)
-                   ? DONE
-                   : misused(c, "--every %s: it is a number of milliseconds, at most an hour", value);
+    case EVERY: return take_ms(c, "--every", value, 0, HOUR_MS, &w->every);
     case MESSAGE:
-        if (!parse_size(value, &n) || n < 1 || n > 1 << 30)
-            return misused(c, "--message %s: it is a number of bytes from 1 to 1G", value);
+        if (take_size(c, "--message", value, 1, 1 << 30, &n) != DONE)
+            return USAGE;
         w->options.message = (uint32_t)n;
         break;
     case CAPACITY:
-        if (!parse_number(value, 10, 1 << 30, &n) || !n)
-            return misused(c, "--capacity %s: it is a number of messages from 1 to 2^30", value);
+        if (take_count(c, "--capacity", value, "messages", 1 << 30, &n) != DONE)
+            return USAGE;
         w->options.capacity = (uint32_t)n;
         break;
     default:
-        if (!parse_number(value, 10, 4096, &n) || !n)
-            return misused(c, "--parties %s: it is a number from 1 to 4096", value);
+        if (take_count(c, "--parties", value, "publishers and subscribers", 4096, &n) != DONE)
+            return USAGE;
         w->options.parties = (uint32_t)n;
     }
     w->shaped = true;
     return DONE;
 }
 
-static int publish(const struct command *c, struct port *p, const struct wanted *w)
+static int not_sent(const struct source *s, int e)
 {
-    const char *bytes;
-    size_t size;
-    int got, e = 0;
-    while (!stopped && (got = read_message(c, w->form, p->stat.message, &bytes, &size)) == 1) {
-        if ((e = port_send(p, bytes, size)) < 0)
-            return e == -EINTR ? DONE : failed(c, e);
-        if (w->every) {
-            struct timespec pause = {.tv_sec = (time_t)(w->every / 1000),
-                                     .tv_nsec = (long)(w->every % 1000) * 1000000};
-            nanosleep(&pause, NULL);
-        }
+    if (e == -EINVAL && s->form == JSON_LINES) /* a priority that the queue has not */
+        return source_refused(s, "%s", tarn_error()) - 1;
+    return e == -EINTR ? DONE : failed(s->command, e);
+}
+
+static int publish(struct source *s, struct port *p, uint64_t every)
+{
+    struct message m;
+    int got = 0, e;
+    while (!stopped && (got = read_message(s, &m)) == 1) {
+        if ((e = port_send(p, &m)) < 0)
+            return not_sent(s, e);
+        if (every)
+            sleep_until(deadline(every));
     }
     return stopped || !got ? DONE : got - 1;
 }
@@ -75,8 +77,9 @@ static int run(const struct command *c, int argc, char **argv)
 {
     struct wanted w = {.options = {.size = sizeof w.options, .message = 1024, .capacity = 64}};
     int option, status = DONE;
+    struct source s;
     struct port p;
-    while ((option = next_option(c, argc, argv, ":hrp", names, &status)) >= 0)
+    while ((option = next_option(c, argc, argv, ":hJrp", names, &status)) >= 0)
         if (option == ENDED || (status = take(c, option, optarg, &w)) != DONE)
             return status;
     if (w.shaped && !w.create)
@@ -86,7 +89,9 @@ static int run(const struct command *c, int argc, char **argv)
     stop_by_signals();
     if (!port_open(c, argv[optind], argv[optind + 1], TARN_SEND, false, w.create ? &w.options : NULL, &p, &status))
         return status;
-    status = publish(c, &p, &w);
+    s = (struct source){.command = c, .form = w.form, .priorities = p.mq, .most = p.stat.message};
+    status = publish(&s, &p, w.every);
+    source_close(&s);
     port_close(&p);
     return status;
 }
@@ -99,6 +104,7 @@ const struct command cmd_pub = {
             "    --message BYTES   the largest message (default 1K)\n"
             "    --capacity N      messages kept (default 64)\n"
             "    --parties N       publishers and subscribers at one time (default 32)\n"
+            "  -J, --json          each line is an object, as tarn sub -J prints it\n"
             "  -r, --raw           the whole input is one message\n"
             "  -p, --prefixed      4 bytes of size, least significant first, stand before each message\n"
             "  --every MS          wait so long after each message\n",

@@ -8,7 +8,6 @@
 #include "recording.h"
 
 enum { COUNT = 256, TIMEOUT, HISTORY };
-#define SECOND 1000000000u
 
 static const struct option names[] = {{"count", required_argument, NULL, COUNT},
                                       {"timeout", required_argument, NULL, TIMEOUT},
@@ -33,26 +32,24 @@ static int record(const struct command *c, struct port *p, struct recording *r, 
     bool terminal = isatty(STDERR_FILENO);
     int status = DONE, e;
     while (status == DONE && (!count || t.messages < count)) {
-        struct timespec until = after_ms(timeout);
-        struct tarn_topic_news news;
+        struct message m;
         struct recorded head;
-        bool flush = now_ns() - flushed > SECOND;
-        size_t size;
-        e = port_receive(p, timeout ? &until : NULL, &size, &news);
+        bool flush = now_ns() - flushed > SECOND_NS;
+        e = port_receive(p, deadline(timeout), &m);
         if (e == -EINTR || e == -ETIMEDOUT)
             break;
         if (e < 0) {
             status = failed(c, e);
             break;
         }
-        head = (struct recorded){before && news.sent_ns > before ? news.sent_ns - before : 0, news.sequence,
-                                 (uint32_t)size};
-        before = news.sent_ns;
-        if (!recording_write(r, &head, p->buffer, flush))
+        head = (struct recorded){before && m.news->sent_ns > before ? m.news->sent_ns - before : 0,
+                                 m.news->sequence, (uint32_t)m.size};
+        before = m.news->sent_ns;
+        if (!recording_write(r, &head, m.bytes, flush))
             status = REFUSED;
         t.messages++;
-        t.bytes += size;
-        t.lost += news.lost;
+        t.bytes += m.size;
+        t.lost += m.news->lost;
         if (flush) {
             flushed = now_ns();
             if (terminal)
@@ -79,10 +76,12 @@ static int run(const struct command *c, int argc, char **argv)
         if (option == ENDED)
             return status;
         history |= option == HISTORY;
-        if (option == COUNT && (!parse_number(optarg, 10, UINT64_MAX, &count) || !count))
-            return misused(c, "--count %s: it is a number of messages from 1 on", optarg);
-        if (option == TIMEOUT && (!parse_number(optarg, 10, 86400000, &timeout) || !timeout))
-            return misused(c, "--timeout %s: it is a number of milliseconds from 1 to a day", optarg);
+        if (option == COUNT)
+            status = take_count(c, "--count", optarg, "messages", UINT64_MAX, &count);
+        else if (option == TIMEOUT)
+            status = take_ms(c, "--timeout", optarg, 1, DAY_MS, &timeout);
+        if (status != DONE)
+            return status;
     }
     if ((status = url_and_name(c, argc, argv, 1, "FILE to record to")) != DONE)
         return status;

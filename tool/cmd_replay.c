@@ -1,30 +1,19 @@
-/* cmd_replay.c - tarn replay: a recording into a topic, with the gaps that its messages had. */
+/* cmd_replay.c - tarn replay: a recording into a topic, with the gaps that its messages had; or to stdout, as tarn pub -J takes it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "recording.h"
 
-enum { SPEED = 256, CREATE };
-#define SECOND 1000000000u
+enum { SPEED = 256, CREATE, LIST };
 
 static const struct option names[] = {{"speed", required_argument, NULL, SPEED},
                                       {"create", no_argument, NULL, CREATE},
+                                      {"list", no_argument, NULL, LIST},
                                       {"help", no_argument, NULL, 'h'},
                                       {0}};
-
-static void wait_until(uint64_t at)
-{
-    while (!stopped && now_ns() < at) {
-        uint64_t left = at - now_ns(), piece = left < SECOND / 10 ? left : SECOND / 10;
-        if (left > SECOND * 3600ull * 24 * 365)
-            return; /* it passed between the two looks */
-        nanosleep(&(struct timespec){.tv_nsec = (long)piece}, NULL);
-    }
-}
 
 static void tell(const struct command *c, const struct recording *r, uint64_t messages, bool last)
 {
@@ -44,15 +33,15 @@ static int replay(const struct command *c, struct port *p, struct recording *r, 
     while (!stopped && status == DONE && (got = recording_read(r, &head, bytes, most)) == 1) {
         if (speed > 0) {
             at += (uint64_t)((double)head.gap / speed);
-            wait_until(at);
+            sleep_until(at);
         }
         if (stopped)
             break;
-        e = port_send(p, bytes, head.size);
+        e = port_send(p, &(struct message){bytes, head.size, 0, NULL});
         if (e < 0 && e != -EINTR)
             status = failed(c, e);
         messages += e == 0;
-        if (terminal && now_ns() - told > SECOND / 4) {
+        if (terminal && now_ns() - told > SECOND_NS / 4) {
             told = now_ns();
             tell(c, r, messages, false);
         }
@@ -62,43 +51,78 @@ static int replay(const struct command *c, struct port *p, struct recording *r, 
     return status == DONE && got < 0 && !stopped ? WRONG : status;
 }
 
+static int list(struct recording *r, char *bytes, uint32_t most)
+{
+    struct recorded head;
+    int got = 1;
+    while (!stopped && (got = recording_read(r, &head, bytes, most)) == 1) {
+        printf("{\"sequence\": %" PRIu64 ", \"after_ns\": %" PRIu64 ", ", head.sequence, head.gap);
+        json_body(bytes, head.size);
+        if (ferror(stdout))
+            break;
+    }
+    return got < 0 ? WRONG : DONE;
+}
+
+struct wanted {
+    double speed;
+    bool create, list;
+};
+
+static int take(const struct command *c, int option, const char *value, struct wanted *w)
+{
+    char *end;
+    switch (option) {
+    case CREATE: w->create = true; return DONE;
+    case LIST: w->list = true; return DONE;
+    default:
+        w->speed = strtod(value, &end);
+        return end != value && !*end && w->speed >= 0 && w->speed <= 1e9
+                   ? DONE
+                   : misused(c, "--speed %s: it is a factor, as 1 or 2.5; 0: without waiting", value);
+    }
+}
+
+/* The topic is as the recording's was, where it is to be made. */
+static int replay_to(const struct command *c, char **argv, const struct wanted *w, struct recording *r,
+                     char *bytes, uint32_t most)
+{
+    struct tarn_channel_options options = {.size = sizeof options, .capacity = 64, .message = most ? most : 1};
+    struct port p;
+    int status;
+    if (!port_open(c, argv[0], argv[1], TARN_SEND, false, w->create ? &options : NULL, &p, &status))
+        return status;
+    status = replay(c, &p, r, bytes, most, w->speed);
+    port_close(&p);
+    return status;
+}
+
 static int run(const struct command *c, int argc, char **argv)
 {
-    struct tarn_channel_options options = {.size = sizeof options, .capacity = 64};
-    double speed = 1;
-    bool create = false;
+    struct wanted w = {.speed = 1};
     int option, status = DONE;
     struct recording *r;
-    struct port p;
     uint32_t most = 0;
-    char name[256], *end, *bytes;
-    while ((option = next_option(c, argc, argv, ":h", names, &status)) >= 0) {
-        if (option == ENDED)
+    char name[256], *bytes;
+    while ((option = next_option(c, argc, argv, ":h", names, &status)) >= 0)
+        if (option == ENDED || (status = take(c, option, optarg, &w)) != DONE)
             return status;
-        create |= option == CREATE;
-        if (option == SPEED) {
-            speed = strtod(optarg, &end);
-            if (end == optarg || *end || !(speed >= 0) || speed > 1e9)
-                return misused(c, "--speed %s: it is a factor, as 1 or 2.5; 0: without waiting", optarg);
-        }
-    }
-    if ((status = url_and_name(c, argc, argv, 1, "FILE to replay")) != DONE)
+    if (w.list && (w.create || w.speed != 1))
+        return misused(c, "--list sends nothing: without --create and --speed, please");
+    if (w.list && argc - optind != 1)
+        return misused(c, "--list wants one argument: the FILE");
+    if (!w.list && (status = url_and_name(c, argc, argv, 1, "FILE to replay")) != DONE)
         return status;
     stop_by_signals();
-    r = recording_open(c, argv[optind + 2], false, &most, name);
+    r = recording_open(c, argv[argc - 1], false, &most, name);
     if (!r)
         return WRONG;
-    options.message = most ? most : 1;
     bytes = malloc((size_t)most + 1);
     if (!bytes) {
         complain(c->name, "no memory for a message of %u bytes", most);
-        recording_close(r);
-        return REFUSED;
-    }
-    if (port_open(c, argv[optind], argv[optind + 1], TARN_SEND, false, create ? &options : NULL, &p, &status)) {
-        status = replay(c, &p, r, bytes, most, speed);
-        port_close(&p);
-    }
+        status = REFUSED;
+    } else
+        status = w.list ? list(r, bytes, most) : replay_to(c, argv + optind, &w, r, bytes, most);
     recording_close(r);
     free(bytes);
     return status;
@@ -106,10 +130,12 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_replay = {
     .name = "replay",
-    .arguments = "[OPTION...] URL NAME FILE",
+    .arguments = "[OPTION...] URL NAME FILE | --list FILE",
     .summary = "send the messages of a recording to a topic, with the gaps that they had",
     .help = "  --speed FACTOR      so much faster; 0: without waiting (default 1)\n"
             "  --create            make the segment and the topic, where they are not there, as the "
-            "recording's was\n",
+            "recording's was\n"
+            "  --list              print them instead, as tarn sub -J does, with the ns since the one before "
+            "each\n",
     .run = run,
 };

@@ -30,14 +30,8 @@ static int take(const struct command *c, int option, const char *value, struct w
     case 'J': w->form = JSON_LINES; return DONE;
     case 'r': w->form = RAW; return DONE;
     case 'p': w->form = PREFIXED; return DONE;
-    case COUNT:
-        return parse_number(value, 10, UINT64_MAX, &w->count) && w->count
-                   ? DONE
-                   : misused(c, "--count %s: it is a number of messages from 1 on", value);
-    default:
-        return parse_number(value, 10, 86400000, &w->timeout) && w->timeout
-                   ? DONE
-                   : misused(c, "--timeout %s: it is a number of milliseconds from 1 to a day", value);
+    case COUNT: return take_count(c, "--count", value, "messages", UINT64_MAX, &w->count);
+    default: return take_ms(c, "--timeout", value, 1, DAY_MS, &w->timeout);
     }
 }
 
@@ -47,19 +41,17 @@ static int latest(const struct command *c, struct port *p, const struct wanted *
     int e = tarn_topic_latest(p->topic, p->buffer, p->stat.message, &news);
     if (e < 0)
         return failed(c, e) == REFUSED && e == -EAGAIN ? REFUSED : WRONG;
-    write_message(w->form, p->buffer, news.size, &news);
+    write_message(w->form, &(struct message){p->buffer, news.size, -1, &news});
     return DONE;
 }
 
 static int subscribe(const struct command *c, struct port *p, const struct wanted *w)
 {
     uint64_t lost = 0;
-    int status = DONE;
+    int status = DONE, e;
     for (uint64_t n = 0; status == DONE && (!w->count || n < w->count); n++) {
-        struct timespec until = after_ms(w->timeout);
-        struct tarn_topic_news news;
-        size_t size;
-        int e = port_receive(p, w->timeout ? &until : NULL, &size, &news);
+        struct message m;
+        e = port_receive(p, deadline(w->timeout), &m);
         if (e == -EINTR)
             break;
         if (e == -ETIMEDOUT) {
@@ -68,10 +60,12 @@ static int subscribe(const struct command *c, struct port *p, const struct wante
         } else if (e < 0)
             status = failed(c, e);
         else {
-            write_message(w->form, p->buffer, size, p->topic ? &news : NULL);
-            lost += news.lost;
+            write_message(w->form, &m);
+            lost += p->news.lost;
             if (fflush(stdout)) /* whoever reads us has gone */
                 break;
+            if ((e = port_done(p)) < 0)
+                status = failed(c, e);
         }
     }
     if (lost)
@@ -84,7 +78,7 @@ static int run(const struct command *c, int argc, char **argv)
 {
     struct wanted w = {0};
     int option, status = DONE;
-    struct port p;
+    static struct port p; /* with a message in hand it cannot be closed: that goes to another when we have ended */
     while ((option = next_option(c, argc, argv, ":hJrp", names, &status)) >= 0)
         if (option == ENDED || (status = take(c, option, optarg, &w)) != DONE)
             return status;

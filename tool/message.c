@@ -1,7 +1,7 @@
 /* message.c - messages as text and bytes, in and out.
  *
  * lines:    a message is a line, without its newline. raw: the whole of stdin is one message; out: the bytes alone. prefixed: 4 bytes, its size, least
- * significant first, then the message. JSON: out only, one object a line; what is not UTF-8 is in base64. */
+ * significant first, then the message. JSON: json.c. No more is read for a message than the channel's largest takes. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,52 +10,61 @@
 
 #include "message.h"
 
-static char *room;
-static size_t room_size;
+/* Of a line of JSON: each byte as \u00xx, and what stands around them. */
+#define JSON_MOST(message) ((size_t)(message)*6 + 4096)
 
-static int too_large(const struct command *c, uint64_t number, uint32_t most)
+static int too_large(const struct source *s)
 {
-    complain(c->name, "message %" PRIu64 " of the input has more than %u bytes, which is the channel's largest",
-             number, most);
-    return WRONG;
+    complain(s->command->name,
+             "message %" PRIu64 " of the input has more than %u bytes, which is the channel's largest",
+             s->number, s->most);
+    return WRONG + 1;
 }
 
-static bool grow_to(const struct command *c, size_t size)
+static bool grow_to(struct source *s, size_t size)
 {
-    char *more = size > room_size ? realloc(room, size) : room;
+    char *more = size > s->room_size ? realloc(s->room, size) : s->room;
     if (!more) {
-        complain(c->name, "no memory for a message of %zu bytes", size);
+        complain(s->command->name, "no memory for a message of %zu bytes", size);
         return false;
     }
-    room = more;
-    room_size = size > room_size ? size : room_size;
+    s->room = more;
+    s->room_size = size > s->room_size ? size : s->room_size;
     return true;
 }
 
-static int read_line(const struct command *c, uint64_t number, uint32_t most, size_t *ret_size)
+/* Of at most `most` bytes, without its newline: 1; 0: the end of the input. */
+static int read_line(struct source *s, size_t most, size_t *ret_size)
 {
-    ssize_t n = getline(&room, &room_size, stdin);
-    if (n < 0)
-        return 0;
-    if (n && room[n - 1] == '\n')
-        n--;
-    *ret_size = (size_t)n;
-    return *ret_size > most ? too_large(c, number, most) + 1 : 1;
+    size_t n = 0;
+    int c;
+    while ((c = getc_unlocked(stdin)) != EOF && c != '\n') {
+        if (n == most && s->form == JSON_LINES)
+            return source_refused(s, "it has more than %zu bytes, which is more than a message of %u can take",
+                                  most, s->most);
+        if (n == most)
+            return too_large(s);
+        if (n == s->room_size && !grow_to(s, 2 * n + 1024))
+            return REFUSED + 1;
+        s->room[n++] = (char)c;
+    }
+    *ret_size = n;
+    return n || c == '\n';
 }
 
-static int read_raw(const struct command *c, uint32_t most, size_t *ret_size)
+static int read_raw(struct source *s, size_t *ret_size)
 {
     size_t n;
     if (feof(stdin))
         return 0;
-    if (!grow_to(c, (size_t)most + 1))
+    if (!grow_to(s, (size_t)s->most + 1))
         return REFUSED + 1;
-    n = fread(room, 1, (size_t)most + 1, stdin);
+    n = fread(s->room, 1, (size_t)s->most + 1, stdin);
     *ret_size = n;
-    return n > most ? too_large(c, 1, most) + 1 : 1;
+    return n > s->most ? too_large(s) : 1;
 }
 
-static int read_prefixed(const struct command *c, uint64_t number, uint32_t most, size_t *ret_size)
+static int read_prefixed(struct source *s, size_t *ret_size)
 {
     unsigned char prefix[4];
     size_t n = fread(prefix, 1, sizeof prefix, stdin);
@@ -63,76 +72,53 @@ static int read_prefixed(const struct command *c, uint64_t number, uint32_t most
     if (n == 0)
         return 0;
     size = prefix[0] | prefix[1] << 8 | prefix[2] << 16 | (uint32_t)prefix[3] << 24;
-    if (n == sizeof prefix && size > most)
-        return too_large(c, number, most) + 1;
-    if (!grow_to(c, (size_t)size + 1))
+    if (n == sizeof prefix && size > s->most)
+        return too_large(s);
+    if (!grow_to(s, (size_t)size + 1))
         return REFUSED + 1;
-    if (n < sizeof prefix || fread(room, 1, size, stdin) < size) {
-        complain(c->name, "the input ends within message %" PRIu64, number);
+    if (n < sizeof prefix || fread(s->room, 1, size, stdin) < size) {
+        if (!ferror(stdin))
+            complain(s->command->name, "the input ends within message %" PRIu64, s->number);
         return WRONG + 1;
     }
     *ret_size = size;
     return 1;
 }
 
-int read_message(const struct command *c, enum form form, uint32_t most, const char **ret, size_t *ret_size)
+int read_message(struct source *s, struct message *ret)
 {
-    static uint64_t number;
     int e;
-    number++;
+    s->number++;
     errno = 0;
-    e = form == LINES ? read_line(c, number, most, ret_size)
-        : form == RAW ? read_raw(c, most, ret_size)
-                      : read_prefixed(c, number, most, ret_size);
+    *ret = (struct message){0};
+    if (!grow_to(s, 1024))
+        return REFUSED + 1;
+    e = s->form == RAW        ? read_raw(s, &ret->size)
+        : s->form == PREFIXED ? read_prefixed(s, &ret->size)
+                              : read_line(s, s->form == LINES ? s->most : JSON_MOST(s->most), &ret->size);
     if (ferror(stdin) && !stopped) {
-        complain(c->name, "the input could not be read: %s", strerror(errno));
+        complain(s->command->name, "the input could not be read: %s", strerror(errno));
         return REFUSED + 1;
     }
-    *ret = room;
-    return e;
+    ret->bytes = s->room;
+    return e == 1 && s->form == JSON_LINES && !stopped ? json_read(s, ret->size, ret) : e;
 }
 
-static void base64(const char *bytes, size_t size)
+void source_close(struct source *s)
 {
-    static const char letter[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < size; i += 3) {
-        uint32_t three = (uint32_t)(unsigned char)bytes[i] << 16 |
-                         (i + 1 < size ? (uint32_t)(unsigned char)bytes[i + 1] << 8 : 0) |
-                         (i + 2 < size ? (uint32_t)(unsigned char)bytes[i + 2] : 0);
-        putchar(letter[three >> 18]);
-        putchar(letter[three >> 12 & 63]);
-        putchar(i + 1 < size ? letter[three >> 6 & 63] : '=');
-        putchar(i + 2 < size ? letter[three & 63] : '=');
-    }
+    free(s->room);
 }
 
-static void write_json(const char *bytes, size_t size, const struct tarn_topic_news *news)
-{
-    putchar('{');
-    if (news)
-        printf("\"sequence\": %" PRIu64 ", \"sent_ns\": %" PRIu64 ", \"lost\": %" PRIu64 ", ", news->sequence,
-               news->sent_ns, news->lost);
-    printf("\"size\": %zu, ", size);
-    if (json_is_text(bytes, size))
-        json_message("text", bytes, size);
-    else {
-        fputs("\"base64\": \"", stdout);
-        base64(bytes, size);
-        putchar('"');
-    }
-    fputs("}\n", stdout);
-}
-
-void write_message(enum form form, const char *bytes, size_t size, const struct tarn_topic_news *news)
+void write_message(enum form form, const struct message *m)
 {
     if (form == JSON_LINES) {
-        write_json(bytes, size, news);
+        json_write(m);
         return;
     }
     if (form == PREFIXED)
         for (int i = 0; i < 4; i++)
-            putchar((int)(size >> 8 * i & 0xff));
-    fwrite(bytes, 1, size, stdout);
+            putchar((int)(m->size >> 8 * i & 0xff));
+    fwrite(m->bytes, 1, m->size, stdout);
     if (form == LINES)
         putchar('\n');
 }

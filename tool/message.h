@@ -4,26 +4,45 @@
 #ifndef TARN_TOOL_MESSAGE_H
 #define TARN_TOOL_MESSAGE_H
 
-#include <signal.h>
-
 #include <tarn/channel.h>
 
 #include "tool.h"
+#include "wait.h"
 
-/* ---- stopping: ctrl-C and SIGTERM end these commands in good order ---- */
-extern volatile sig_atomic_t stopped;
-void stop_by_signals(void);
-/* So many ms from now, or *ret as it is and false: 0 ms is "for ever". */
-struct timespec after_ms(uint64_t ms);
-uint64_t now_ns(void); /* CLOCK_MONOTONIC */
-
-/* ---- message.c: how messages are written ---- */
+/* ---- message.c, json.c: how messages are written ---- */
 enum form { LINES, RAW, PREFIXED, JSON_LINES };
 
-/* The next message of stdin: its bytes, which live until the next call. 1; 0: the end; or a status, after a complaint. */
-int read_message(const struct command *c, enum form form, uint32_t most, const char **ret, size_t *ret_size);
-/* One to stdout. news: NULL: nothing is known about it. */
-void write_message(enum form form, const char *bytes, size_t size, const struct tarn_topic_news *news);
+struct message {
+    const char *bytes;
+    size_t size;
+    int priority;                       /* of a message queue's; -1: of another channel's */
+    const struct tarn_topic_news *news; /* of a topic's that was received; NULL: nothing more is known of it */
+};
+
+/* What stdin is read as. */
+struct source {
+    const struct command *command;
+    enum form form;
+    bool priorities; /* the channel has such */
+    uint32_t most;   /* bytes of a message */
+    uint64_t number; /* of the message read last, from 1 on; of lines and JSON its line's */
+    char *room;      /* its bytes, and what they were made of */
+    size_t room_size;
+};
+
+/* The next message of stdin: its bytes live until the next call. 1; 0: the end; or a status + 1, after a complaint. */
+int read_message(struct source *s, struct message *ret);
+void source_close(struct source *s);
+/* Complain of the line that was read; WRONG + 1. */
+int source_refused(const struct source *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* One to stdout. */
+void write_message(enum form form, const struct message *m);
+
+/* What message.c does for JSON_LINES; s->room has the line. */
+int json_read(struct source *s, size_t length, struct message *ret);
+void json_write(const struct message *m);
+/* The rest of a message's object, whose first members are printed: size, and text or base64. */
+void json_body(const char *bytes, size_t size);
 
 /* ---- port.c ---- */
 
@@ -35,7 +54,9 @@ struct port {
     tarn_topic *topic; /* one of these */
     tarn_ring *ring;
     tarn_mq *mq;
-    char *buffer; /* of stat.message bytes */
+    char *buffer;                /* of stat.message bytes */
+    struct tarn_topic_news news; /* of the message received last */
+    const void *hand; /* a ring's or a queue's message that was received, and is not taken away yet */
 };
 
 /* Attach, and open the channel of this name: to send (create: a topic is made, with these options, if it is not there), or to receive: from a topic; with `take`
@@ -43,9 +64,11 @@ struct port {
 bool port_open(const struct command *c, const char *url, const char *name, unsigned role, bool take,
                const struct tarn_channel_options *create, struct port *ret, int *ret_status);
 void port_close(struct port *p);
-/* Send, or receive into p->buffer (of what is no topic, news has the size alone), until it is done, or `stopped`, or until (NULL: for ever): 0; -EINTR; -ETIMEDOUT; or the library's error. */
-int port_send(struct port *p, const char *bytes, size_t size);
-int port_receive(struct port *p, const struct timespec *until, size_t *ret_size, struct tarn_topic_news *ret_news);
+/* Send, or receive, until it is done, or `stopped`, or until the deadline: 0; -EINTR; -ETIMEDOUT; or the library's error. What is received lives until the next
+ * call, or until port_done: then it is taken away from a ring or a queue. Who ends before that has not had it, and another will. */
+int port_send(struct port *p, const struct message *m);
+int port_receive(struct port *p, uint64_t until, struct message *ret);
+int port_done(struct port *p);
 
 /* URL and NAME, and `more` further arguments, or USAGE after a complaint. */
 int url_and_name(const struct command *c, int argc, char **argv, int more, const char *what_more);

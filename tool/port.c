@@ -4,44 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "message.h"
-
-volatile sig_atomic_t stopped;
-
-static void on_signal(int number)
-{
-    stopped = number;
-}
-
-void stop_by_signals(void)
-{
-    struct sigaction a = {.sa_handler = on_signal};
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-}
-
-uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-struct timespec after_ms(uint64_t ms)
-{
-    uint64_t at = now_ns() + ms * 1000000;
-    return (struct timespec){.tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000)};
-}
-
-/* Waiting is in pieces of this, so that a signal is noticed. */
-enum { PIECE_MS = 100 };
-
-static bool passed(const struct timespec *until)
-{
-    return until && now_ns() >= (uint64_t)until->tv_sec * 1000000000 + (uint64_t)until->tv_nsec;
-}
 
 int url_and_name(const struct command *c, int argc, char **argv, int more, const char *what_more)
 {
@@ -140,31 +104,67 @@ void port_close(struct port *p)
     tarn_close(p->seg);
 }
 
-int port_send(struct port *p, const char *bytes, size_t size)
+int port_send(struct port *p, const struct message *m)
 {
     int e = -ETIMEDOUT;
-    while (e == -ETIMEDOUT && !stopped) {
-        struct timespec soon = after_ms(PIECE_MS);
-        e = p->ring ? tarn_ring_send_timed(p->ring, bytes, size, &soon)
-            : p->mq ? tarn_mq_send_timed(p->mq, 0, bytes, size, &soon)
-                    : tarn_topic_send_timed(p->topic, bytes, size, &soon);
+    while (goes_on(NEVER, &e)) {
+        struct timespec soon = next_piece(NEVER);
+        e = p->ring ? tarn_ring_send_timed(p->ring, m->bytes, m->size, &soon)
+            : p->mq ? tarn_mq_send_timed(p->mq, (unsigned)m->priority, m->bytes, m->size, &soon)
+                    : tarn_topic_send_timed(p->topic, m->bytes, m->size, &soon);
     }
-    return e == -ETIMEDOUT ? -EINTR : e;
+    return e;
 }
 
-int port_receive(struct port *p, const struct timespec *until, size_t *ret_size, struct tarn_topic_news *ret_news)
+/* A message queue's, where it lies. */
+static int take_from_queue(struct port *p, struct message *ret, const struct timespec *until)
+{
+    unsigned priority;
+    void *at;
+    int e = tarn_mq_take_timed(p->mq, &at, &ret->size, until);
+    if (e < 0)
+        return e;
+    p->hand = ret->bytes = at;
+    e = tarn_mq_priority(p->mq, at, &priority);
+    ret->priority = (int)priority;
+    return e;
+}
+
+static int take_from_ring(struct port *p, struct message *ret, const struct timespec *until)
+{
+    const void *at;
+    int e = tarn_ring_take_timed(p->ring, &at, &ret->size, until);
+    if (e == 0)
+        p->hand = ret->bytes = at;
+    return e;
+}
+
+static int receive_from_topic(struct port *p, struct message *ret, const struct timespec *until)
+{
+    int e = tarn_topic_receive_timed(p->topic, p->buffer, p->stat.message, &p->news, until);
+    ret->bytes = p->buffer;
+    ret->size = p->news.size;
+    ret->news = &p->news;
+    return e;
+}
+
+int port_receive(struct port *p, uint64_t until, struct message *ret)
 {
     int e = -ETIMEDOUT;
-    while (e == -ETIMEDOUT && !stopped) {
-        struct timespec soon = after_ms(PIECE_MS);
-        if (passed(until))
-            return -ETIMEDOUT;
-        memset(ret_news, 0, sizeof *ret_news);
-        e = p->ring ? tarn_ring_receive_timed(p->ring, p->buffer, p->stat.message, &ret_news->size, &soon)
-            : p->mq ? tarn_mq_receive_timed(p->mq, p->buffer, p->stat.message, &ret_news->size, &soon)
-                    : tarn_topic_receive_timed(p->topic, p->buffer, p->stat.message, ret_news, &soon);
+    while (goes_on(until, &e)) {
+        struct timespec soon = next_piece(until);
+        *ret = (struct message){.priority = -1};
+        memset(&p->news, 0, sizeof p->news);
+        e = p->ring ? take_from_ring(p, ret, &soon)
+            : p->mq ? take_from_queue(p, ret, &soon)
+                    : receive_from_topic(p, ret, &soon);
     }
-    if (e >= 0)
-        *ret_size = ret_news->size;
-    return e == -ETIMEDOUT ? -EINTR : e < 0 ? e : 0;
+    return e;
+}
+
+int port_done(struct port *p)
+{
+    const void *at = p->hand;
+    p->hand = NULL;
+    return !at ? 0 : p->ring ? tarn_ring_release(p->ring) : tarn_mq_release(p->mq, at);
 }

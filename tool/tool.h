@@ -46,9 +46,18 @@ int next_option(const struct command *c, int argc, char **argv, const char *lett
 /* The only argument that is not an option, or NULL, after a complaint. */
 const char *only_url(const struct command *c, int argc, char **argv);
 
-/* A number of bytes, with K, M, G or T behind it for powers of 1024. */
-bool parse_size(const char *text, uint64_t *ret);
 bool parse_number(const char *text, int base, uint64_t most, uint64_t *ret);
+
+/* The value of an option into *ret; DONE, or USAGE after a complaint that names the option, the value, and what it may be. A count is of `what`, from 1 on; most
+ * UINT64_MAX: as many as you like. A size may have K, M, G or T behind it, for powers of 1024. *ret is untouched by a wrong one. */
+int take_count(const struct command *c, const char *option, const char *value, const char *what,
+               uint64_t most, uint64_t *ret);
+int take_ms(const struct command *c, const char *option, const char *value, uint64_t least, uint64_t most,
+            uint64_t *ret);
+int take_size(const struct command *c, const char *option, const char *value, uint64_t least, uint64_t most,
+              uint64_t *ret);
+#define HOUR_MS 3600000u
+#define DAY_MS 86400000u
 
 /* Attach read-only what a URL, a path /proc/PID/fd/N, or fd:N names. 0, or the library's error, or, where only we know what is
  * wrong, -EINVAL and so on; said already in every case: *ret_status is what to end with. */

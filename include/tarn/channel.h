@@ -65,6 +65,15 @@ struct tarn_channel_stat {
 };
 TARN_API int tarn_channel_stat(tarn *seg, const char *name, struct tarn_channel_stat *ret_stat);
 
+/* tarn_channel_sizes - how large messages are, for who looks at the channel of this name again and again: of those sent since the call before with this struct, how many could
+ * be looked at, with their bytes, and how many were gone already, or more than 4,096 at once. Zeroed for the first call. Looks at what senders leave, so they do nothing for it; of a call channel it
+ * is the requests whose slots were not used again that stand for all. As tarn_channel_parties. */
+struct tarn_channel_sizes {
+    uint64_t messages, bytes, missed;
+    uint64_t at[8]; /* how far was looked: not the caller's */
+};
+TARN_API int tarn_channel_sizes(tarn *seg, const char *name, struct tarn_channel_sizes *sizes);
+
 /* tarn_channel_watch - wait until somebody joins, leaves or dies: until `changes` is another than *seen, which is then set to it. Clears the seats of the
  * dead. until: NULL: for ever. 0; -ETIMEDOUT; -ENOENT; -ESTALE: it was unbound and made anew meanwhile; -EROFS; -EPERM: in a section. */
 TARN_API int tarn_channel_watch(tarn *seg, const char *name, uint32_t *seen, const struct timespec *until);
@@ -355,6 +364,8 @@ TARN_API int tarn_mq_receive_timed(tarn_mq *mq, void *to, size_t room, size_t *r
 TARN_API int tarn_mq_take(tarn_mq *mq, void **ret_message, size_t *ret_size);
 TARN_API int tarn_mq_take_try(tarn_mq *mq, void **ret_message, size_t *ret_size);
 TARN_API int tarn_mq_take_timed(tarn_mq *mq, void **ret_message, size_t *ret_size, const struct timespec *until);
+/* tarn_mq_priority - of a message taken, and not yet released. 0; -EINVAL: it is none of this handle's; -EBADF, -EPERM. */
+TARN_API int tarn_mq_priority(tarn_mq *mq, const void *message, unsigned *ret_priority);
 /* tarn_mq_release - done with a message taken; or a loan that is not to be sent. In any order. -EINVAL: it is not in this handle's hand. */
 TARN_API int tarn_mq_release(tarn_mq *mq, const void *message);
 

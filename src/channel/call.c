@@ -301,6 +301,28 @@ static void stat(const struct party *p, struct tarn_channel_stat *stat)
     stat->waiting = behind(p, &any);
 }
 
+/* Of requests that are over nothing is left but their slots. */
+static void sizes(const struct party *p, struct tarn_channel_sizes *s)
+{
+    uint64_t tail = load64(&p->channel->own[TAIL]), used = 0, bytes = 0;
+    uint64_t asked = tail - channel_sizes_from(s, &s->at[0], tail, SIZES_MOST);
+    for (uint32_t i = 0; asked && i < p->shape.capacity; i++) {
+        const struct call_slot *slot = slot_at(p, i);
+        uint64_t w = load64(&slot->word);
+        uint32_t size = load32(&slot->request);
+        if (STATE(w) == OPEN || (STATE(w) == FREE && !TURN(w)))
+            continue;
+        used++;
+        bytes += size < p->shape.size ? size : p->shape.size;
+    }
+    if (!used) {
+        s->missed += asked;
+        return;
+    }
+    s->messages = asked;
+    s->bytes = bytes * asked / used;
+}
+
 const struct channel_class call_class = {.type = CALL_TYPE_NAME,
                                          .noun = "call channel",
                                          .handle = sizeof(struct tarn_call),
@@ -308,6 +330,7 @@ const struct channel_class call_class = {.type = CALL_TYPE_NAME,
                                          .give_back = give_back,
                                          .behind = behind,
                                          .stat = stat,
+                                         .sizes = sizes,
                                          .ready = ready,
                                          .bell = bell};
 

@@ -449,6 +449,27 @@ int tarn_channel_stat(tarn *seg, const char *name, struct tarn_channel_stat *ret
     return 0;
 }
 
+uint64_t channel_sizes_from(struct tarn_channel_sizes *s, uint64_t *at, uint64_t end, uint64_t kept)
+{
+    uint64_t most = kept < SIZES_MOST ? kept : SIZES_MOST, from = *at < end ? *at : end;
+    *at = end;
+    if (end - from <= most)
+        return from;
+    s->missed += end - most - from;
+    return end - most;
+}
+
+int tarn_channel_sizes(tarn *seg, const char *name, struct tarn_channel_sizes *sizes)
+{
+    struct party p;
+    int e = channel_look(seg, name, &p);
+    if (e < 0)
+        return e;
+    sizes->messages = sizes->bytes = sizes->missed = 0;
+    p.class->sizes(&p, sizes);
+    return 0;
+}
+
 /* ---- check, unbind ---- */
 
 bool is_channel(const char *type, uint64_t size)

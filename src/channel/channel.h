@@ -12,6 +12,8 @@
 #include "sync/sync.h"
 #include "tarn/channel.h"
 
+enum { SIZES_MOST = 4096 }; /* messages that tarn_channel_sizes looks at */
+
 struct channel_class;
 
 struct party {
@@ -49,6 +51,8 @@ struct channel_class {
     /* The same: messages sent and received by the party. NULL: seat.messages. */
     uint64_t (*messages)(const struct party *looks, const struct channel_seat *seat);
     void (*stat)(const struct party *looks, struct tarn_channel_stat *stat);
+    /* For tarn_channel_sizes: counts are zeroed, `at` is as it was left, or anything. */
+    void (*sizes)(const struct party *looks, struct tarn_channel_sizes *s);
     /* Is there something to receive (TARN_RECEIVE), or room to send (TARN_SEND)? Asked by the handle's own thread, before it sleeps, and of descriptors
      * by another: it reads words of the segment (seat.at, ...) and what of the handle never changes; changes nothing, waits for nobody. */
     bool (*ready)(const struct party *p, uint32_t role);
@@ -167,6 +171,8 @@ void channel_wait_end(struct channel_wait *w);
 int channel_poll(struct party *p, tarn_poll *poll, const char *call);
 void channel_poll_leave(struct party *p);
 
+/* For `sizes`: of positions [*at, end), of which `kept` are there at most, the first to be looked at; the ones before are missed. *at = end. */
+uint64_t channel_sizes_from(struct tarn_channel_sizes *s, uint64_t *at, uint64_t end, uint64_t kept);
 /* Now, in ns: CLOCK_REALTIME, CLOCK_MONOTONIC. */
 uint64_t channel_now(int clock);
 

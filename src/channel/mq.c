@@ -317,6 +317,20 @@ int tarn_mq_release(tarn_mq *mq, const void *message)
     return 0;
 }
 
+int tarn_mq_priority(tarn_mq *mq, const void *message, unsigned *ret_priority)
+{
+    const struct mq_hand *hand;
+    int e = refused(mq, TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_mq_priority");
+    if (e)
+        return e;
+    hand = hand_of(mq, message);
+    if (!hand || hand->loan)
+        return fail(-EINVAL, "tarn_mq_priority: %p is no message of \"%s\" that this handle has taken",
+                    message, mq->party.name);
+    *ret_priority = load32(&mq->seat->order[hand - mq->hand]) >> MQ_ORDER_BITS & (MQ_LEVELS - 1);
+    return 0;
+}
+
 /* ---- loans ---- */
 
 static int loan_once(tarn_mq *mq, int i)

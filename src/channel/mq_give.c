@@ -236,6 +236,27 @@ static void stat(const struct party *looks, struct tarn_channel_stat *stat)
     stat->received = stat->sent - stat->waiting;
 }
 
+static void sizes(const struct party *looks, struct tarn_channel_sizes *s)
+{
+    struct mq q;
+    mq_of(looks, &q);
+    for (unsigned level = 0; level < q.levels; level++) {
+        uint64_t tail, *at = &s->at[level];
+        count_sent(&q, level, UINT64_MAX, &tail);
+        if (*at <= q.mask) /* the first position */
+            *at = q.mask + 1;
+        for (uint64_t p = channel_sizes_from(s, at, tail, q.mask + 1); p < tail; p++) {
+            uint64_t e = load64(mq_entry_at(&q, level, p));
+            if (mq_ahead(&q, e, p)) {
+                s->missed++;
+                continue;
+            }
+            s->messages++;
+            s->bytes += mq_entry_size(&q, e);
+        }
+    }
+}
+
 /* Could a place of the level be claimed? */
 static bool has_place(const struct mq *q, unsigned level)
 {
@@ -329,4 +350,5 @@ const struct channel_class mq_class = {.type = MQ_TYPE_NAME,
                                        .give_back = give_back,
                                        .behind = behind,
                                        .stat = stat,
+                                       .sizes = sizes,
                                        .ready = ready};

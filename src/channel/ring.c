@@ -212,6 +212,51 @@ static void ring_stat(const struct party *looks, struct tarn_channel_stat *stat)
     stat->received = stat->sent - stat->waiting;
 }
 
+/* What was released stays as it was until the sender comes round, which the number in a record's header tells. */
+static void sizes_of_records(const struct party *p, const struct ring_shape *shape, uint64_t tail,
+                             uint64_t sent, struct tarn_channel_sizes *s)
+{
+    uint64_t at = s->at[0], number = s->at[1], header, bytes, most = number + SIZES_MOST;
+    s->at[0] = tail;
+    s->at[1] = sent;
+    if (number > sent)
+        return;
+    while (tail - at - 1 < shape->capacity && number < most && record_there(p, shape, at, &header, &bytes) &&
+           header && header >> 32 == (uint32_t)number) {
+        at += bytes;
+        if (header & RING_SKIP)
+            continue;
+        number++;
+        s->messages++;
+        s->bytes += header & RING_SIZE_MASK;
+    }
+    if (number < sent)
+        s->missed = sent - number;
+}
+
+static void ring_sizes(const struct party *p, struct tarn_channel_sizes *s)
+{
+    struct ring_shape shape;
+    uint64_t head, tail, sent;
+    ring_shape_of(&p->shape, &shape);
+    find_ends(p, &shape, &head, &tail, &sent);
+    if (shape.bytes) {
+        sizes_of_records(p, &shape, tail, sent, s);
+        return;
+    }
+    for (uint64_t at = channel_sizes_from(s, &s->at[0], tail, shape.capacity); at < tail; at++) {
+        struct place place = place_of(p, &shape, at);
+        uint64_t control = load64(ring_word(place.line));
+        uint32_t size = (uint32_t)(control >> place.index * shape.width & ((1ull << shape.width) - 1));
+        if ((control ^ place.lap) >> RING_LAP_SHIFT) {
+            s->missed++; /* the sender has come round */
+            continue;
+        }
+        s->messages++;
+        s->bytes += size < shape.size ? size : shape.size;
+    }
+}
+
 /* Damage is something to receive, and room: the call says so. */
 static bool ring_ready(const struct party *p, uint32_t role)
 {
@@ -256,6 +301,7 @@ const struct channel_class ring_class = {.type = RING_TYPE_NAME,
                                          .behind = ring_behind,
                                          .messages = ring_messages,
                                          .stat = ring_stat,
+                                         .sizes = ring_sizes,
                                          .ready = ring_ready};
 
 /* ---- opening and closing ---- */

@@ -347,6 +347,26 @@ static void stat(const struct party *looks, struct tarn_channel_stat *stat)
     }
 }
 
+static void sizes(const struct party *looks, struct tarn_channel_sizes *s)
+{
+    struct topic_view v;
+    uint64_t next;
+    topic_view_of(looks, &v);
+    if (!topic_next(&v, &next))
+        return;
+    for (uint64_t p = channel_sizes_from(s, &s->at[0], next, topic_capacity(&v)); p < next; p++) {
+        uint64_t e = load64(entry_at(&v, p));
+        uint32_t size =
+            entry_is(e, p) && entry_chunk(e) < v.count ? load32(&chunk_at(&v, entry_chunk(e))->size) : 0;
+        if (!entry_is(e, p) || !topic_still(&v, p, e)) {
+            s->missed++;
+            continue;
+        }
+        s->messages++;
+        s->bytes += size < v.size ? size : v.size;
+    }
+}
+
 static bool ready(const struct party *p, uint32_t role)
 {
     struct topic_view v;
@@ -380,4 +400,5 @@ const struct channel_class topic_class = {.type = TOPIC_TYPE_NAME,
                                           .behind = behind,
                                           .messages = messages,
                                           .stat = stat,
+                                          .sizes = sizes,
                                           .ready = ready};

@@ -2,7 +2,8 @@
  *
  * usage: holder URL [NAME...]
  * Makes the segment, with the lifetime that HOLDER_LIFETIME says (a number), and in it an object for each NAME. Prints "FD", its descriptor's number, and waits for the end of its input.
- * With HOLDER_CHANNELS in the environment it makes channels instead, "ring", "mq" and "call", and is the server of the last: its answers are the requests in capitals. */
+ * With HOLDER_CHANNELS in the environment it makes channels instead, "ring" and "ring2", "mq" and "mq2" (of 4 priorities), and "call", and is the server of the last: its answers
+ * are the requests in capitals. Then "u" on its input has it unbind "ring2", and "m" make a topic of that name. */
 #include <tarn.h>
 #include <tarn/channel.h>
 
@@ -53,19 +54,31 @@ static int serve(const char *url)
     struct tarn_request request;
     struct pollfd input = {.fd = 0, .events = POLLIN};
     tarn *seg;
-    tarn_ring *ring;
+    tarn_ring *ring, *other;
     tarn_mq *mq;
     tarn_call *call;
+    tarn_topic *topic;
+    char order = 0;
+    const struct tarn_channel_options levels = {.size = sizeof levels, .number = 4};
     int error = tarn_open(url, TARN_CREATE, NULL, &seg);
     if (error < 0 || (error = tarn_ring_open(seg, "ring", TARN_CREATE, NULL, &ring)) < 0 ||
-        (error = tarn_mq_open(seg, "mq", TARN_CREATE, NULL, &mq)) < 0 ||
+        (error = tarn_ring_open(seg, "ring2", TARN_CREATE, NULL, &other)) < 0 ||
+        (error = tarn_ring_close(other)) < 0 || (error = tarn_mq_open(seg, "mq", TARN_CREATE, &levels, &mq)) < 0 ||
+        (error = tarn_mq_open(seg, "mq2", TARN_CREATE, &levels, &mq)) < 0 ||
         (error = tarn_call_open(seg, "call", TARN_CREATE | TARN_RECEIVE, NULL, &call)) < 0)
         return error;
     printf("%d\n", tarn_fd(seg));
     fflush(stdout);
-    while (error == 0 && poll(&input, 1, 1) == 0) {
-        error = tarn_call_next_try(call, &request);
-        error = error == -EAGAIN ? 0 : error ? error : answer(call, &request);
+    while (error == 0 && (poll(&input, 1, 1) == 0 || read(0, &order, 1) == 1)) {
+        if (order == 'u')
+            error = tarn_unbind(seg, "ring2", 1);
+        else if (order == 'm')
+            error = tarn_topic_open(seg, "ring2", TARN_CREATE, NULL, &topic);
+        else if ((error = tarn_call_next_try(call, &request)) == 0)
+            error = answer(call, &request);
+        else if (error == -EAGAIN)
+            error = 0;
+        order = 0;
     }
     return error;
 }

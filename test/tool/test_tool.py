@@ -3,10 +3,13 @@
 
 Every command with its options, exit statuses, complaints and output. POSIX objects stand in a directory of their own.
 """
+import base64
 import json
 import os
 import pathlib
+import random
 import re
+import select
 import shutil
 import signal
 import struct
@@ -81,7 +84,7 @@ class General(Case):
                 (['create', '--wrong', 'posix:/a'], '--wrong is no option'),
                 (['create', '--excl=3', 'posix:/a'], '--excl=3 is no option'),
                 (['create', '-z', 'posix:/a'], '-z is no option'),
-                (['create', '--limit', '1K', 'posix:/a'], 'options.limit is 1024'),
+                (['create', '--limit', '1K', 'posix:/a'], 'from 65536 to'),
                 (['create', '--size', '2M', '--limit', '1M', 'posix:/a'], 'initial is --size'),
                 (['create', 'posix:a'], 'begins with a slash'),
                 (['create', 'posix:/a/b'], 'no slash but its first'),
@@ -102,11 +105,31 @@ class General(Case):
                 (['rm', '/proc/self/fd/0'], 'no name to remove')):
             with self.subTest(arguments):
                 self.assertEqual(self.tarn(*arguments, status=2, says=says), '')
-        for option, values in (('--size', ('', '0', '-1', '1Q', '1KB', '99999999999T', 'x')), ('--limit', ('0', '64k')),
-                               ('--mode', ('0', '8', '1777', 'rw', '')), ('--participants', ('0', '4097', '-1', '1K'))):
-            for value in values:
-                with self.subTest(option=option, value=value):
-                    self.tarn('create', option, value, 'posix:/a', status=2, says=f'{option} {value}: it is')
+        for value in ('0', '8', '1777', 'rw', ''):
+            with self.subTest(value=value):
+                self.tarn('create', '--mode', value, 'posix:/a', status=2, says=f'--mode {value}: it is')
+        self.assertEqual(list(self.dir.iterdir()), [])
+
+    def test_numbers(self):
+        """Of each option that is a count, milliseconds or a size: what is refused, in which words; and that its least and its most are not."""
+        size = 'bytes, or one with K, M, G or T behind it,'
+        for command, option, what, least, most in (
+                ('create', '--size', size, 1, None), ('create', '--limit', size, 65536, 1 << 46), ('create', '--participants', 'threads', 1, 4096),
+                ('pub', '--message', size, 1, 1 << 30), ('pub', '--capacity', 'messages', 1, 1 << 30),
+                ('pub', '--parties', 'publishers and subscribers', 1, 4096), ('pub', '--every', 'milliseconds', 0, 3600000),
+                ('sub', '--count', 'messages', 1, None), ('sub', '--timeout', 'milliseconds', 1, 86400000),
+                ('call', '--timeout', 'milliseconds', 1, 86400000), ('hz', '--count', 'looks', 1, None),
+                ('hz', '--interval', 'milliseconds', 10, 3600000), ('record', '--count', 'messages', 1, None),
+                ('record', '--timeout', 'milliseconds', 1, 86400000)):
+            says = f'it is a number of {what} from {least} ' + (f'to {most}\n' if most else 'on\n')
+            wrong = ['', '-1', ' 1', 'x', '1.5', str(1 << 64), '1KB' if what == size else '1K']
+            for value in wrong + [str(least - 1)] * (least > 0) + ([str(most + 1)] if most else []):
+                with self.subTest(command=command, option=option, value=value):
+                    self.tarn(command, option, value, 'posix:/a', status=2, says=f'tarn {command}: {option} {value}: {says}')
+            for value in (least, most or (1 << 64) - 1):
+                with self.subTest(command=command, option=option, value=value):
+                    self.tarn(command, option, str(value), status=2, says='for a topic that is made' if option in ('--message', '--capacity', '--parties')
+                              else 'no URL')
         self.assertEqual(list(self.dir.iterdir()), [])
 
     def test_not_there(self):
@@ -510,11 +533,87 @@ class Channels(Case):
     def test_hz(self):
         self.pub(b'12345\n' * 10)
         look = json.loads(self.tarn('hz', '-J', '--count', '1', '--interval', '20', self.URL))
-        self.assertEqual((look['channel'], look['kind'], look['messages'], look['senders']), ('news', 'topic', 0, 0))
-        self.assertIn('CHANNEL', self.tarn('hz', '--count', '1', '--interval', '20', self.URL, 'news'))
+        self.assertEqual((look['channel'], look['kind'], look['messages'], look['senders'], look['largest'], look['waiting'], look['behind']),
+                         ('news', 'topic', 0, 0, 1024, 10, 0))
+        text = self.tarn('hz', '--count', '2', '--interval', '20', self.URL, 'news')
+        self.assertRegex(text, r'(?s)\ACHANNEL [^\n]* DEATHS\nnews +topic +0:0 +0\.0( +-){4} +0 +0 +0 +0\nnews [^\n]*\n\Z')
         self.tarn('hz', self.URL, 'olds', status=1, says='no channel "olds"')
         self.tarn('create', 'posix:/empty')
         self.tarn('hz', 'posix:/empty', status=1, says='no channel in')
+
+    def test_hz_names(self):
+        """They are not let loose on the terminal, and columns stay columns."""
+        for name in (b'\x1b[31mred', 'caf\u00e9 \u6f22\u5b57'.encode(), b'\xff\xc2\x9bbad', 'long \u6f22'.encode() * 9):
+            subprocess.run([TARN, 'pub', '--create', self.URL, name], env=self.env, stdin=subprocess.DEVNULL, check=True)
+        rows = self.raw('hz', '--count', '1', '--interval', '10', self.URL).decode().splitlines()[1:]
+        self.assertEqual(sorted(row[:row.index(' topic')].rstrip() for row in rows),
+                         sorted(['?[31mred', 'caf\u00e9 \u6f22\u5b57', '??bad', 'long \u6f22long \u6f22long \u6f22lon']))
+        wide = lambda text: sum(2 if c in '\u6f22\u5b57' else 1 for c in text)
+        self.assertEqual({wide(row[:row.index(' topic')]) for row in rows}, {24})
+
+    def hz_once(self, *arguments, until, meanwhile):
+        """Looks of tarn hz -J at one channel, while something is done again and again, until one is as it should be."""
+        p = subprocess.Popen([TARN, 'hz', '-J', '--interval', '100', *arguments], env=self.env, stdout=subprocess.PIPE)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        while True:
+            meanwhile()
+            if select.select([p.stdout], [], [], 0)[0]:
+                look = json.loads(p.stdout.readline())
+                if until(look):
+                    return look
+
+    def test_hz_kinds(self):
+        """Of each kind: how many, how large, how many wait, and how long."""
+        self.env['HOLDER_CHANNELS'] = 'yes'
+        self.hold('posix:/k')
+        for name in ('ring', 'mq'):
+            self.tarn('pub', 'posix:/k', name, input=b'1234567\n' * 100)
+
+            def one_out_one_in():
+                self.tarn('sub', '--take', '--count', '1', 'posix:/k', name)
+                self.tarn('pub', 'posix:/k', name, input=b'1234567\n')
+            look = self.hz_once('posix:/k', name, until=lambda look: look['sent'] and look['received'], meanwhile=one_out_one_in)
+            self.assertEqual(look['bytes'], 7 * look['messages'])
+            self.assertTrue(0 < look['messages'] <= look['sent'], look)
+            self.assertAlmostEqual(look['rate'], look['sent'] / look['seconds'], delta=.1)
+            self.assertIn(look['behind'], (99, 100))
+            self.assertTrue(99 <= look['behind_mean'] <= 100, look)
+            self.assertAlmostEqual(look['wait_ns'] / (look['behind_mean'] * look['seconds'] * 1e9 / look['received']), 1, delta=.01)
+            self.assertNotIn('p50_ns', look)
+        look = self.hz_once('posix:/k', 'call', until=lambda look: look['received'], meanwhile=lambda: self.tarn('call', 'posix:/k', 'call', input=b'abc\n'))
+        self.assertEqual((look['kind'], look['receivers'], look['bytes']), ('call', 1, 3 * look['messages']))
+        self.assertTrue('wait_ns' in look or 'wait_below_ns' in look)
+        self.pub(b'')
+        look = self.hz_once(self.URL, until=lambda look: look['sent'], meanwhile=lambda: self.pub(b'12345\n'))
+        self.assertEqual((look['kind'], look['bytes'], look['missed']), ('topic', 5 * look['messages'], 0))
+        self.assertNotIn('wait_ns', look)  # nobody has a seat
+        self.assertTrue(0 < look['p50_ns'] <= look['p99_ns'])
+
+    def test_hz_live(self):
+        """Channels that come, go, and are made anew as another."""
+        self.env['HOLDER_CHANNELS'] = 'yes'
+        holder, _ = self.hold('posix:/k')
+        self.tarn('pub', 'posix:/k', 'ring2', input=b'x\n' * 5)
+        p = subprocess.Popen([TARN, 'hz', '-J', '--interval', '10', '--count', '2000', 'posix:/k'], env=self.env, stdout=subprocess.PIPE)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        self.assertEqual([json.loads(p.stdout.readline())['channel'] for _ in range(5)], ['call', 'mq', 'mq2', 'ring', 'ring2'])
+        holder.stdin.write(b'u')
+        holder.stdin.flush()
+        lines = []
+        while lines[-5:] != ['call', 'mq', 'mq2', 'ring', 'call']:
+            lines.append(json.loads(p.stdout.readline())['channel'])
+        holder.stdin.write(b'm')
+        holder.stdin.flush()
+        while (look := json.loads(p.stdout.readline()))['channel'] != 'ring2':
+            pass
+        self.assertEqual((look['kind'], look['sent'], look['rate']), ('topic', 0, 0))
+        p.send_signal(signal.SIGINT)
+        p.stdout.read()
+        self.assertEqual(p.wait(timeout=30), 0)
 
     def test_record(self):
         file = str(self.dir / 'file')
@@ -525,6 +624,15 @@ class Channels(Case):
         self.tarn('replay', '--create', '--speed', '0', 'posix:/again', 'olds', file)
         self.assertEqual(self.tarn('sub', '--history', '--count', '50', 'posix:/again', 'olds').encode(), text)
         self.tarn('replay', '--speed', '1e6', 'posix:/again', 'olds', file)
+        listed = self.raw('replay', '--list', file)
+        told = [json.loads(line) for line in listed.splitlines()]
+        self.assertEqual([j['sequence'] for j in told], list(range(50)))
+        self.assertEqual(told[0]['after_ns'], 0)
+        self.assertEqual(''.join(j['text'] + '\n' for j in told).encode(), text)
+        self.raw('pub', '-J', '--create', self.URL, 'listed', input=listed)
+        self.assertEqual(self.raw('sub', '--history', '--count', '50', self.URL, 'listed'), text)
+        self.tarn('replay', '--list', self.URL, 'news', file, status=2, says='one argument')
+        self.tarn('replay', '--list', '--create', file, status=2, says='without --create')
         whole = pathlib.Path(file).read_bytes()
         for cut in (0, 5, 30, len(whole) - 3):
             part = self.dir / 'part'
@@ -560,7 +668,7 @@ class Channels(Case):
                 (['pub'], 2, 'no URL'), (['pub', self.URL], 2, 'no NAME'), (['sub', self.URL, 'a', 'b'], 2, 'one argument too many'),
                 (['record', self.URL, 'news'], 2, 'no FILE'), (['pub', self.URL, 'olds'], 1, 'no object is named "olds"'),
                 (['pub', 'posix:/none', 'news'], 1, 'there is none'), (['sub', 'posix:/none', 'news'], 1, 'there is none'),
-                (['pub', '--message', '8', self.URL, 'news'], 2, 'with --create'), (['pub', '--create', '--message', '2G', self.URL, 'n'], 2, 'to 1G'),
+                (['pub', '--message', '8', self.URL, 'news'], 2, 'with --create'), 
                 (['sub', '--latest', '--count', '1', self.URL, 'news'], 2, '--latest prints one'), (['sub', '--count', '0', self.URL, 'news'], 2, 'from 1 on'),
                 (['replay', '--speed', 'x', self.URL, 'news', 'f'], 2, 'it is a factor'), (['hz', '--interval', '1', self.URL], 2, 'from 10'),
                 (['call', self.URL, 'news'], 1, 'news')):
@@ -579,8 +687,137 @@ class Channels(Case):
             self.tarn('record', 'posix:/k', name, str(self.dir / 'f'), status=1, says='never get')
         self.assertEqual(self.tarn('call', '--timeout', '5000', 'posix:/k', 'call', input=b'abc\ndef\n'), 'ABC\nDEF\n')
         self.tarn('pub', 'posix:/k', 'call', status=1, says='tarn call asks its servers', stdin=subprocess.DEVNULL)
-        self.assertEqual(json.loads(self.tarn('call', '-J', 'posix:/k', 'call', input=b'x\n')), {'size': 1, 'text': 'X'})
         self.tarn('call', 'posix:/k', 'call', input=b'fail\n', status=3, says='error -5')
+
+    # ---- JSON, in and out ----
+
+    def raw(self, *arguments, **options):
+        r = subprocess.run([TARN, *arguments], env=self.env, stdout=subprocess.PIPE, timeout=60, check=True, **options)
+        return r.stdout
+
+    @staticmethod
+    def messages(most, count):
+        """Each byte, and what has many of each kind: text, words in it that need escapes, any bytes; none."""
+        r = random.Random(7)
+        kinds = (lambda n: r.randbytes(n), lambda n: bytes(r.choice(b'\0"\\\n\t\x7f/a=') for _ in range(n)),
+                 lambda n: ''.join(chr(r.choice((0x41, 0xe9, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xfffd, 0xffff, 0x10000, 0x10ffff)))
+                                   for _ in range(n // 4)).encode())
+        return [bytes([b]) for b in range(256)] + [b''] + [r.choice(kinds)(r.randint(0, most)) for _ in range(count)]
+
+    def test_json_there_and_back(self):
+        sent = self.messages(64, 700)
+        text = b''.join(struct.pack('<I', len(m)) + m for m in sent)
+        several = ('--history', '--count', str(len(sent)))
+        self.pub(text, '-p', '--capacity', '1024', '--message', '64')
+        lines = self.raw('sub', '-J', *several, self.URL, 'news')
+        for line, message in zip(lines.splitlines(), sent):
+            j = json.loads(line)
+            self.assertEqual(j['text'].encode() if 'text' in j else base64.b64decode(j['base64'], validate=True), message)
+        self.raw('pub', '-J', '--create', '--capacity', '1024', '--message', '64', self.URL, 'again', input=lines)
+        self.assertEqual(self.raw('sub', '-p', *several, self.URL, 'again'), text)
+        # as others write it: all that is not ASCII as escapes, members in another order
+        lines = b''.join(json.dumps(dict(reversed(json.loads(line).items()))).encode() + b'\n' for line in lines.splitlines())
+        self.raw('pub', '-J', '--create', '--capacity', '1024', '--message', '64', self.URL, 'other', input=lines)
+        self.assertEqual(self.raw('sub', '-p', *several, self.URL, 'other'), text)
+
+    def test_json_other_kinds(self):
+        self.env['HOLDER_CHANNELS'] = 'yes'
+        self.hold('posix:/k')
+        sent = self.messages(64, 100)
+        count = ('--count', str(len(sent)))
+        lines = b''.join(json.dumps({'base64': base64.b64encode(m).decode()}).encode() + b'\n' for m in sent)
+        self.raw('pub', '-J', 'posix:/k', 'ring', input=lines)
+        there = self.raw('sub', '--take', '-J', *count, 'posix:/k', 'ring')
+        self.raw('pub', '-J', 'posix:/k', 'ring2', input=there)
+        self.assertEqual(self.raw('sub', '--take', '-p', *count, 'posix:/k', 'ring2'), b''.join(struct.pack('<I', len(m)) + m for m in sent))
+        # a queue: the highest priority first, and of each in order
+        lines = b''.join(json.dumps({'base64': base64.b64encode(m).decode(), 'priority': i % 4}).encode() + b'\n' for i, m in enumerate(sent))
+        self.raw('pub', '-J', 'posix:/k', 'mq', input=lines)
+        there = self.raw('sub', '--take', '-J', *count, 'posix:/k', 'mq')
+        self.assertEqual([j['priority'] for j in map(json.loads, there.splitlines())],
+                         [level for level in (3, 2, 1, 0) for i in range(len(sent)) if i % 4 == level])
+        self.raw('pub', '-J', 'posix:/k', 'mq2', input=there)
+        self.assertEqual(self.raw('sub', '--take', '-J', *count, 'posix:/k', 'mq2'), there)
+        self.tarn('pub', '-J', 'posix:/k', 'mq', input=b'{"text": "a", "priority": 3}\n{"text": "b", "priority": 4}\n', status=1,
+                  says='line 2 of the input: tarn_mq_send_timed: priority 4: "mq" has 0 to 3. Nothing of it was sent')
+        self.assertEqual(json.loads(self.tarn('sub', '--take', '-J', '--count', '1', 'posix:/k', 'mq')), {'priority': 3, 'size': 1, 'text': 'a'})
+        self.tarn('pub', '-J', 'posix:/k', 'ring', input=b'{"text": "a", "priority": 1}\n', status=1, says='"priority" is 1, and this channel has none')
+        self.tarn('pub', '-J', 'posix:/k', 'ring', input=b'{"text": "a", "priority": 0}\n')
+        answers = self.raw('call', '-J', 'posix:/k', 'call', input=b'{"text": "ab"}\n{"base64": "/2E="}\n')
+        self.assertEqual([json.loads(a) for a in answers.splitlines()], [{'size': 2, 'text': 'AB'}, {'size': 2, 'base64': '/0E='}])
+        self.assertEqual(self.raw('call', '-J', 'posix:/k', 'call', input=answers), answers)
+        self.tarn('call', '-J', 'posix:/k', 'call', input=b'ab\n', status=1, says='line 1 of the input: it is no JSON')
+
+    def test_json_hostile(self):
+        self.pub(b'', '--message', '8')
+        for line, says in (
+                (b'', 'no JSON'), (b'x', 'no JSON'), (b'{"text": "a"', 'no JSON'), (b'{"text": "a"} {}', 'no JSON'), (b'{"text": "a"}\0', 'no JSON'),
+                (b'{"text": "\xff"}', 'decode byte 0xff'), (b'{"text": "\\ud800"}', 'invalid Unicode'), (b'{"text": "\\x"}', 'invalid escape'),
+                (b'{"text": "\x1b"}', 'control character'), (b'{"text": "a", "text": "b"}', 'duplicate'), (b'{"text": "a", "lost": 1e999}', 'overflow'),
+                (b'{"text": "a", "lost": 99999999999999999999}', 'too big'), (b'[' * 3000, 'maximum parsing depth'),
+                (b'[{"text": "a"}]', 'no JSON object'), (b'{}', 'neither "text" nor "base64"'), (b'{"size": 1}', 'neither'),
+                (b'{"text": "a", "base64": "YQ=="}', 'both'), (b'{"text": null}', '"text" is to be a string'), (b'{"text": ["a"]}', '"text" is to be a string'),
+                (b'{"base64": 1}', '"base64" is to be a string'), (b'{"text": "a", "size": "1"}', '"size" is to be a whole number from 0 on'),
+                (b'{"text": "a", "size": -1}', '"size" is to be'), (b'{"text": "a", "size": 1.0}', '"size" is to be'),
+                (b'{"text": "a", "priority": 0.5}', '"priority" is to be a whole number'), (b'{"text": "a", "lost": true}', '"lost" is to be a number'),
+                (b'{"text": "a", "sequence": {}}', '"sequence" is to be a number'), (b'{"text": "a", "priority": 9}', 'this channel has none'),
+                (b'{"txt": "a"}', '"txt" is no member of a message'), (b'{"text": "a", "\\u001b]0;title": 1}', '"?]0;title" is no member'),
+                (b'{"text": "a", "size": 2}', '"size" is 2, and the message has 1 bytes'), (b'{"text": "123456789"}', 'has 9 bytes, and the channel\'s largest 8'),
+                (b'{"base64": "a"}', 'wrong at its character 2'), (b'{"base64": "YWJj YQ=="}', 'at its character 5'), (b'{"base64": "YWI"}', 'at its character 4'),
+                (b'{"base64": "YWJ="}', 'at its character 3'), (b'{"base64": "YR=="}', 'at its character 2'), (b'{"base64": "Y==="}', 'at its character 2'),
+                (b'{"base64": "===="}', 'at its character 1'), (b'{"base64": "YQ==YQ=="}', 'at its character 3'), (b'{"base64": "YW_j"}', 'at its character 3'),
+                (b'{"base64": "="}', 'at its character 2'), (b'{"base64": "YQ\\u0000="}', 'at its character 3'),
+                (b' ' * 5000 + b'{"text": "a"}', 'more than 4144 bytes')):
+            with self.subTest(line=line[:80]):
+                self.pub(b'{"text": "good"}\n' + line + b'\n{"text": "more"}\n', '-J', status=1, says='tarn pub: line 2 of the input: ')
+                err = subprocess.run([TARN, 'pub', '-J', self.URL, 'news'], env=self.env, input=line + b'\n', stderr=subprocess.PIPE).stderr.decode()
+                self.assertIn(says, err)
+                self.assertTrue(err.endswith('Nothing of it was sent\n') and err.isprintable() is False and err[:-1].isprintable(), err)
+                self.assertEqual(self.sub('--latest'), 'good\n')
+        self.pub(b' {\t"text":"a", "sequence": 1e18,"sent_ns":1, "after_ns": 0.5 , "size":1}\r', '-J')  # the last newline may be missing
+        self.assertEqual(self.sub('--latest'), 'a\n')
+
+    def test_json_damaged(self):
+        """Lines with random damages: refused, and then nothing is sent; or what another reader of JSON takes them for."""
+        r = random.Random(11)
+        seeds = (b'{"sequence": 12, "sent_ns": 34, "lost": 0, "size": 5, "text": "a\\u00e9\\"b"}', b'{"priority": 0, "base64": "AP+AYWI="}')
+        self.pub(b'', '--message', '32')
+        taken = 0
+        for turn in range(120):
+            line = bytearray(r.choice(seeds))
+            for _ in range(r.randint(1, 2)):
+                at = r.randrange(len(line))
+                line[at:at + r.randint(0, 2)] = bytes(r.choice(b'{}[]",:\\u0123456789abcAtx=+/ -.\xc3\xa9\xff') for _ in range(r.randint(0, 2)))
+            p = subprocess.run([TARN, 'pub', '-J', self.URL, 'news'], env=self.env, input=b'{"text": "before"}\n' + line, stderr=subprocess.PIPE, timeout=60)
+            latest = self.raw('sub', '--latest', '-r', self.URL, 'news')
+            if p.returncode == 0:
+                j = json.loads(line.decode())
+                self.assertEqual(latest, j['text'].encode() if 'text' in j else base64.b64decode(j['base64'], validate=True), line)
+                taken += 1
+            else:
+                self.assertEqual((p.returncode, latest), (1, b'before'), (line, p.stderr))
+                self.assertTrue(p.stderr.startswith(b'tarn pub: line 2 of the input: '), p.stderr)
+        self.assertTrue(10 < taken < 110, taken)
+
+    def test_long_input(self):
+        """No more is read than a message can have."""
+        self.pub(b'')
+        (self.dir / 'long').touch()
+        os.truncate(self.dir / 'long', 16 << 20)
+        for form, says in (([], 'message 1 of the input has more'), (['-J'], 'line 1 of the input: it has more'), (['-r'], 'message 1 of the input has more')):
+            with open(self.dir / 'long', 'rb') as zeros:
+                self.tarn('pub', *form, self.URL, 'news', stdin=zeros, status=1, says=says)
+                self.assertLess(os.lseek(zeros.fileno(), 0, os.SEEK_CUR), 1 << 20)
+
+    def test_interrupt_busy(self):
+        """Messages of no bytes, without an end."""
+        self.pub(b'')
+        with open('/dev/zero', 'rb') as zeros:
+            p = subprocess.Popen([TARN, 'pub', '-p', self.URL, 'news'], env=self.env, stdin=zeros)
+            while not self.waits(p) or json.loads(self.raw('sub', '-J', '--history', '--count', '1', self.URL, 'news'))['sequence'] < 1000:
+                self.assertIsNone(p.poll())
+            p.send_signal(signal.SIGINT)
+            self.assertEqual(p.wait(timeout=30), 0)
 
     def test_permission(self):
         self.pub(b'x\n')

@@ -918,6 +918,7 @@ static void hostile_bytes(void **state)
                     size_t size = 0;
                     uint64_t id, id2 = 0;
                     uint32_t seen = 0;
+                    struct tarn_channel_sizes sizes = {0};
                     struct tarn_channel_stat stat;
                     struct tarn_party party;
                     tarn_call *c2, *s2;
@@ -953,6 +954,8 @@ static void hostile_bytes(void **state)
                     tarn_call_ask_timed(c2, 0, "x", 1, saved + c->shape.bytes - 8, 0, NULL, &past);
                     tarn_call_next_timed(s2, &r, &past);
                     (void)tarn_channel_stat(seg, "c", &stat);
+                    if (tarn_channel_sizes(seg, "c", &sizes) == 0)
+                        assert_true(sizes.messages <= 4096 && sizes.bytes <= sizes.messages * MESSAGE);
                     (void)tarn_channel_parties(seg, "c", count_party, &party);
                     if (v == 2)
                         (void)tarn_channel_watch(seg, "c", &seen, &past);

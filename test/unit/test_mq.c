@@ -210,6 +210,22 @@ static void each_call(void **state)
     assert_int_equal(tarn_mq_take(receiver, &message, &size), 0);
     assert_int_equal(size, 9);
     assert_string_equal(message, "in place");
+    unsigned priority = 77;
+    assert_int_equal(tarn_mq_priority(receiver, (char *)message + 8, &priority), -EINVAL);
+    assert_int_equal(tarn_mq_priority(sender, message, &priority), -EBADF);
+    assert_int_equal(priority, 77);
+    assert_int_equal(tarn_mq_priority(receiver, message, &priority), 0);
+    assert_int_equal(priority, 0);
+    void *high;
+    assert_int_equal(tarn_mq_send(sender, 1, "up", 3), 0);
+    assert_int_equal(tarn_mq_take(receiver, &high, NULL), 0);
+    assert_int_equal(tarn_mq_priority(receiver, high, &priority), 0);
+    assert_int_equal(priority, 1);
+    assert_int_equal(tarn_mq_release(receiver, high), 0);
+    assert_int_equal(tarn_mq_priority(receiver, high, &priority), -EINVAL);
+    assert_says("has taken");
+    assert_int_equal(tarn_mq_priority(receiver, message, &priority), 0);
+    assert_int_equal(priority, 0);
     assert_int_equal(tarn_mq_close(receiver), -EBUSY);
     assert_says("1 loans");
     assert_int_equal(tarn_mq_release(sender, message), -EINVAL);
@@ -701,10 +717,20 @@ static void no_chunk(void **state)
         sent++;
     }
     mutex_cap_off = false;
-    while ((e = tarn_mq_receive_try(mq, &n, 8, NULL)) >= 0)
+    unsigned of_level[8] = {[7] = (unsigned)again}, last = 7;
+    while ((e = tarn_mq_take_try(mq, &loan, NULL)) >= 0) {
+        unsigned priority = 77;
+        assert_int_equal(tarn_mq_priority(mq, loan, &priority), 0);
+        assert_true(priority <= last);
+        last = priority;
+        of_level[last] += (unsigned)e; /* TARN_RECOVERED is 1 */
         e ? again++ : got++;
+        assert_int_equal(tarn_mq_release(mq, loan), 0);
+    }
     assert_int_equal(again, 8 * TARN_MQ_IN_HAND);
     assert_int_equal(got + again, sent);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(of_level[i], TARN_MQ_IN_HAND);
     assert_whole(mq);
     assert_int_equal(tarn_mq_close(mq), 0);
     assert_int_equal(tarn_unbind(seg, "deaths", 1), 0);
@@ -868,6 +894,9 @@ static void hostile(void *unused)
         }
         struct tarn_channel_stat stat;
         check(tarn_channel_stat(seg, name, &stat) == 0);
+        struct tarn_channel_sizes sizes = {.at = {random_number() % 40, random_number() % 40}};
+        check(tarn_channel_sizes(seg, name, &sizes) == 0 && sizes.messages <= 3 * 8 &&
+              sizes.bytes <= sizes.messages * mq->q.most);
         channel_close(&mq->party); /* whatever is in hand */
         check(tarn_unbind(seg, name, 1) == 0);
     }

@@ -746,6 +746,7 @@ static void hostile_bytes(void **state)
         const struct tarn_channel_options o = shaped(shape[k].capacity, shape[k].message, shape[k].flags);
         tarn_ring *out = NULL, *in = NULL;
         struct tarn_channel_stat s;
+        struct tarn_channel_sizes sizes = {.at = {roll(40), roll(10)}};
         struct tarn_party p[2];
         size_t size;
         const void *seen;
@@ -773,6 +774,8 @@ static void hostile_bytes(void **state)
                 assert_true(tarn_ring_receive_timed(in, text, sizeof text, &size, &soon) != -EAGAIN);
             }
             assert_int_equal(tarn_channel_stat(seg, name, &s), 0);
+            assert_int_equal(tarn_channel_sizes(seg, name, &sizes), 0);
+            assert_true(sizes.messages <= SIZES_MOST && sizes.bytes <= sizes.messages * shape[k].message);
             assert_int_equal(tarn_channel_parties(seg, name, one_party, p), 0);
             if (chance(5) == 0) {
                 tarn_ring_close(out);

@@ -840,6 +840,7 @@ static void hostile_bytes(void **state)
     tarn_topic *p = opened(TARN_SEND), *a = opened(TARN_RECEIVE | TARN_TOPIC_HISTORY), *look = opened(0), *late;
     struct topic_view v = p->view;
     struct tarn_channel_stat stat;
+    struct tarn_channel_sizes sizes;
     struct tarn_party parties[5];
     size_t bytes = (size_t)(v.chunks - (char *)v.entries) + v.count * v.stride;
     char *good = malloc(bytes), buffer[64];
@@ -893,6 +894,9 @@ static void hostile_bytes(void **state)
         e = tarn_topic_seek(a, 3);
         assert_true(e == 0 || e == -EUCLEAN);
         assert_int_equal(tarn_channel_stat(seg, "t", &stat), 0);
+        sizes = (struct tarn_channel_sizes){0};
+        assert_int_equal(tarn_channel_sizes(seg, "t", &sizes), 0);
+        assert_true(sizes.messages <= SIZES_MOST && sizes.bytes <= sizes.messages * stat.message);
         memset(parties, 0, sizeof parties);
         assert_int_equal(tarn_channel_parties(seg, "t", see_party, parties), 0);
         e = tarn_topic_open(seg, "t", TARN_RECEIVE | TARN_SEND, NULL, &late);

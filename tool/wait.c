@@ -1,0 +1,61 @@
+/* wait.c - how these commands wait: until a time, or for ever, and in pieces, so that a signal is noticed.
+ *
+ * A deadline is ns of CLOCK_MONOTONIC, or NEVER. The library's timed calls take it as a timespec, a piece at a time. */
+#include <errno.h>
+
+#include "wait.h"
+
+enum { PIECE_NS = 100000000 };
+
+volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    stopped = number;
+}
+
+void stop_by_signals(void)
+{
+    struct sigaction a = {.sa_handler = on_signal};
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+uint64_t deadline(uint64_t ms)
+{
+    return ms ? now_ns() + ms * (SECOND_NS / 1000) : NEVER;
+}
+
+/* The earlier of the deadline and a piece from now. */
+static uint64_t piece_end(uint64_t now, uint64_t until)
+{
+    return until < now + PIECE_NS ? until : now + PIECE_NS;
+}
+
+struct timespec next_piece(uint64_t until)
+{
+    uint64_t at = piece_end(now_ns(), until);
+    return (struct timespec){.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
+}
+
+bool goes_on(uint64_t until, int *result)
+{
+    if (*result != -ETIMEDOUT)
+        return false;
+    if (stopped)
+        *result = -EINTR;
+    return !stopped && now_ns() < until;
+}
+
+void sleep_until(uint64_t until)
+{
+    for (uint64_t now; !stopped && (now = now_ns()) < until;)
+        nanosleep(&(struct timespec){.tv_nsec = (long)(piece_end(now, until) - now)}, NULL);
+}
