@@ -311,7 +311,7 @@ static void print_json_cell(const struct cell *c)
 {
     switch (c->kind) {
     case CELL_NONE: fputs("null", stdout); break;
-    case CELL_TEXT: json_string(c->text); break;
+    case CELL_TEXT: print_json_string(c->text); break;
     case CELL_TRUTH: fputs(c->number ? "true" : "false", stdout); break;
     default: printf("%" PRIu64, c->number);
     }

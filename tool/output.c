@@ -346,7 +346,7 @@ static void json_characters(const unsigned char *s, const unsigned char *end)
     putchar('"');
 }
 
-void json_string(const char *string)
+void print_json_string(const char *string)
 {
     json_characters((const unsigned char *)string, NULL);
 }
@@ -375,7 +375,7 @@ void json_message(const char *key, const char *bytes, size_t size)
 static void json_text(const char *key, const char *value)
 {
     printf("\"%s\": ", key);
-    json_string(value);
+    print_json_string(value);
 }
 
 static void json_lifetime(const struct tarn_stat *s)

@@ -94,7 +94,7 @@ void json_damages_end(uint64_t count);
 /* Are these bytes text that JSON can say exactly? And then: "key": "text". */
 bool json_is_text(const char *bytes, size_t size);
 void json_message(const char *key, const char *bytes, size_t size);
-void json_string(const char *string);
+void print_json_string(const char *string);
 /* A copy in which whatever could do more than be seen on a terminal (control characters, what is not UTF-8, marks that turn the direction of writing) is \x.. for
  * each byte, and so is a \ before an x. NULL: no memory. */
 char *harmless(const char *text);

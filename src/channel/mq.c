@@ -320,7 +320,7 @@ int tarn_mq_release(tarn_mq *mq, const void *message)
 int tarn_mq_priority(tarn_mq *mq, const void *message, unsigned *ret_priority)
 {
     const struct mq_hand *hand;
-    int e = refused(mq, TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_mq_priority");
+    int e = party_use(&mq->party, TARN_RECEIVE, MUTEX_TRY, NULL, "tarn_mq_priority");
     if (e)
         return e;
     hand = hand_of(mq, message);
