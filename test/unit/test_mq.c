@@ -894,7 +894,7 @@ static void hostile(void *unused)
         }
         struct tarn_channel_stat stat;
         check(tarn_channel_stat(seg, name, &stat) == 0);
-        struct tarn_channel_sizes sizes = {.at = {random_number() % 40, random_number() % 40}};
+        struct tarn_channel_sizes sizes = {.at = {chance(40), chance(40)}};
         check(tarn_channel_sizes(seg, name, &sizes) == 0 && sizes.messages <= 3 * 8 &&
               sizes.bytes <= sizes.messages * mq->q.most);
         channel_close(&mq->party); /* whatever is in hand */

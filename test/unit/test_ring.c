@@ -746,7 +746,7 @@ static void hostile_bytes(void **state)
         const struct tarn_channel_options o = shaped(shape[k].capacity, shape[k].message, shape[k].flags);
         tarn_ring *out = NULL, *in = NULL;
         struct tarn_channel_stat s;
-        struct tarn_channel_sizes sizes = {.at = {roll(40), roll(10)}};
+        struct tarn_channel_sizes sizes = {.at = {chance(40), chance(10)}};
         struct tarn_party p[2];
         size_t size;
         const void *seen;
