@@ -157,7 +157,6 @@ static inline void no_chunk_is_loose(void *loans[TARN_MQ_IN_HAND])
         mq_send();
         assert_int_equal(tarn_mq_take(other, &taken, NULL), 0);
         channel_close(&other->party);
-        free(other);
     }
     for (uint32_t i = 0; i < TARN_MQ_IN_HAND; i++)
         assert_int_equal(tarn_mq_loan(mq, 8, &loans[i]), 0);

@@ -154,7 +154,6 @@ static void mq_chunks(void **state)
         for (uint32_t k = 1; k < TARN_MQ_IN_HAND; k++)
             assert_int_equal(tarn_mq_release(mq, loans[k]), 0);
         channel_close(&other->party);
-        free(other);
         close_mq();
     }
 }
@@ -186,7 +185,6 @@ static void mq_claims(void **state)
     for (uint32_t k = 1; k < TARN_MQ_IN_HAND; k++)
         assert_int_equal(tarn_mq_release(mq, loans[k]), 0);
     channel_close(&other->party);
-    free(other);
     close_mq();
 }
 
@@ -248,7 +246,6 @@ static void mq_races(void **state)
     mq_send();
     assert_int_equal(tarn_mq_take(second, &taken, NULL), 0);
     channel_close(&second->party);
-    free(second);
     mq_receive();
     assert_int_equal(tarn_mq_receive_try(mq, &(uint64_t){0}, 8, NULL), -EAGAIN);
     assert_int_equal(mq->seen, load64(&mq->q.shared->made));
@@ -280,7 +277,6 @@ static void mq_send_of_the_dead(void **state)
         assert_int_equal(load64(mq_word_at(&mq->q, had)), mq_free(0, p - 2));
     }
     channel_close(&dead->party);
-    free(dead);
     close_mq();
 }
 
@@ -445,7 +441,6 @@ static void topic_holders(void **state)
     close_topic();
     open_topic(true);
     channel_close(&subscriber->party);
-    free(subscriber);
     assert_int_equal((uint32_t)load64(&publisher->view.words->holding), 0);
     assert_int_equal(tarn_topic_close(publisher), 0);
     assert_int_equal(tarn_unbind(seg, name, 1), 0);

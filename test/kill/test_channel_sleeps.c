@@ -177,7 +177,6 @@ static void sleepers(void **state)
         for (uint32_t k = 1; k < TARN_MQ_IN_HAND; k++)
             assert_int_equal(tarn_mq_release(mq, loans[k]), 0);
         channel_close(&other->party);
-        free(other);
         close_mq();
         open_topic(false);
         one_sleeps(&subscriber->party, &subscriber->party.channel->news, by_barrier, topic_send,

@@ -181,7 +181,8 @@ static void zones_are_in_order(void **state)
                 assert_true(g.zone[ZONE_NAME] - g.zone[ZONE_PARTICIPANT] >= (uint64_t)5 * record);
                 assert_true(g.zone[ZONE_DATA] - g.zone[ZONE_SIDE] >= (uint64_t)g.spans * g.side_size);
                 assert_true(g.end == g.zone[ZONE_DATA] + g.limit && (uint64_t)g.spans << g.span_shift == g.limit);
-                assert_true(256 + 8 * ((uint64_t)g.slots + g.log_words) == record && g.slots && g.log_words);
+                assert_true(256 + 8 * ((uint64_t)g.slots + g.log_words) + 64 * (uint64_t)g.events == record && g.slots &&
+                            g.log_words && g.events >= 4 && !(g.events & (g.events - 1)));
             }
 }
 
@@ -683,7 +684,7 @@ static void differences_are_named_with_both_values(void **state)
 #define FIELD(f) offsetof(struct segment_header, f), sizeof i.header.f
         {FIELD(magic), 77, -EPROTO, {"magic", "4d"}},
         {FIELD(magic), __builtin_bswap64(SEGMENT_MAGIC), -EPROTO, {"byte order", ""}},
-        {FIELD(version), 99, -EPROTO, {"version is 99", "is 3"}},
+        {FIELD(version), 99, -EPROTO, {"version is 99", "is 4"}},
         {FIELD(byte_order), 0x04030201, -EPROTO, {"byte order", ""}},
         {FIELD(word_size), 4, -EPROTO, {"word size is 4", "is 8"}},
         {FIELD(page_size), 16384, -EPROTO, {"page size is 16384", ""}},
