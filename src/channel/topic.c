@@ -374,4 +374,5 @@ const struct channel_class topic_class = {.type = TOPIC_TYPE_NAME,
                                           .give_back = give_back,
                                           .behind = behind,
                                           .stat = stat,
-                                          .ready = ready};
+                                          .ready = ready,
+                                          .check = topic_check};
