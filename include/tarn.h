@@ -351,8 +351,8 @@ TARN_API const char *tarn_error(void);
 
 /* A damage that tarn_check found: where, and what. */
 struct tarn_damage {
-    tarn_ref ref;     /* of the damaged thing */
-    const char *what; /* a sentence; valid during the callback */
+    tarn_ref ref; /* of the damaged thing */
+    const char *what; /* a sentence, with the name of the collection or channel in which it is; valid during the callback */
 };
 
 /* tarn_check - walk everything, read-only, taking no lock and following no ref that it has not checked; bounded by the size of

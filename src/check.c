@@ -3,13 +3,16 @@
  * Takes no lock, writes no byte of the segment, follows no ref that it has not checked; works on read-only attachments. What it remembers
  * is private: one bit for every 16 bytes of data space, for the blocks that it has reached.
  *     every block reached from names, maps, trees and records is allocated, large enough, and reached once (two names of one block excepted)
+ *     every collection and channel is as its own check has it (object.h)
  *     every mutex that we know is free, or its owner is a participant that takes part (dead or alive)
  *     a record that is not taken holds nothing: journal idle, intent 0, slots 0, pin 0
  * While others work, one look sees things in motion (a block is unlinked here, and used again there). So what one whole look finds is
  * looked for again, after a pause, up to LOOKS times; only what every look found is reported. What a block of the user's own points to is
  * not known to it. At most FOUND_MOST damages are told apart; reading only a part of a damaged chain, it may call what hangs behind leaked. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "heap/heap.h"
@@ -24,6 +27,7 @@ long check_pause_ns = 5 * 1000 * 1000;
 struct found {
     uint64_t ref;
     const char *what;
+    char name[64]; /* the first bytes of that of the object in which it is; "": in none */
 };
 struct found_list {
     struct found *at;
@@ -34,7 +38,8 @@ struct look {
     struct tarn *seg;
     uint64_t *reached, bits; /* one for each 16 bytes of data space committed when the look began */
     struct found_list found;
-    int failed; /* -ENOMEM */
+    const char *name; /* of the object that is looked at, or NULL */
+    int failed;       /* -ENOMEM */
 };
 
 /* ---- what a look finds ---- */
@@ -55,7 +60,10 @@ static void damage(uint64_t ref, const char *what, void *arg)
         f->at = more;
         f->room = room;
     }
-    f->at[f->count++] = (struct found){ref, what};
+    f->at[f->count] = (struct found){.ref = ref, .what = what};
+    if (l->name)
+        memcpy(f->at[f->count].name, l->name, strnlen(l->name, sizeof f->at->name - 1));
+    f->count++;
 }
 
 /* Whether it was reached before; from now on it is. */
@@ -137,8 +145,10 @@ static void on_object(const struct name_copy *n, void *arg)
         .damage = damage, .block = reach_block, .member = on_member, .owner = check_owner, .arg = l};
     if (heap_state(l->seg, n->ref, NULL) != BLOCK_ALLOCATED || reach(l, n->ref))
         return; /* reported with the name; a second name of it */
+    l->name = n->name;
     if (object_check(l->seg, n, &k) < 0)
         l->failed = -ENOMEM;
+    l->name = NULL;
 }
 
 static void check_extents(struct look *l, uint64_t ref)
@@ -230,6 +240,20 @@ static void keep_common(struct found_list *all, const struct found_list *newer)
     all->count = n;
 }
 
+/* A name may be anything, and is printed by who is told. */
+static int tell(const struct found *f, int (*each)(const struct tarn_damage *d, void *arg), void *arg)
+{
+    char name[sizeof f->name], text[256];
+    struct tarn_damage d = {.ref = f->ref, .what = f->what};
+    for (size_t i = 0; i < sizeof name; i++)
+        name[i] = f->name[i] && ((unsigned char)f->name[i] < ' ' || f->name[i] == 0x7f) ? '?' : f->name[i];
+    if (f->name[0]) {
+        snprintf(text, sizeof text, "in \"%s\": %s", name, f->what);
+        d.what = text;
+    }
+    return each(&d, arg);
+}
+
 static int check_all(tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg)
 {
     struct found_list all = {0};
@@ -254,10 +278,9 @@ static int check_all(tarn *seg, int (*each)(const struct tarn_damage *d, void *a
         look_free(&l);
     }
     for (uint32_t i = 0; i < all.count && e == 0; i++) {
-        struct tarn_damage d = {.ref = all.at[i].ref, .what = all.at[i].what};
         found++;
         if (each)
-            e = each(&d, arg);
+            e = tell(&all.at[i], each, arg);
     }
     free(all.at);
     return e ? e : found;

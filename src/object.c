@@ -39,7 +39,7 @@ int object_check(struct tarn *seg, const struct name_copy *n, const struct colle
 {
     const struct object_kind *kind = kind_of(n);
     if (is_channel(n->type, n->size))
-        channel_check(seg, n->type, n->ref, k);
+        return channel_check(seg, n, k);
     if (kind && kind->check)
         kind->check(seg, n->ref, k);
     return kind && kind->check_all ? kind->check_all(seg, n->ref, k) : 0;
@@ -49,7 +49,7 @@ int object_retire(struct self *s, const struct name_copy *n)
 {
     const struct object_kind *kind = kind_of(n);
     if (is_channel(n->type, n->size))
-        return channel_retire(s, n->type, n->ref);
+        return channel_retire(s, n);
     return kind && kind->retire ? kind->retire(s, n->ref) : heap_free(s, n->ref, LOG_RETIRE);
 }
 

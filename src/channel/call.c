@@ -4,25 +4,7 @@
  * a lock but who clears a seat, and nobody waits for a stopped one. */
 #include <string.h>
 
-#include "channel/channel.h"
-
-enum state { FREE, OPEN, ASKED, TAKEN, ANSWERED, FAILED, CANCELLED, DROPPED };
-#define WORD(turn, state, seat) ((uint64_t)(turn) << 19 | (uint64_t)(state) << 16 | (uint64_t)(seat))
-#define TURN(w) ((w) >> 19)
-#define STATE(w) ((enum state)((w) >> 16 & 7))
-#define SEAT(w) ((uint32_t)((w)&0xffff))
-#define AFTER(w) WORD(TURN(w) + 1, FREE, 0)
-
-#define CALL_FAR 0x80000000u /* in flags: the response stands in its own lines */
-#define ORDER_SLOT 0xffffffull
-
-/* Words of struct channel.own, each in a line of its own, and of a seat. */
-enum { TAIL = 0, HEAD = 8 };
-enum {
-    BELL = 0 /* a doorbell, of a client */,
-    REDO = 8,
-    ASKING = 9 /* a client's slot + 1 that may not be in the order yet */
-};
+#include "channel/call.h"
 
 /* Of a slot's word that others change meanwhile: each change is a step on of its call, or a death. More of them are no protocol of ours. */
 enum { TRIES = 1000 };
@@ -31,41 +13,8 @@ enum { TRIES = 1000 };
 #define ID_TURN(id) ((id) >> 24) /* 40 bits of it */
 #define TURN_ID_MASK ((1ull << 40) - 1)
 
-struct tarn_call {
-    struct party party;
-    uint32_t seat;    /* its number + 1 */
-    uint32_t hint;    /* the slot to try first */
-    uint32_t waiting; /* slot + 1 of the call that is waited for */
-    uint32_t open;    /* calls begun or loaned, and requests in hand: not ended */
-    uint32_t idle;    /* tries that found nothing */
-};
-
 /* ---- layout --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t lines(uint64_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-static uint64_t order_length(const struct party *p)
-{
-    return 2ull * p->shape.capacity;
-}
-static uint64_t area(const struct party *p) /* of a large request, or response */
-{
-    return lines(p->shape.size);
-}
-static uint64_t slot_bytes(uint64_t size)
-{
-    return sizeof(struct call_slot) + 2 * lines(size);
-}
-static uint64_t *order_at(const struct party *p, uint64_t position)
-{
-    return (uint64_t *)(void *)p->slots + (position & (order_length(p) - 1));
-}
-static struct call_slot *slot_at(const struct party *p, uint32_t i)
-{
-    return (struct call_slot *)(void *)(p->slots + order_length(p) * 8 + i * slot_bytes(p->shape.size));
-}
 static char *request_at(const struct party *p, struct call_slot *slot, uint64_t size)
 {
     (void)p;
@@ -332,7 +281,8 @@ const struct channel_class call_class = {.type = CALL_TYPE_NAME,
                                          .stat = stat,
                                          .sizes = sizes,
                                          .ready = ready,
-                                         .bell = bell};
+                                         .bell = bell,
+                                         .check = call_check};
 
 /* ---- opening -------------------------------------------------------------------------------------------------------- */
 

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "channel/channel.h"
-#include "collection/check.h"
 #include "name/name.h"
 
 enum { SEATS_DEFAULT = 32, SEATS_MOST = 4096, CAPACITY_DEFAULT = 1024, MESSAGE_DEFAULT = 64 };
@@ -470,48 +469,33 @@ int tarn_channel_sizes(tarn *seg, const char *name, struct tarn_channel_sizes *s
     return 0;
 }
 
-/* ---- check, unbind ---- */
+/* ---- by name: check, unbind ---- */
 
 bool is_channel(const char *type, uint64_t size)
 {
     return class_of_type(type) && size == sizeof(struct channel);
 }
 
-void channel_check(struct tarn *seg, const char *type, uint64_t ref, const struct collection_checker *k)
+int channel_attach(struct tarn *seg, const struct name_copy *n, struct party *ret)
 {
-    const struct channel_class *class = class_of_type(type);
-    struct channel *c = at_offset(seg, ref);
-    struct channel_shape shape;
-    memcpy(&shape, &c->shape, sizeof shape);
-    k->owner(&c->lock, k->arg);
-    if (!shape_good(seg, class, &shape)) {
-        k->damage(ref, "the shape of a channel is none that can be, or its body is not there", k->arg);
-        return;
-    }
-    k->block(shape.body, shape.bytes, k->arg);
-    for (uint32_t i = 0; i < shape.seats; i++) {
-        uint32_t id = load32(&((struct channel_seat *)at_offset(seg, shape.body))[i].id);
-        if (id && ID_INDEX(id) >= seg->geometry.records)
-            k->damage(ref, "a seat of a channel is taken by a participant that cannot be", k->arg);
-    }
+    return attach(seg, n->name, class_of_type(n->type), n->ref, ret);
 }
 
 /* In the open section. */
-int channel_retire(struct self *s, const char *type, uint64_t ref)
+int channel_retire(struct self *s, const struct name_copy *n)
 {
     struct party p = {.self = s};
-    const struct channel_class *class = class_of_type(type);
-    int e = attach(s->seg, type, class, ref, &p);
+    int e = channel_attach(s->seg, n, &p);
     if (e < 0 || (e = mutex_lock_to_the_end(s, &p.channel->lock)) < 0)
         return e;
     for (uint32_t i = 0; i < p.shape.seats; i++) {
         uint32_t id = load32(&seat_at(&p, i)->id);
         if (id && ID_INDEX(id) < s->seg->geometry.records && fate_of(s->seg, id) == ALIVE)
-            return fail(-EBUSY, "participant %#x has the %s open: it must close it first", id, class->noun);
+            return fail(-EBUSY, "participant %#x has the %s open: it must close it first", id, p.class->noun);
     }
     if ((e = log_save(s, offset_of(s->seg, &p.channel->gone), 1)))
         return log_is_full();
     store32(&p.channel->gone, 1);
     e = heap_free(s, p.shape.body, LOG_RETIRE);
-    return e < 0 ? e : heap_free(s, ref, LOG_RETIRE);
+    return e < 0 ? e : heap_free(s, n->ref, LOG_RETIRE);
 }

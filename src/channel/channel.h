@@ -15,6 +15,7 @@
 enum { SIZES_MOST = 4096 }; /* messages that tarn_channel_sizes looks at */
 
 struct channel_class;
+struct channel_check;
 
 struct party {
     tarn *seg;
@@ -58,6 +59,8 @@ struct channel_class {
     bool (*ready)(const struct party *p, uint32_t role);
     /* What is rung when that becomes so, for descriptors. NULL: news, room. */
     struct doorbell *(*bell)(const struct party *p, uint32_t role);
+    /* What is wrong with what the kind has in channel, seats and slots: see channel/check.h. 0, -ENOMEM. */
+    int (*check)(struct channel_check *c);
 };
 extern const struct channel_class ring_class, mq_class, topic_class, call_class;
 
@@ -176,11 +179,14 @@ uint64_t channel_sizes_from(struct tarn_channel_sizes *s, uint64_t *at, uint64_t
 /* Now, in ns: CLOCK_REALTIME, CLOCK_MONOTONIC. */
 uint64_t channel_now(int clock);
 
-/* ---- check.c, unbind.c ---- */
+/* ---- what a name is bound to: for object.c ---- */
 struct collection_checker;
-void channel_check(struct tarn *seg, const char *type, uint64_t ref, const struct collection_checker *k);
-int channel_retire(struct self *s, const char *type, uint64_t ref);
+struct name_copy;
 bool is_channel(const char *type, uint64_t size);
+/* ret, zeroed, only looks. 0, -EUCLEAN. */
+int channel_attach(struct tarn *seg, const struct name_copy *n, struct party *ret);
+int channel_check(struct tarn *seg, const struct name_copy *n, const struct collection_checker *k); /* 0, -ENOMEM */
+int channel_retire(struct self *s, const struct name_copy *n);
 
 /* The channel of this name, of any kind, to look at. */
 int channel_look(tarn *seg, const char *name, struct party *ret);

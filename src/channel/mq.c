@@ -117,6 +117,13 @@ static __attribute__((noinline)) uint32_t claim(tarn_mq *mq, uint32_t *name, uns
 
 /* ---- sending ---- */
 
+/* The chunk stays what it was. If the seat went on saying that it sends it, who clears the seat would take it, once it was let go, for one that was sent, or for an unsent one. */
+static inline int not_sent(tarn_mq *mq, int e)
+{
+    store32(&mq->seat->sends, 0);
+    return e;
+}
+
 /* The chunk, which the seat names as its spare or in a hand, is sent. 0; -EAGAIN: full; -EUCLEAN. Then it is as before. */
 static QUICK int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t size, const char *call)
 {
@@ -132,19 +139,19 @@ static QUICK int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t siz
         bool gets;
         if (ahead != -1) {
             if (TARN_RARE(ahead < -1))
-                return damaged(mq, call);
+                return not_sent(mq, damaged(mq, call));
             t += (uint64_t)ahead * (q->mask + 1) + 1;
             continue;
         }
         if (TARN_RARE(had >= q->count))
-            return damaged(mq, call);
+            return not_sent(mq, damaged(mq, call));
         soon = mq_entry_chunk(q, __atomic_load_n(mq_entry_at(q, level, t + AHEAD), __ATOMIC_RELAXED));
         if (soon < q->count)
             soon_written(mq_word_at(q, (uint32_t)soon));
         w = load64(mq_word_at(q, had));
         if (w == mq_sent(level, t - q->mask - 1)) {
             mq->tail[level] = t;
-            return -EAGAIN;
+            return not_sent(mq, -EAGAIN);
         }
         gets = w == mq_free(level, t - q->mask - 1);
         store32(&seat->gets, gets ? had + 1 : 0);
@@ -172,7 +179,7 @@ static QUICK int commit(tarn_mq *mq, unsigned level, uint32_t name, uint32_t siz
         mq->party.seat->messages++;
         return 0;
     }
-    return -EAGAIN;
+    return not_sent(mq, -EAGAIN);
 }
 
 /* What is to be sent: a copy, or the loan in this hand. */

@@ -115,7 +115,7 @@ static inline struct mq_seat *mq_seat_of(struct channel_seat *seat)
     return (struct mq_seat *)(void *)seat->own;
 }
 
-/* For tests: with nobody in a call and all dead cleared, what of Q1, Q2 does not hold, or NULL. */
-const char *mq_fault(const struct party *p);
+/* What is wrong with its words: see channel/check.h. */
+int mq_check(struct channel_check *c);
 
 #endif

@@ -296,52 +296,6 @@ static bool ready(const struct party *p, uint32_t role)
     return false;
 }
 
-const char *mq_fault(const struct party *p)
-{
-    struct mq q;
-    mq_of(p, &q);
-    for (uint32_t i = 0; i < q.count; i++) {
-        uint64_t w = load64(mq_word_at(&q, i)), e;
-        unsigned what = MQ_WHAT(w), level = MQ_LEVEL(w);
-        bool named_by = false;
-        if (w == MQ_LOOSE || what == MQ_AGAIN)
-            continue;
-        if (what == MQ_SENT || what == MQ_FREE) {
-            if (level >= q.levels)
-                return "a chunk is of a level that is none";
-            e = load64(mq_entry_at(&q, level, MQ_POSITION(w)));
-            if (mq_ahead(&q, e, MQ_POSITION(w)) || mq_entry_chunk(&q, e) != i)
-                return "a chunk is sent or free, and its entry is another's";
-            continue;
-        }
-        if (what != MQ_OWNED && what != MQ_TAKEN)
-            return "a chunk's word is none";
-        for (uint32_t k = 0; k < p->shape.seats; k++) {
-            struct channel_seat *seat = seat_at(p, k);
-            const struct mq_seat *has = mq_seat_of(seat);
-            if (load32(&seat->id) != MQ_ID(w))
-                continue;
-            named_by |= what == MQ_OWNED && load32(&has->spare) == i + 1;
-            for (int h = 0; h < MQ_HANDS; h++)
-                named_by |= load32(&has->hand[h]) == i + 1;
-        }
-        if (!named_by)
-            return "a chunk is somebody's who does not name it";
-    }
-    for (unsigned level = 0; level < q.levels; level++) {
-        uint64_t tail = load64(&q.shared->tail[level]), head = load64(&q.shared->head[level]);
-        for (uint64_t i = 0; i <= q.mask; i++) {
-            uint64_t e = load64(mq_entry_at(&q, level, tail + i));
-            if (mq_ahead(&q, e, tail + i) < -1)
-                return "a place before the tail is not claimed";
-            e = load64(mq_entry_at(&q, level, head + i));
-            if (mq_ahead(&q, e, head + i) < -1)
-                return "a place before the head was never claimed";
-        }
-    }
-    return NULL;
-}
-
 const struct channel_class mq_class = {.type = MQ_TYPE_NAME,
                                        .noun = "message queue",
                                        .handle = sizeof(struct tarn_mq),
@@ -351,4 +305,5 @@ const struct channel_class mq_class = {.type = MQ_TYPE_NAME,
                                        .behind = behind,
                                        .stat = stat,
                                        .sizes = sizes,
-                                       .ready = ready};
+                                       .ready = ready,
+                                       .check = mq_check};

@@ -46,11 +46,6 @@ int ring_damaged(const struct tarn_ring *r)
 
 /* ---- where the ends are ---- */
 
-static struct ring_ends *ends_of(const struct party *p)
-{
-    return (struct ring_ends *)(void *)p->channel->own;
-}
-
 struct place {
     char *line;
     uint64_t lap; /* shifted */
@@ -74,9 +69,8 @@ static uint32_t there(const struct ring_shape *shape, const struct place *place)
     return n < shape->each ? n : shape->each;
 }
 
-/* The record at this position. Its size; *ret_header: 0: there is none yet. false: it is none that can be. */
-static bool record_there(const struct party *p, const struct ring_shape *shape, uint64_t at,
-                         uint64_t *ret_header, uint64_t *ret_bytes)
+bool ring_record_there(const struct party *p, const struct ring_shape *shape, uint64_t at,
+                       uint64_t *ret_header, uint64_t *ret_bytes)
 {
     uint64_t off = at & (shape->capacity - 1), header;
     uint32_t size;
@@ -107,7 +101,7 @@ static uint64_t tail_from(const struct party *p, const struct ring_shape *shape,
                 break;
         } else {
             uint64_t header, bytes;
-            if (!record_there(p, shape, from, &header, &bytes) || !header)
+            if (!ring_record_there(p, shape, from, &header, &bytes) || !header)
                 break;
             from += bytes;
             if (!(header & RING_SKIP))
@@ -146,13 +140,13 @@ void ring_put_record(struct tarn_ring *r, uint64_t size)
 int ring_front_bytes(struct tarn_ring *r, const void **ret_message, uint64_t *ret_size)
 {
     uint64_t at = r->at, header, bytes;
-    if (!record_there(&r->party, &r->shape, at, &header, &bytes))
+    if (!ring_record_there(&r->party, &r->shape, at, &header, &bytes))
         return -EUCLEAN;
     if (!header)
         return -EAGAIN;
     if (header & RING_SKIP) {
         at += bytes;
-        if (!record_there(&r->party, &r->shape, at, &header, &bytes) || !header || header & RING_SKIP)
+        if (!ring_record_there(&r->party, &r->shape, at, &header, &bytes) || !header || header & RING_SKIP)
             return -EUCLEAN;
     }
     *ret_message = r->party.slots + (at & (r->shape.capacity - 1)) + RING_HEADER;
@@ -184,7 +178,7 @@ static uint64_t waiting(const struct party *p, uint64_t *ret_sent)
     find_ends(p, &shape, &head, &tail, ret_sent);
     if (!shape.bytes)
         return tail - head;
-    if (head == tail || !record_there(p, &shape, head, &header, &bytes) || !header)
+    if (head == tail || !ring_record_there(p, &shape, head, &header, &bytes) || !header)
         return 0;
     return (uint32_t)((uint32_t)*ret_sent - (uint32_t)(header >> 32));
 }
@@ -302,7 +296,8 @@ const struct channel_class ring_class = {.type = RING_TYPE_NAME,
                                          .messages = ring_messages,
                                          .stat = ring_stat,
                                          .sizes = ring_sizes,
-                                         .ready = ring_ready};
+                                         .ready = ring_ready,
+                                         .check = ring_check};
 
 /* ---- opening and closing ---- */
 

@@ -61,6 +61,15 @@ struct tarn_ring {
 int ring_at_head(struct tarn_ring *r);
 void ring_shape_of(const struct channel_shape *shape, struct ring_shape *ret);
 int ring_damaged(const struct tarn_ring *r);
+/* The record at this position. Its size; *ret_header: 0: there is none yet. false: it is none that can be. */
+bool ring_record_there(const struct party *p, const struct ring_shape *shape, uint64_t at,
+                       uint64_t *ret_header, uint64_t *ret_bytes);
+static inline struct ring_ends *ends_of(const struct party *p)
+{
+    return (struct ring_ends *)(void *)p->channel->own;
+}
+/* What is wrong with its words: see channel/check.h. */
+int ring_check(struct channel_check *c);
 
 static inline uint64_t record_bytes(uint64_t size)
 {

@@ -401,4 +401,5 @@ const struct channel_class topic_class = {.type = TOPIC_TYPE_NAME,
                                           .messages = messages,
                                           .stat = stat,
                                           .sizes = sizes,
-                                          .ready = ready};
+                                          .ready = ready,
+                                          .check = topic_check};

@@ -10,7 +10,7 @@
 
 #include "channel/channel.h"
 
-enum { TOPIC_SPARES = 8 };
+enum { TOPIC_SPARES = 8, TOPIC_HOLD_MOST = 3600000 /* ms */ };
 
 struct topic_view {
     struct topic_words *words;
@@ -48,6 +48,8 @@ struct tarn_topic {
 
 void topic_view_of(const struct party *p, struct topic_view *ret);
 int topic_damaged(const struct tarn_topic *t);
+/* What is wrong with its words: see channel/check.h. */
+int topic_check(struct channel_check *c);
 
 /* ---- entries ---- */
 

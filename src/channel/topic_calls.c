@@ -4,7 +4,7 @@
  * the entry again; who owns the chunk later looks at the pins after that (is_pinned). */
 #include "channel/topic.h"
 
-enum { HOLD_MOST = 3600000, COPIES_MOST = 3, PINS_MOST = 1000 };
+enum { COPIES_MOST = 3, PINS_MOST = 1000 };
 enum { PAUSE_FIRST = 20000, PAUSE_MOST = 5000000 }; /* ns, of readers */
 
 /* ---- opening ---- */
@@ -616,8 +616,8 @@ int tarn_topic_hold(tarn_topic *t, uint32_t limit)
     e = party_use(&t->party, TARN_RECEIVE, MUTEX_TRY, NULL, __func__);
     if (e)
         return e;
-    if (limit > HOLD_MOST)
-        return fail(-EINVAL, "tarn_topic_hold: a limit of %u ms: at most %d", limit, HOLD_MOST);
+    if (limit > TOPIC_HOLD_MOST)
+        return fail(-EINVAL, "tarn_topic_hold: a limit of %u ms: at most %d", limit, TOPIC_HOLD_MOST);
     store32(&t->mine->hold, limit);
     t->holds = limit;
     return tell_publishers(t);

@@ -44,6 +44,15 @@ static void with_two_hands(struct lab *l)
     *(uint64_t *)loan = 61;
     MUST(tarn_mq_send_try(dies, 0, &number, 8));
 }
+/* No room, and nothing was ever sent by it. */
+static void with_none_free(struct lab *l)
+{
+    uint64_t number = 80;
+    set_up(l);
+    MUST(tarn_mq_open(SEG, "mq", TARN_SEND, NULL, &dies));
+    while (tarn_mq_send_try(dies, 0, &number, 8) == 0)
+        number++;
+}
 static void that_goes(struct lab *l)
 {
     MUST(tarn_mq_open(SEG, "mq", TARN_CREATE, &options, &mq));
@@ -101,6 +110,15 @@ static void mq_loan(struct lab *l)
     *(uint64_t *)other = 23;
     MUST(tarn_mq_release(mq, other));
 }
+static void mq_full(struct lab *l)
+{
+    void *other;
+    MUST(tarn_mq_loan_try(mq, 8, &other));
+    MUST_BE(-EAGAIN, tarn_mq_send_loan_try(mq, 0, other, 8));
+    MUST(tarn_mq_release(mq, other));
+    mark(l);
+    MUST(tarn_mq_close(mq));
+}
 static void mq_receive(struct lab *l)
 {
     uint64_t body[13];
@@ -137,6 +155,7 @@ const struct operation mq_operations[] = {
     {"mq make", OP_MQ | OP_FEW, NULL, NULL, mq_make},
     {"mq send", OP_MQ | OP_FEW, with_messages, drivers_part, mq_send},
     {"mq loan", OP_MQ | OP_FEW, with_hand, NULL, mq_loan},
+    {"mq full", OP_MQ | OP_FEW, with_none_free, NULL, mq_full},
     {"mq receive", OP_MQ | OP_FEW, with_hand, NULL, mq_receive},
     {"mq take", OP_MQ | OP_FEW, with_hand, NULL, mq_take},
     {"mq of the dead", OP_MQ | OP_FEW, with_two_hands, NULL, mq_back},

@@ -1,6 +1,7 @@
 /* oracle_mq.c - what the oracle sees of the message queue "mq" of operations_mq.c. */
 #include <stdlib.h>
 
+#include "channel/check.h"
 #include "channel/mq.h"
 #include "lab.h"
 
@@ -74,7 +75,7 @@ const char *judge_mq(tarn *seg)
     before = mq_contents(seg);
     if (tarn_mq_open(seg, "mq", TARN_SEND | TARN_RECEIVE, NULL, &mq))
         return "a message queue cannot be opened";
-    wrong = mq_fault(&mq->party);
+    wrong = channel_fault(&mq->party, true);
     if (!wrong && mq_contents(seg) != before)
         wrong = "a message was lost with a dead party, or came twice";
     while (!wrong && n < 100 && tarn_mq_receive_try(mq, got, sizeof got, NULL) >= 0)
@@ -83,6 +84,6 @@ const char *judge_mq(tarn *seg)
         if (tarn_mq_send_try(mq, i & 1, &sent, 8) || tarn_mq_receive_try(mq, got, sizeof got, NULL) || *got != sent)
             wrong = "a message queue does not pass on a message";
     if (!wrong)
-        wrong = mq_fault(&mq->party);
+        wrong = channel_fault(&mq->party, true);
     return tarn_mq_close(mq) ? "a message queue cannot be closed" : wrong;
 }

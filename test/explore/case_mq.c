@@ -2,6 +2,7 @@
  * that comes again. At each end every chunk is where it belongs (Q1). */
 #include <errno.h>
 
+#include "channel/check.h"
 #include "channel/mq.h"
 #include "explore.h"
 
@@ -73,7 +74,7 @@ static const char *all_came(void)
     tarn_mq *d;
     int e;
     MUST(tarn_mq_open(seg_of(DRIVER), "mq", TARN_RECEIVE, NULL, &d));
-    wrong = mq_fault(&d->party);
+    wrong = channel_fault(&d->party, true);
     if (wrong)
         return wrong;
     while ((e = tarn_mq_receive_try(d, &m, sizeof m, NULL)) >= 0) {
@@ -139,7 +140,7 @@ static const char *in_any_order(void)
     uint64_t seen[3] = {0, 0, 0};
     const char *wrong;
     MUST(tarn_mq_open(seg_of(DRIVER), "mq", TARN_RECEIVE, NULL, &d));
-    wrong = mq_fault(&d->party);
+    wrong = channel_fault(&d->party, true);
     while (!wrong && tarn_mq_receive_try(d, &m, sizeof m, NULL) == 0)
         if (m.word[0] != m.word[1] || m.word[0] - 1 > 1 || seen[m.word[0]]++)
             wrong = "a message is there twice, or half";

@@ -20,7 +20,8 @@
     X(name_cases)                                                                                            \
     X(sync_cases)                                                                                            \
     X(epoch_cases)                                                                                           \
-    X(coll_cases) X(resize_cases) X(tree_cases) X(topic_cases) X(ring_cases) X(mq_cases) X(call_cases)
+    X(coll_cases)                                                                                            \
+    X(resize_cases) X(tree_cases) X(topic_cases) X(ring_cases) X(mq_cases) X(call_cases) X(check_cases)
 #define X(table) extern const struct test_case table[];
 TABLES
 #undef X

@@ -4,6 +4,7 @@
  * third one comes. Every chunk must be where it belongs (Q1), what was sent come once, and be told and counted if it was in the dead one's hand. */
 #include "helper.h"
 
+#include "channel/check.h"
 #include "channel/mq.h"
 
 __thread int kill_countdown;
@@ -165,7 +166,7 @@ static bool killed(int status)
 static void judge(const struct plan *p)
 {
     tarn_mq *mq = opened(TARN_SEND | TARN_RECEIVE);
-    const char *fault = mq_fault(&mq->party);
+    const char *fault = channel_fault(&mq->party, true);
     struct tarn_channel_stat stat;
     uint64_t number, got = 0;
     int e, again = 0;
@@ -186,7 +187,7 @@ static void judge(const struct plan *p)
         send(mq, 3);
         assert_int_equal(receive(mq, &e), 3);
     }
-    assert_null(mq_fault(&mq->party));
+    assert_null(channel_fault(&mq->party, true));
     assert_int_equal(tarn_mq_close(mq), 0);
     assert_int_equal(tarn_unbind(seg, name, 1), 0);
 }

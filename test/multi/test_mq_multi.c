@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "chance.h"
+#include "channel/check.h"
 #include "channel/mq.h"
 
 enum { SENDERS = 3, RECEIVERS = 3, WORKERS = SENDERS + RECEIVERS, NUMBERS = 1 << 20, CAPACITY = 16 };
@@ -314,7 +315,7 @@ static void churn(struct setting how, unsigned rounds)
         assert_int_equal(stat.again, 0);
     else
         assert_int_equal(stat.lost, 0);
-    const char *fault = mq_fault(&mq->party);
+    const char *fault = channel_fault(&mq->party, true);
     if (fault)
         fail_msg("%s", fault);
     assert_int_equal(tarn_mq_close(mq), 0);

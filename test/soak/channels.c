@@ -10,6 +10,7 @@
  *     what was certainly sent was got (of `once`, and of copying receivers: but for as many as died with something in hand), and what was never begun was not
  *     got twice: only what somebody had in hand when he died, and was told (TARN_RECOVERED); of topics and calls: never
  *     nobody waits any more; the channel is empty, its seats and slots are free, tarn_check finds nothing
+ * And all the time one looks at the channel beside them, as tarn_check does, and finds nothing at any single look.
  * The last line is a FUZZ line for each kind. */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tarn.h"
-#include "tarn/channel.h"
+#include "channel/check.h"
 
 #ifdef TARN_KILL_POINTS
 void kill_now(void);
@@ -651,6 +651,15 @@ static void disturb(void)
         kill(p->pid, SIGKILL);
 }
 
+/* Whoever is in the midst of what, dead or stopped there: one look finds nothing. */
+static void look(void)
+{
+    struct party p;
+    const char *wrong = channel_look(segment, "channel", &p) ? NULL : channel_fault(&p, false);
+    if (wrong)
+        violation("a look beside all of them: %s", wrong);
+}
+
 static uint64_t traffic(uint64_t kills)
 {
     uint64_t deaths = 0, still = ms_now(), messages = 0;
@@ -664,6 +673,7 @@ static uint64_t traffic(uint64_t kills)
         bool full = false;
         usleep((useconds_t)(50 + any(800)));
         disturb();
+        look();
         deaths += bury_all(true);
         for (unsigned i = 0; i < SENDERS; i++)
             full |= l->sender[i].sent + 1000 > NUMBERS;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "chance.h"
+#include "channel/check.h"
 #include "channel/mq.h"
 
 static tarn *seg;
@@ -39,7 +40,7 @@ static tarn_mq *opened(const char *name, unsigned role)
 }
 static void assert_whole(tarn_mq *mq)
 {
-    const char *fault = mq_fault(&mq->party);
+    const char *fault = channel_fault(&mq->party, true);
     if (fault)
         fail_msg("%s", fault);
 }
@@ -851,6 +852,45 @@ static void to_and_fro(void **state)
     assert_int_equal(tarn_unbind(seg, "back", 1), 0);
 }
 
+/* ---- not sent ---- */
+
+static void lets_go_and_dies(void *other)
+{
+    tarn_mq *mq = opened("full", TARN_SEND);
+    void *loan;
+    check(tarn_mq_loan_try(mq, 8, &loan) == 0);
+    check(tarn_mq_send_loan_try(mq, 0, loan, 8) == -EAGAIN);
+    check(tarn_mq_release(mq, loan) == 0);
+    if (other)
+        check(tarn_mq_close(mq) == 0);
+    else
+        raise(SIGKILL);
+}
+/* A loan that found no room, and was let go, is loose, however its party ends: also where it never sent anything, so that the seat has no stamp. */
+static void unsent(void **state)
+{
+    (void)state;
+    tarn_mq *mq = made("full", 2, 8, 1, 0, TARN_SEND | TARN_RECEIVE);
+    uint32_t loose = 0, now = 0;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tarn_mq_send_try(mq, 0, "x", 1), 0);
+    for (uint32_t i = 0; i < mq->q.count; i++)
+        loose += *mq_word_at(&mq->q, i) == MQ_LOOSE;
+    for (int i = 0; i < 6; i++) {
+        if (i % 2)
+            assert_true(WIFSIGNALED(in_child(lets_go_and_dies, NULL)));
+        else
+            assert_int_equal(in_child(lets_go_and_dies, mq), 0);
+        assert_int_equal(channel_clear_dead(&mq->party), i % 2);
+        assert_whole(mq);
+    }
+    for (uint32_t i = 0; i < mq->q.count; i++)
+        now += *mq_word_at(&mq->q, i) == MQ_LOOSE;
+    assert_int_equal(now, loose);
+    assert_int_equal(tarn_mq_close(mq), 0);
+    assert_int_equal(tarn_unbind(seg, "full", 1), 0);
+}
+
 /* ---- hostile bytes ---- */
 
 static void hostile(void *unused)
@@ -911,12 +951,19 @@ static void hostile_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call),     cmocka_unit_test(parties_and_poll),
-        cmocka_unit_test(walks),         cmocka_unit_test(slow_ones),
-        cmocka_unit_test(late_ones),     cmocka_unit_test(deaths),
-        cmocka_unit_test(noticed),       cmocka_unit_test(no_chunk),
-        cmocka_unit_test(idle_consumer), cmocka_unit_test(two_handles),
-        cmocka_unit_test(hints),         cmocka_unit_test(to_and_fro),
+        cmocka_unit_test(each_call),
+        cmocka_unit_test(parties_and_poll),
+        cmocka_unit_test(walks),
+        cmocka_unit_test(slow_ones),
+        cmocka_unit_test(late_ones),
+        cmocka_unit_test(deaths),
+        cmocka_unit_test(noticed),
+        cmocka_unit_test(no_chunk),
+        cmocka_unit_test(idle_consumer),
+        cmocka_unit_test(two_handles),
+        cmocka_unit_test(hints),
+        cmocka_unit_test(to_and_fro),
+        cmocka_unit_test(unsent),
         cmocka_unit_test(hostile_bytes),
     };
     alarm(50);
