@@ -33,6 +33,23 @@ static int take(const struct command *c, int option, const char *value, struct w
     }
 }
 
+static struct {
+    const struct command *command;
+    tarn *seg;
+    const char *name;
+    bool told;
+} asked; /* what look_for_servers looks at */
+
+/* Nothing comes: if nobody is there who could answer, that is said, once. */
+static void look_for_servers(void)
+{
+    struct tarn_channel_stat stat;
+    if (asked.told || tarn_channel_stat(asked.seg, asked.name, &stat) < 0 || stat.receivers)
+        return;
+    asked.told = true;
+    complain(asked.command->name, "no server is there to answer \"%s\": waiting for one", asked.name);
+}
+
 static int loan(tarn_call *call, size_t size, uint64_t until, void **ret_at, uint64_t *ret_id)
 {
     int e = -ETIMEDOUT;
@@ -49,6 +66,8 @@ static int wait_for(tarn_call *call, uint64_t id, uint64_t until, const void **r
     while (goes_on(until, &e)) {
         struct timespec soon = next_piece(until);
         e = tarn_call_wait_timed(call, id, ret_at, ret_size, &soon);
+        if (e == -ETIMEDOUT)
+            look_for_servers();
     }
     return e;
 }
@@ -60,6 +79,10 @@ static int ask(const struct command *c, tarn_call *call, const struct wanted *w,
     size_t size;
     void *at;
     int e = loan(call, m->size, until, &at, &id);
+    if (e == -ETIMEDOUT) {
+        complain(c->name, "all places for requests were in use for %" PRIu64 " ms", w->timeout);
+        return WRONG;
+    }
     if (e < 0)
         return e == -EINTR ? DONE : failed(c, e);
     memcpy(at, m->bytes, m->size);
@@ -82,14 +105,34 @@ static int ask(const struct command *c, tarn_call *call, const struct wanted *w,
     return e < 0 ? failed(c, e) : DONE;
 }
 
+/* The channel, and what of it is asked for later, or a status after a complaint. */
+static int open_call(const struct command *c, char **argv, struct tarn_channel_stat *ret_stat, tarn_call **ret_call)
+{
+    int e, status;
+    if (!attach(c, argv[0], 0, &asked.seg, &status))
+        return status;
+    asked.command = c;
+    asked.name = argv[1];
+    e = tarn_channel_stat(asked.seg, asked.name, ret_stat);
+    if (e == -ENOENT)
+        return no_channel(c, argv[0], argv[1]);
+    if (e == 0 && strcmp(ret_stat->kind, "call")) {
+        complain(c->name, "\"%s\" is a %s, and answers nothing: tarn pub and tarn sub are for it", asked.name,
+                 !strcmp(ret_stat->kind, "mq") ? "message queue" : ret_stat->kind);
+        return WRONG;
+    }
+    if (e == 0)
+        e = tarn_call_open(asked.seg, asked.name, TARN_SEND, NULL, ret_call);
+    return e < 0 ? failed(c, e) : DONE;
+}
+
 static int run(const struct command *c, int argc, char **argv)
 {
     struct wanted w = {0};
-    struct tarn_channel_stat stat;
-    int option, e, got = 0, status = DONE;
+    struct tarn_channel_stat stat = {0};
     struct source s = {.command = c};
     struct message m;
-    tarn *seg;
+    int option, got = 0, status = DONE;
     tarn_call *call = NULL;
     while ((option = next_option(c, argc, argv, ":hJrp", names, &status)) >= 0)
         if (option == ENDED || (status = take(c, option, optarg, &w)) != DONE)
@@ -97,20 +140,16 @@ static int run(const struct command *c, int argc, char **argv)
     if ((status = url_and_name(c, argc, argv, 0, NULL)) != DONE)
         return status;
     stop_by_signals();
-    if ((e = tarn_open(argv[optind], 0, NULL, &seg)) < 0)
-        return failed(c, e);
-    if ((e = tarn_call_open(seg, argv[optind + 1], TARN_SEND, NULL, &call)) < 0 ||
-        (e = tarn_channel_stat(seg, argv[optind + 1], &stat)) < 0)
-        status = failed(c, e);
+    status = open_call(c, argv + optind, &stat, &call);
     s.form = w.form;
-    s.most = status == DONE ? stat.message : 0;
+    s.most = stat.message;
     while (status == DONE && !stopped && (got = read_message(&s, &m)) == 1)
         status = ask(c, call, &w, &m);
     if (status == DONE && !stopped && got > 1)
         status = got - 1;
     source_close(&s);
     tarn_call_close(call);
-    tarn_close(seg);
+    tarn_close(asked.seg);
     return status;
 }
 

@@ -125,9 +125,8 @@ static int look_at_names(struct watch *w)
     if (w->count)
         return DONE;
     if (w->only)
-        complain(w->command->name, "there is no channel \"%s\" in %s", w->only, w->url);
-    else
-        complain(w->command->name, "there is no channel in %s", w->url);
+        return no_channel(w->command, w->url, w->only);
+    complain(w->command->name, "there is no channel in %s", w->url);
     return WRONG;
 }
 
@@ -378,7 +377,8 @@ static int run(const struct command *c, int argc, char **argv)
         return url_and_name(c, argc, argv, 0, NULL);
     w.url = argv[optind];
     stop_by_signals();
-    if (!attach(c, w.url, &w.seg, &status))
+    stop_with_reader();
+    if (!attach(c, w.url, LOOK, &w.seg, &status))
         return status;
     status = watch(&w, interval, count, json);
     tarn_close(w.seg);

@@ -12,6 +12,8 @@
 
 extern volatile sig_atomic_t stopped; /* the number of the signal: ctrl-C or SIGTERM; 0: none came */
 void stop_by_signals(void);
+/* From now on it is SIGPIPE, too, once whoever reads our output has gone: who has nothing to print would never find out. */
+void stop_with_reader(void);
 
 uint64_t now_ns(void);            /* CLOCK_MONOTONIC */
 uint64_t deadline(uint64_t ms);   /* so many from now; 0: NEVER */
