@@ -227,6 +227,14 @@ static bool attach_descriptor(const struct command *c, const char *url, unsigned
     return error == 0;
 }
 
+/* Who is strange to us stays so: the library's way round it is not the command's. */
+static int failed_open(const struct command *c, int error)
+{
+    const char *sentence = tarn_error(), *flag = strstr(sentence, ", unless TARN_");
+    complain(c->name, "%.*s", flag ? (int)(flag - sentence) : (int)strlen(sentence), sentence);
+    return status_of(error);
+}
+
 bool attach(const struct command *c, const char *url, unsigned flags, tarn **ret_seg, int *ret_status)
 {
     int error;
@@ -243,6 +251,6 @@ bool attach(const struct command *c, const char *url, unsigned flags, tarn **ret
                  c == &cmd_pub || c == &cmd_replay ? "--create" : "tarn create");
         *ret_status = WRONG;
     } else if (error < 0)
-        *ret_status = failed(c, error);
+        *ret_status = failed_open(c, error);
     return error == 0;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <time.h>
 
 #define SECOND_NS 1000000000u
@@ -18,6 +19,9 @@ void stop_with_reader(void);
 uint64_t now_ns(void);            /* CLOCK_MONOTONIC */
 uint64_t deadline(uint64_t ms);   /* so many from now; 0: NEVER */
 void sleep_until(uint64_t until); /* or until a signal */
+
+/* The standard input, on which a signal is noticed as promptly: to be read instead of stdin. NULL: no memory. */
+FILE *open_input(void);
 
 /* One wait by timed calls of the library, of which each takes a piece:
  *     int e = -ETIMEDOUT;

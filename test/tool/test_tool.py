@@ -4,6 +4,7 @@
 Every command with its options, exit statuses, complaints and output. POSIX objects stand in a directory of their own.
 """
 import base64
+import fcntl
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -49,6 +51,7 @@ class Case(unittest.TestCase):
             self.assertEqual(err, '')
         if says:
             self.assertIn(says, err)
+        self.assertNotIn('TARN_', err)  # the library's words
         if status and says is not False:
             self.assertTrue(err.startswith('tarn') or err.startswith('usage'), err)
         return None if r.stdout is None else r.stdout.decode()
@@ -825,6 +828,17 @@ class Channels(Case):
                 self.tarn('pub', *form, self.URL, 'news', stdin=zeros, status=1, says=says)
                 self.assertLess(os.lseek(zeros.fileno(), 0, os.SEEK_CUR), 1 << 20)
 
+    def test_interrupt_writing(self):
+        """Nobody reads what it prints."""
+        self.pub(b'0123456789abcde\n' * 8192, '--capacity', '8192')
+        p = self.started('sub', '--history', self.URL, 'news')
+        full, was = b'', None
+        while not self.waits(p) or was != full or not any(full):  # the pipe has no room
+            was, full = full, fcntl.ioctl(p.stdout, termios.FIONREAD, b'\0' * 4)
+            time.sleep(.02)
+        p.send_signal(signal.SIGINT)
+        self.assertEqual((p.wait(timeout=30), p.stderr.read()), (0, b''))
+
     def test_interrupt_busy(self):
         """Messages of no bytes, without an end."""
         self.pub(b'')
@@ -980,14 +994,17 @@ class Channels(Case):
         self.tarn('pub', f'fd:{mine}', 'news', input=b'y\n', pass_fds=[mine])
         self.assertEqual(self.tarn('sub', '--latest', url, 'news'), 'y\n')
 
-    def notice(self, *arguments, **options):
-        """Start it; when it has said something, what."""
-        p = subprocess.Popen([TARN, *arguments], env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options)
-        self.addCleanup(p.stderr.close)
-        self.addCleanup(p.wait)
-        self.addCleanup(p.kill)
-        while not self.waits(p):
+    def started(self, *arguments, **options):
+        p = subprocess.Popen([TARN, *arguments], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        for cleanup in (p.stdout.close, p.stderr.close, p.wait, p.kill):
+            self.addCleanup(cleanup)
+        return p
+
+    def subscribed(self, url, name):
+        p = self.started('sub', url, name)
+        while not select.select([p.stdout], [], [], 0)[0]:
             self.assertIsNone(p.poll())
+            self.tarn('pub', url, name, input=b'x\n')
         return p
 
     def test_nothing_moves(self):
@@ -998,19 +1015,19 @@ class Channels(Case):
         holder.stdin.flush()
         while subprocess.run([TARN, 'sub', '--latest', 'posix:/k', 'ring2'], env=self.env, stderr=subprocess.PIPE).stderr.find(b'published') < 0:
             self.assertIsNone(holder.poll())
-        sub = self.notice('sub', 'posix:/k', 'ring2')
+        sub = self.subscribed('posix:/k', 'ring2')
         holder.stdin.write(b'u')
         holder.stdin.flush()
         self.assertEqual(sub.stderr.readline(), b'tarn sub: "ring2" was removed from posix:/k, or made anew\n')
         self.assertEqual(sub.wait(timeout=30), 1)
-        pub = self.notice('pub', 'posix:/k', 'ring', stdin=subprocess.PIPE)
+        pub = self.started('pub', 'posix:/k', 'ring', stdin=subprocess.PIPE)
         pub.stdin.write(b'x\n' * 2000)
         pub.stdin.close()
         self.assertEqual(pub.stderr.readline(), b'tarn pub: "ring" is full, and nobody receives from it: waiting\n')
         self.tarn('sub', '--take', '--count', '1500', 'posix:/k', 'ring')
         self.assertEqual((pub.wait(timeout=30), pub.stderr.read()), (0, b''))
         holder.kill()
-        call = self.notice('call', 'posix:/k', 'call', stdin=subprocess.PIPE)
+        call = self.started('call', 'posix:/k', 'call', stdin=subprocess.PIPE)
         call.stdin.write(b'x\n')
         call.stdin.flush()
         self.assertEqual(call.stderr.readline(), b'tarn call: no server is there to answer "call": waiting for one\n')
@@ -1018,7 +1035,7 @@ class Channels(Case):
         self.assertEqual((call.wait(timeout=30), call.stderr.read()), (0, b''))
         call.stdin.close()
         self.pub(b'')
-        sub = self.notice('sub', self.URL, 'news')
+        sub = self.subscribed(self.URL, 'news')
         self.tarn('rm', self.URL)
         self.assertTrue(sub.stderr.readline().startswith(b'tarn sub: posix:/c was removed meanwhile'))
         sub.send_signal(signal.SIGINT)
@@ -1029,6 +1046,13 @@ class Channels(Case):
         (self.dir / 'c').chmod(0o644)
         self.assertEqual(self.sub('--latest', uid=NOBODY), 'x\n')
         self.pub(b'y\n', uid=NOBODY, status=3)
+        (self.dir / 'c').chmod(0o666)
+        self.pub(b'y\n', uid=NOBODY)
+        os.chown(self.dir / 'c', NOBODY - 1, NOBODY)
+        self.pub(b'z\n', uid=NOBODY, status=3, says="only segments of one's own or root's are attached\n")
+        self.assertEqual(self.sub('--latest', uid=NOBODY), 'y\n')
+        os.chown(self.dir / 'c', 0, 0)
+        (self.dir / 'c').chmod(0o644)
         self.tarn('sub', '--take', self.URL, 'news', uid=NOBODY, status=3, says='no permission to write it')
         self.tarn('record', '--history', '--count', '1', self.URL, 'news', str(self.dir / 'file'), uid=NOBODY, status=3, says='Permission denied')
         self.tarn('record', '--history', '--count', '1', self.URL, 'news', str(self.dir / 'file'))
