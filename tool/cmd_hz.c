@@ -303,9 +303,9 @@ static void print_object(const struct channel *c, const struct told *t)
     json_message("channel", c->name, strlen(c->name));
     printf(", \"kind\": \"%s\", \"capacity\": %u, \"largest\": %u, \"senders\": %u, \"receivers\": %u",
            c->now.kind, c->now.capacity, c->now.message, c->now.senders, c->now.receivers);
-    printf(", \"seconds\": %.6f, \"rate\": %.1f, \"sent\": %" PRIu64 ", \"received\": %" PRIu64
-           ", \"messages\": %" PRIu64 ", \"bytes\": %" PRIu64,
-           t->seconds, t->rate, t->sent, t->received, c->sized, c->bytes);
+    printf(", \"seconds\": %.6f, \"rate\": %.1f, \"total\": %" PRIu64 ", \"sent\": %" PRIu64
+           ", \"received\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"bytes\": %" PRIu64,
+           t->seconds, t->rate, c->now.sent, t->sent, t->received, c->sized, c->bytes);
     printf(", \"waiting\": %" PRIu64 ", \"behind\": %" PRIu64 ", \"looks\": %" PRIu64
            ", \"behind_mean\": %.3f",
            c->now.waiting, c->behind, c->looks, t->waiting);
