@@ -235,7 +235,7 @@ static int failed_open(const struct command *c, int error)
     return status_of(error);
 }
 
-bool attach(const struct command *c, const char *url, unsigned flags, tarn **ret_seg, int *ret_status)
+bool attach_as(const struct command *c, const char *url, unsigned flags, tarn **ret_seg, int *ret_status)
 {
     int error;
     if (strncmp(url, "memfd:", 6) == 0 || strcmp(url, "anon:") == 0) {
@@ -253,4 +253,9 @@ bool attach(const struct command *c, const char *url, unsigned flags, tarn **ret
     } else if (error < 0)
         *ret_status = failed_open(c, error);
     return error == 0;
+}
+
+bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_status)
+{
+    return attach_as(c, url, TARN_RDONLY | TARN_FOREIGN, ret_seg, ret_status); /* what its mode lets us read, we read */
 }

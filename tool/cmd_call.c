@@ -113,7 +113,7 @@ static int ask(struct client *c, const struct message *m)
 static int open_call(struct client *c, const char *url)
 {
     int e, status;
-    if (!attach(c->command, url, 0, &c->seg, &status))
+    if (!attach_as(c->command, url, 0, &c->seg, &status))
         return status;
     e = tarn_channel_stat(c->seg, c->name, &c->stat);
     if (e == -ENOENT)

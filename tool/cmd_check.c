@@ -82,7 +82,7 @@ static int run(const struct command *c, int argc, char **argv)
         return USAGE;
     if (mend)
         return repair(c, url, json, quiet);
-    if (!attach(c, url, LOOK, &seg, &status))
+    if (!attach(c, url, &seg, &status))
         return status;
     int found = json ? check_json(url, seg) : tarn_check(seg, quiet ? NULL : show, NULL);
     if (found < 0)

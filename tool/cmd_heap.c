@@ -23,7 +23,7 @@ static int run(const struct command *c, int argc, char **argv)
     const char *url = only_url(c, argc, argv);
     if (!url)
         return USAGE;
-    if (!attach(c, url, LOOK, &seg, &status))
+    if (!attach(c, url, &seg, &status))
         return status;
     int error = tarn_heap_stats(seg, &t);
     if (error < 0)

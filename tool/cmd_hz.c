@@ -378,7 +378,7 @@ static int run(const struct command *c, int argc, char **argv)
     w.url = argv[optind];
     stop_by_signals();
     stop_with_reader();
-    if (!attach(c, w.url, LOOK, &w.seg, &status))
+    if (!attach(c, w.url, &w.seg, &status))
         return status;
     status = watch(&w, interval, count, json);
     tarn_close(w.seg);

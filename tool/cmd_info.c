@@ -94,7 +94,7 @@ static int run(const struct command *c, int argc, char **argv)
     }
     if (!(i.url = only_url(c, argc, argv)))
         return USAGE;
-    if (!attach(c, i.url, LOOK, &seg, &status))
+    if (!attach(c, i.url, &seg, &status))
         return status;
     status = look(c, seg, &i);
     if (status == DONE || i.stat.span_size)

@@ -106,7 +106,8 @@ bool port_open(const struct command *c, const char *url, const char *name, unsig
                const struct tarn_channel_options *create, struct port *p, int *ret_status)
 {
     *p = (struct port){.command = c, .url = url, .name = name, .readonly = role & TARN_RECEIVE && !take};
-    if (!attach(c, url, p->readonly ? LOOK : create ? TARN_CREATE : 0, &p->seg, ret_status))
+    if (!(p->readonly ? attach(c, url, &p->seg, ret_status)
+                      : attach_as(c, url, create ? TARN_CREATE : 0, &p->seg, ret_status)))
         return false;
     if (opened(c, p, role, take, create, ret_status))
         return true;

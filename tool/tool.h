@@ -58,9 +58,9 @@ int take_size(const struct command *c, const char *option, const char *value, ui
 #define HOUR_MS 3600000u
 #define DAY_MS 86400000u
 
-/* Attach what a URL, a path /proc/PID/fd/N, or fd:N names: to LOOK, 0 to write, TARN_CREATE. false, after a complaint: *ret_status is what to end with. */
-#define LOOK (TARN_RDONLY | TARN_FOREIGN) /* what its mode lets us read, we read */
-bool attach(const struct command *c, const char *url, unsigned flags, tarn **ret_seg, int *ret_status);
+/* Attach what a URL, a path /proc/PID/fd/N, or fd:N names, to look at it; attach_as: with other flags of tarn_open. false, after a complaint: *ret_status is what to end with. */
+bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_status);
+bool attach_as(const struct command *c, const char *url, unsigned flags, tarn **ret_seg, int *ret_status);
 /* Is it a path or fd:N, which no URL of the library is? */
 bool is_descriptor(const char *url);
 
