@@ -16,12 +16,24 @@
 
 /* ---- complaints ---- */
 
+/* A sentence may have names in it that somebody else chose: they are not let loose on the terminal. */
+static void tame(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+            c[0] = c[1] = '?';
+        else if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}
+
 static void say(const char *command, const char *format, va_list list)
 {
+    char text[4096];
+    vsnprintf(text, sizeof text, format, list);
+    tame(text);
     fflush(stdout);
     fprintf(stderr, command ? "tarn %s: " : "tarn: ", command);
-    vfprintf(stderr, format, list);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s\n", text);
 }
 
 void complain(const char *command, const char *format, ...)
@@ -42,7 +54,7 @@ int misused(const struct command *c, const char *format, ...)
     return USAGE;
 }
 
-static int status_of(int error)
+int status_of(int error)
 {
     switch (error) {
     case -EINVAL:
@@ -169,8 +181,8 @@ bool is_descriptor(const char *url)
     return url[0] == '/' || strncmp(url, "fd:", 3) == 0;
 }
 
-/* A descriptor, for reading, of what /proc/PID/fd/N or fd:N names; to be closed if it is not inherited. */
-static int open_descriptor(const struct command *c, const char *url, int *ret_status)
+/* A descriptor of what /proc/PID/fd/N or fd:N names; to be closed if it is not inherited. */
+static int open_descriptor(const struct command *c, const char *url, bool write, int *ret_status)
 {
     uint64_t number;
     if (url[0] != '/') {
@@ -183,7 +195,7 @@ static int open_descriptor(const struct command *c, const char *url, int *ret_st
         *ret_status = misused(c, "%s: it is fd:N, with the number of an inherited descriptor", url);
         return -1;
     }
-    int fd = open(url, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open(url, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd >= 0)
         return fd;
     complain(c->name, "%s: cannot be opened: %s%s", url, strerror(errno),
@@ -202,7 +214,29 @@ static int failed_path(const struct command *c, const char *url, int error)
     return status_of(error);
 }
 
-bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_status)
+static bool attach_descriptor(const struct command *c, const char *url, unsigned flags, tarn **ret_seg,
+                              int *ret_status)
+{
+    int error, fd = open_descriptor(c, url, !(flags & TARN_RDONLY), ret_status);
+    if (fd < 0)
+        return false;
+    error = tarn_open_fd(fd, flags & ~TARN_CREATE, ret_seg);
+    if (url[0] == '/')
+        close(fd);
+    if (error < 0)
+        *ret_status = failed_path(c, url, error);
+    return error == 0;
+}
+
+/* Who is strange to us stays so: the library's way round it is not the command's. */
+static int failed_open(const struct command *c, int error)
+{
+    const char *sentence = tarn_error(), *flag = strstr(sentence, ", unless TARN_");
+    complain(c->name, "%.*s", flag ? (int)(flag - sentence) : (int)strlen(sentence), sentence);
+    return status_of(error);
+}
+
+bool attach_as(const struct command *c, const char *url, unsigned flags, tarn **ret_seg, int *ret_status)
 {
     int error;
     if (strncmp(url, "memfd:", 6) == 0 || strcmp(url, "anon:") == 0) {
@@ -210,24 +244,21 @@ bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_s
             c, "%s: has no name to be found by: say /proc/PID/fd/N of a process that has it, or fd:N", url);
         return false;
     }
-    if (!is_descriptor(url)) {
-        error = tarn_open(url, TARN_RDONLY | TARN_FOREIGN, NULL, ret_seg); /* what its mode lets us read, we read */
-        if (error == -ENOENT) { /* the library's cure is a flag, ours a command */
-            complain(c->name, "%s: there is none; tarn create would make it", url);
-            *ret_status = WRONG;
-        } else if (error < 0)
-            *ret_status = failed(c, error);
-        return error == 0;
-    }
-    int fd = open_descriptor(c, url, ret_status);
-    if (fd < 0)
-        return false;
-    error = tarn_open_fd(fd, TARN_RDONLY | TARN_FOREIGN, ret_seg);
-    if (url[0] == '/')
-        close(fd);
-    if (error < 0)
-        *ret_status = failed_path(c, url, error);
+    if (is_descriptor(url))
+        return attach_descriptor(c, url, flags, ret_seg, ret_status);
+    error = tarn_open(url, flags, NULL, ret_seg);
+    if (error == -ENOENT) { /* the library's cure is a flag, ours a command */
+        complain(c->name, "%s: there is none; %s would make it", url,
+                 c == &cmd_pub || c == &cmd_replay ? "--create" : "tarn create");
+        *ret_status = WRONG;
+    } else if (error < 0)
+        *ret_status = failed_open(c, error);
     return error == 0;
+}
+
+bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_status)
+{
+    return attach_as(c, url, TARN_RDONLY | TARN_FOREIGN, ret_seg, ret_status); /* what its mode lets us read, we read */
 }
 
 /* ---- the machine ---- */

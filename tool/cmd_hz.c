@@ -125,9 +125,8 @@ static int look_at_names(struct watch *w)
     if (w->count)
         return DONE;
     if (w->only)
-        complain(w->command->name, "there is no channel \"%s\" in %s", w->only, w->url);
-    else
-        complain(w->command->name, "there is no channel in %s", w->url);
+        return no_channel(w->command, w->url, w->only);
+    complain(w->command->name, "there is no channel in %s", w->url);
     return WRONG;
 }
 
@@ -304,9 +303,9 @@ static void print_object(const struct channel *c, const struct told *t)
     json_message("channel", c->name, strlen(c->name));
     printf(", \"kind\": \"%s\", \"capacity\": %u, \"largest\": %u, \"senders\": %u, \"receivers\": %u",
            c->now.kind, c->now.capacity, c->now.message, c->now.senders, c->now.receivers);
-    printf(", \"seconds\": %.6f, \"rate\": %.1f, \"sent\": %" PRIu64 ", \"received\": %" PRIu64
-           ", \"messages\": %" PRIu64 ", \"bytes\": %" PRIu64,
-           t->seconds, t->rate, t->sent, t->received, c->sized, c->bytes);
+    printf(", \"seconds\": %.6f, \"rate\": %.1f, \"total\": %" PRIu64 ", \"sent\": %" PRIu64
+           ", \"received\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"bytes\": %" PRIu64,
+           t->seconds, t->rate, c->now.sent, t->sent, t->received, c->sized, c->bytes);
     printf(", \"waiting\": %" PRIu64 ", \"behind\": %" PRIu64 ", \"looks\": %" PRIu64
            ", \"behind_mean\": %.3f",
            c->now.waiting, c->behind, c->looks, t->waiting);
@@ -378,6 +377,7 @@ static int run(const struct command *c, int argc, char **argv)
         return url_and_name(c, argc, argv, 0, NULL);
     w.url = argv[optind];
     stop_by_signals();
+    stop_with_reader();
     if (!attach(c, w.url, &w.seg, &status))
         return status;
     status = watch(&w, interval, count, json);

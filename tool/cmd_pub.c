@@ -53,11 +53,11 @@ static int take(const struct command *c, int option, const char *value, struct w
     return DONE;
 }
 
-static int not_sent(const struct source *s, int e)
+static int not_sent(const struct source *s, const struct port *p, int e)
 {
     if (e == -EINVAL && s->form == JSON_LINES) /* a priority that the queue has not */
         return source_refused(s, "%s", tarn_error()) - 1;
-    return e == -EINTR ? DONE : failed(s->command, e);
+    return e == -EINTR ? DONE : port_failed(p, e);
 }
 
 static int publish(struct source *s, struct port *p, uint64_t every)
@@ -66,7 +66,7 @@ static int publish(struct source *s, struct port *p, uint64_t every)
     int got = 0, e;
     while (!stopped && (got = read_message(s, &m)) == 1) {
         if ((e = port_send(p, &m)) < 0)
-            return not_sent(s, e);
+            return not_sent(s, p, e);
         if (every)
             sleep_until(deadline(every));
     }

@@ -17,6 +17,7 @@ static const struct option names[] = {{"count", required_argument, NULL, COUNT},
 
 struct totals {
     uint64_t messages, bytes, lost;
+    uint64_t before; /* when the last one was sent */
 };
 
 static void tell(const struct command *c, const struct totals *t, bool last)
@@ -25,73 +26,91 @@ static void tell(const struct command *c, const struct totals *t, bool last)
             t->messages, t->bytes, t->lost, last ? "\n" : "");
 }
 
-static int record(const struct command *c, struct port *p, struct recording *r, uint64_t count, uint64_t timeout)
+struct wanted {
+    uint64_t count, timeout; /* 0: no end; ms */
+    bool history;
+};
+
+/* What came is in the file within a second, whether or not more comes. */
+static bool flush(const struct command *c, struct recording *r, const struct totals *t)
+{
+    if (isatty(STDERR_FILENO))
+        tell(c, t, false);
+    return recording_flush(r);
+}
+
+static bool write_one(struct recording *r, const struct message *m, struct totals *t)
+{
+    const struct tarn_topic_news *news = m->news;
+    struct recorded head = {.sequence = news->sequence, .size = (uint32_t)m->size};
+    if (t->messages && news->sent_ns > t->before)
+        head.gap = news->sent_ns - t->before;
+    t->before = news->sent_ns;
+    t->messages++;
+    t->bytes += m->size;
+    t->lost += news->lost;
+    return recording_write(r, &head, m->bytes);
+}
+
+static int record(struct port *p, struct recording *r, const struct wanted *w)
 {
     struct totals t = {0};
-    uint64_t before = 0, flushed = now_ns();
-    bool terminal = isatty(STDERR_FILENO);
-    int status = DONE, e;
-    while (status == DONE && (!count || t.messages < count)) {
+    uint64_t end = deadline(w->timeout), flush_at = NEVER;
+    int e = 0;
+    bool good = true;
+    while (good && (!w->count || t.messages < w->count)) {
         struct message m;
-        struct recorded head;
-        bool flush = now_ns() - flushed > SECOND_NS;
-        e = port_receive(p, deadline(timeout), &m);
-        if (e == -EINTR || e == -ETIMEDOUT)
+        e = port_receive(p, end < flush_at ? end : flush_at, &m);
+        if (e == 0) {
+            good = write_one(r, &m, &t);
+            end = deadline(w->timeout);
+            flush_at = flush_at == NEVER ? now_ns() + SECOND_NS : flush_at;
+        } else if (e != -ETIMEDOUT || now_ns() >= end)
             break;
-        if (e < 0) {
-            status = failed(c, e);
-            break;
-        }
-        head = (struct recorded){before && m.news->sent_ns > before ? m.news->sent_ns - before : 0,
-                                 m.news->sequence, (uint32_t)m.size};
-        before = m.news->sent_ns;
-        if (!recording_write(r, &head, m.bytes, flush))
-            status = REFUSED;
-        t.messages++;
-        t.bytes += m.size;
-        t.lost += m.news->lost;
-        if (flush) {
-            flushed = now_ns();
-            if (terminal)
-                tell(c, &t, false);
+        if (good && now_ns() >= flush_at) {
+            good = flush(p->command, r, &t);
+            flush_at = NEVER;
         }
     }
-    if (terminal)
-        tell(c, &t, true);
+    if (isatty(STDERR_FILENO))
+        tell(p->command, &t, true);
     if (t.lost)
-        complain(c->name, "%" PRIu64 " messages are not in the recording: it was slower than the topic's history is long",
+        complain(p->command->name,
+                 "%" PRIu64
+                 " messages are not in the recording: it was slower than the topic's history is long",
                  t.lost);
-    return status;
+    return !good ? REFUSED : e == 0 || e == -EINTR || e == -ETIMEDOUT ? DONE : port_failed(p, e);
+}
+
+static int take(const struct command *c, int option, const char *value, struct wanted *w)
+{
+    switch (option) {
+    case HISTORY: w->history = true; return DONE;
+    case COUNT: return take_count(c, "--count", value, "messages", UINT64_MAX, &w->count);
+    default: return take_ms(c, "--timeout", value, 1, DAY_MS, &w->timeout);
+    }
 }
 
 static int run(const struct command *c, int argc, char **argv)
 {
-    uint64_t count = 0, timeout = 0;
-    bool history = false;
+    struct wanted w = {0};
     int option, status = DONE;
     struct recording *r;
     struct port p;
     char name[256];
-    while ((option = next_option(c, argc, argv, ":h", names, &status)) >= 0) {
-        if (option == ENDED)
+    while ((option = next_option(c, argc, argv, ":h", names, &status)) >= 0)
+        if (option == ENDED || (status = take(c, option, optarg, &w)) != DONE)
             return status;
-        history |= option == HISTORY;
-        if (option == COUNT)
-            status = take_count(c, "--count", optarg, "messages", UINT64_MAX, &count);
-        else if (option == TIMEOUT)
-            status = take_ms(c, "--timeout", optarg, 1, DAY_MS, &timeout);
-        if (status != DONE)
-            return status;
-    }
     if ((status = url_and_name(c, argc, argv, 1, "FILE to record to")) != DONE)
         return status;
     stop_by_signals();
-    if (!port_open(c, argv[optind], argv[optind + 1], TARN_RECEIVE | (history ? TARN_TOPIC_HISTORY : 0),
+    if (!port_open(c, argv[optind], argv[optind + 1], TARN_RECEIVE | (w.history ? TARN_TOPIC_HISTORY : 0),
                    false, NULL, &p, &status))
         return status;
     snprintf(name, sizeof name, "%s", p.name);
-    r = recording_open(c, argv[optind + 2], true, &p.stat.message, name);
-    status = r ? record(c, &p, r, count, timeout) : REFUSED;
+    r = recording_open(c, argv[optind + 2], true, &p.stat.message, name, &status);
+    if (r)
+        status = record(&p, r, &w);
     if (!recording_close(r) && status == DONE)
         status = REFUSED;
     port_close(&p);

@@ -23,6 +23,12 @@ static void tell(const struct command *c, const struct recording *r, uint64_t me
             all ? 100.0 * (double)done / (double)all : 100.0, last ? "\n" : "");
 }
 
+/* A gap that no recorder has seen has no end. */
+static uint64_t later(uint64_t at, double gap)
+{
+    return at < NEVER / 2 && gap < (double)(NEVER / 2) ? at + (uint64_t)gap : NEVER;
+}
+
 static int replay(const struct command *c, struct port *p, struct recording *r, char *bytes, uint32_t most,
                   double speed)
 {
@@ -32,14 +38,14 @@ static int replay(const struct command *c, struct port *p, struct recording *r, 
     int status = DONE, e, got = 1;
     while (!stopped && status == DONE && (got = recording_read(r, &head, bytes, most)) == 1) {
         if (speed > 0) {
-            at += (uint64_t)((double)head.gap / speed);
+            at = later(at, (double)head.gap / speed);
             sleep_until(at);
         }
         if (stopped)
             break;
         e = port_send(p, &(struct message){bytes, head.size, 0, NULL});
         if (e < 0 && e != -EINTR)
-            status = failed(c, e);
+            status = port_failed(p, e);
         messages += e == 0;
         if (terminal && now_ns() - told > SECOND_NS / 4) {
             told = now_ns();
@@ -114,9 +120,9 @@ static int run(const struct command *c, int argc, char **argv)
     if (!w.list && (status = url_and_name(c, argc, argv, 1, "FILE to replay")) != DONE)
         return status;
     stop_by_signals();
-    r = recording_open(c, argv[argc - 1], false, &most, name);
+    r = recording_open(c, argv[argc - 1], false, &most, name, &status);
     if (!r)
-        return WRONG;
+        return status;
     bytes = malloc((size_t)most + 1);
     if (!bytes) {
         complain(c->name, "no memory for a message of %u bytes", most);

@@ -58,7 +58,7 @@ static int subscribe(const struct command *c, struct port *p, const struct wante
             complain(c->name, "no message came to \"%s\" within %" PRIu64 " ms", p->name, w->timeout);
             status = WRONG;
         } else if (e < 0)
-            status = failed(c, e);
+            status = port_failed(p, e);
         else {
             write_message(w->form, &m);
             lost += p->news.lost;
@@ -90,6 +90,7 @@ static int run(const struct command *c, int argc, char **argv)
     if ((status = url_and_name(c, argc, argv, 0, NULL)) != DONE)
         return status;
     stop_by_signals();
+    stop_with_reader();
     if (!port_open(c, argv[optind], argv[optind + 1], TARN_RECEIVE | (w.history ? TARN_TOPIC_HISTORY : 0),
                    w.take, NULL, &p, &status))
         return status;

@@ -1,4 +1,5 @@
 /* main.c - the tarn command: its table of commands, help and version. tarn(1) is its manual. */
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,16 +16,16 @@ static void help(FILE *to)
     fputs("usage: tarn COMMAND [OPTION...] URL\n\n", to);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n"
-          "A URL is posix:/name, sysv:KEY or file:path. Where a segment is only looked at, it may also be "
-          "/proc/PID/fd/N or fd:N: "
-          "the descriptor of a\n"
-          "memfd: or anon: segment, which has no name.\n\n"
-          "tarn COMMAND --help tells a command's options; tarn --version the version.\n"
-          "Exit status: 0 done, nothing wrong; 1 damaged, not there, there already, or no segment; 2 wrong "
-          "arguments;\n"
-          "3 no permission, or the system refused.\n",
-          to);
+    fputs(
+        "\n"
+        "A URL is posix:/name, sysv:KEY or file:path; or, but for create and rm, /proc/PID/fd/N or fd:N: the "
+        "descriptor of a memfd: or anon:\n"
+        "segment, which has no name.\n\n"
+        "tarn COMMAND --help tells a command's options; tarn --version the version.\n"
+        "Exit status: 0 done, nothing wrong; 1 damaged, not there, there already, or no segment; 2 wrong "
+        "arguments;\n"
+        "3 no permission, or the system refused.\n",
+        to);
 }
 
 static int run(int argc, char **argv)
@@ -48,8 +49,19 @@ static int run(int argc, char **argv)
     return USAGE;
 }
 
+/* Where stdin, stdout or stderr is closed, a segment's descriptor would have its number, and get what is printed. What stands in for it answers as a closed one. */
+static bool stand_in(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!stand_in())
+        return REFUSED;
     setlocale(LC_CTYPE, ""); /* tables are as wide as their characters */
     int status = run(argc, argv);
     return finish_output() ? status : REFUSED;

@@ -26,6 +26,7 @@ struct source {
     bool priorities; /* the channel has such */
     uint32_t most;   /* bytes of a message */
     uint64_t number; /* of the message read last, from 1 on; of lines and JSON its line's */
+    FILE *input;     /* NULL before the first one is read */
     char *room;      /* its bytes, and what they were made of */
     size_t room_size;
 };
@@ -47,8 +48,11 @@ void json_body(const char *bytes, size_t size);
 /* ---- port.c ---- */
 
 struct port {
+    const struct command *command;
     tarn *seg;
-    const char *name;
+    const char *url, *name;
+    uint64_t ref; /* of the channel */
+    bool told_removed, told_alone;
     struct tarn_channel_stat stat;
     bool readonly;
     tarn_topic *topic; /* one of these */
@@ -64,12 +68,18 @@ struct port {
 bool port_open(const struct command *c, const char *url, const char *name, unsigned role, bool take,
                const struct tarn_channel_options *create, struct port *ret, int *ret_status);
 void port_close(struct port *p);
-/* Send, or receive, until it is done, or `stopped`, or until the deadline: 0; -EINTR; -ETIMEDOUT; or the library's error. What is received lives until the next
+/* Send, or receive, until it is done, or `stopped`, or until the deadline: 0; -EINTR; -ETIMEDOUT; -ESTALE, said: the
+ * channel is no more; or the library's error. What is received lives until the next
  * call, or until port_done: then it is taken away from a ring or a queue. Who ends before that has not had it, and another will. */
 int port_send(struct port *p, const struct message *m);
 int port_receive(struct port *p, uint64_t until, struct message *ret);
 int port_done(struct port *p);
 
+/* The status that such an error means, said. */
+int port_failed(const struct port *p, int error);
+
+/* "there is no channel NAME in URL", and what to do; WRONG. */
+int no_channel(const struct command *c, const char *url, const char *name);
 /* URL and NAME, and `more` further arguments, or USAGE after a complaint. */
 int url_and_name(const struct command *c, int argc, char **argv, int more, const char *what_more);
 

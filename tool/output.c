@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "listing.h"
+#include "wait.h"
 
 void print_help(const struct command *c)
 {
@@ -26,7 +27,7 @@ void print_help(const struct command *c)
 
 bool finish_output(void)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || stopped) /* a signal ended the writing, as it was to */
         return true;
     complain(NULL, "the output could not be written: %s", strerror(errno));
     return false;

@@ -48,6 +48,33 @@ static bool right_kind(const struct command *c, const struct port *p, unsigned r
     return false;
 }
 
+int no_channel(const struct command *c, const char *url, const char *name)
+{
+    complain(c->name, "there is no channel \"%s\" in %s: tarn info tells its names%s", name, url,
+             c == &cmd_pub || c == &cmd_replay ? ", and --create would make a topic" : "");
+    return WRONG;
+}
+
+static int not_opened(const struct port *p, int e, const struct tarn_channel_options *create)
+{
+    if (e == -ENOENT)
+        return no_channel(p->command, p->url, p->name);
+    if (!create || (e != -EINVAL && e != -E2BIG && e != -ENOSPC && e != -ENOMEM))
+        return failed(p->command, e);
+    complain(p->command->name, "%s; the topic was to be for %u messages of up to %u bytes", tarn_error(),
+             create->capacity, create->message);
+    return status_of(e);
+}
+
+static int same_name(const struct tarn_name *n, void *arg)
+{
+    struct port *p = arg;
+    if (strcmp(n->name, p->name))
+        return 0;
+    p->ref = n->ref;
+    return 1;
+}
+
 static bool opened(const struct command *c, struct port *p, unsigned role, bool take,
                    const struct tarn_channel_options *create, int *ret_status)
 {
@@ -55,7 +82,7 @@ static bool opened(const struct command *c, struct port *p, unsigned role, bool 
     if (e == -ENOENT && create)
         strcpy(p->stat.kind, "topic");
     else if (e < 0) {
-        *ret_status = failed(c, e);
+        *ret_status = not_opened(p, e, NULL);
         return false;
     }
     if (!right_kind(c, p, role & (TARN_SEND | TARN_RECEIVE), take)) {
@@ -63,8 +90,8 @@ static bool opened(const struct command *c, struct port *p, unsigned role, bool 
         return false;
     }
     if ((e = open_channel(p, (create ? TARN_CREATE : 0) | role, create)) < 0 ||
-        (e = tarn_channel_stat(p->seg, p->name, &p->stat)) < 0) {
-        *ret_status = failed(c, e);
+        (e = tarn_channel_stat(p->seg, p->name, &p->stat)) < 0 || (e = tarn_names(p->seg, same_name, p)) < 0) {
+        *ret_status = not_opened(p, e, create);
         return false;
     }
     p->buffer = malloc((size_t)p->stat.message + 1);
@@ -78,17 +105,10 @@ static bool opened(const struct command *c, struct port *p, unsigned role, bool 
 bool port_open(const struct command *c, const char *url, const char *name, unsigned role, bool take,
                const struct tarn_channel_options *create, struct port *p, int *ret_status)
 {
-    int e;
-    memset(p, 0, sizeof *p);
-    p->name = name;
-    p->readonly = role & TARN_RECEIVE && !take;
-    if (p->readonly) {
-        if (!attach(c, url, &p->seg, ret_status))
-            return false;
-    } else if ((e = tarn_open(url, create ? TARN_CREATE : 0, NULL, &p->seg)) < 0) {
-        *ret_status = failed(c, e);
+    *p = (struct port){.command = c, .url = url, .name = name, .readonly = role & TARN_RECEIVE && !take};
+    if (!(p->readonly ? attach(c, url, &p->seg, ret_status)
+                      : attach_as(c, url, create ? TARN_CREATE : 0, &p->seg, ret_status)))
         return false;
-    }
     if (opened(c, p, role, take, create, ret_status))
         return true;
     port_close(p);
@@ -104,6 +124,39 @@ void port_close(struct port *p)
     tarn_close(p->seg);
 }
 
+/* Nothing moves: is it for a reason that will not pass by itself? Each is said once. 0, or -ESTALE. */
+static int look_around(struct port *p, bool sends)
+{
+    struct tarn_channel_stat stat;
+    struct port now = {.name = p->name};
+    if (!p->told_removed && tarn_current(p->seg) == -ESTALE) {
+        p->told_removed = true;
+        complain(p->command->name, "%s was removed meanwhile: who has it keeps it, but one that is made anew is another: then start again",
+                 p->url);
+    }
+    if (p->readonly && tarn_names(p->seg, same_name, &now) >= 0 &&
+        now.ref != p->ref) { /* who has a seat keeps it from being unbound */
+        complain(p->command->name, "\"%s\" was removed from %s, or made anew", p->name, p->url);
+        return -ESTALE;
+    }
+    if (sends && !p->told_alone && tarn_channel_stat(p->seg, p->name, &stat) == 0 && !stat.receivers) {
+        p->told_alone = true;
+        complain(p->command->name, "\"%s\" is full, and nobody receives from it: waiting", p->name);
+    }
+    return 0;
+}
+
+/* One piece of waiting is over. */
+static int after_piece(struct port *p, bool sends, int e)
+{
+    return e == -ETIMEDOUT && look_around(p, sends) < 0 ? -ESTALE : e;
+}
+
+int port_failed(const struct port *p, int error)
+{
+    return error == -ESTALE ? WRONG : failed(p->command, error);
+}
+
 int port_send(struct port *p, const struct message *m)
 {
     int e = -ETIMEDOUT;
@@ -112,6 +165,7 @@ int port_send(struct port *p, const struct message *m)
         e = p->ring ? tarn_ring_send_timed(p->ring, m->bytes, m->size, &soon)
             : p->mq ? tarn_mq_send_timed(p->mq, (unsigned)m->priority, m->bytes, m->size, &soon)
                     : tarn_topic_send_timed(p->topic, m->bytes, m->size, &soon);
+        e = after_piece(p, true, e);
     }
     return e;
 }
@@ -158,6 +212,7 @@ int port_receive(struct port *p, uint64_t until, struct message *ret)
         e = p->ring ? take_from_ring(p, ret, &soon)
             : p->mq ? take_from_queue(p, ret, &soon)
                     : receive_from_topic(p, ret, &soon);
+        e = after_piece(p, false, e);
     }
     return e;
 }

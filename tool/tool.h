@@ -38,6 +38,7 @@ void complain(const char *command, const char *format, ...) __attribute__((forma
 int misused(const struct command *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A call of the library failed: say its sentence; the status that the error means. */
 int failed(const struct command *c, int error);
+int status_of(int error);
 
 /* The next option: its value, -1 at the end, or ENDED, and then *ret_status is the status to end with (after --help, or a wrong one). */
 enum { ENDED = 0x1000 };
@@ -59,9 +60,9 @@ int take_size(const struct command *c, const char *option, const char *value, ui
 #define HOUR_MS 3600000u
 #define DAY_MS 86400000u
 
-/* Attach read-only what a URL, a path /proc/PID/fd/N, or fd:N names. 0, or the library's error, or, where only we know what is
- * wrong, -EINVAL and so on; said already in every case: *ret_status is what to end with. */
+/* Attach what a URL, a path /proc/PID/fd/N, or fd:N names, to look at it; attach_as: with other flags of tarn_open. false, after a complaint: *ret_status is what to end with. */
 bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_status);
+bool attach_as(const struct command *c, const char *url, unsigned flags, tarn **ret_seg, int *ret_status);
 /* Is it a path or fd:N, which no URL of the library is? */
 bool is_descriptor(const char *url);
 

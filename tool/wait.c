@@ -2,6 +2,8 @@
  *
  * A deadline is ns of CLOCK_MONOTONIC, or NEVER. The library's timed calls take it as a timespec, a piece at a time. */
 #include <errno.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include "wait.h"
 
@@ -19,6 +21,20 @@ void stop_by_signals(void)
     struct sigaction a = {.sa_handler = on_signal};
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+}
+
+static bool reader_matters;
+
+void stop_with_reader(void)
+{
+    reader_matters = true;
+}
+
+static void look_at_reader(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    if (reader_matters && !stopped && poll(&out, 1, 0) == 1 && out.revents & POLLERR)
+        stopped = SIGPIPE;
 }
 
 uint64_t now_ns(void)
@@ -49,6 +65,7 @@ bool goes_on(uint64_t until, int *result)
 {
     if (*result != -ETIMEDOUT)
         return false;
+    look_at_reader();
     if (stopped)
         *result = -EINTR;
     return !stopped && now_ns() < until;
@@ -56,6 +73,24 @@ bool goes_on(uint64_t until, int *result)
 
 void sleep_until(uint64_t until)
 {
-    for (uint64_t now; !stopped && (now = now_ns()) < until;)
+    for (uint64_t now; !stopped && (now = now_ns()) < until;) {
         nanosleep(&(struct timespec){.tv_nsec = (long)(piece_end(now, until) - now)}, NULL);
+        look_at_reader();
+    }
+}
+
+/* A signal that came just before read would be noticed when there is more input, and not before. */
+static ssize_t read_input(void *unused, char *bytes, size_t size)
+{
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    (void)unused;
+    while (!stopped && poll(&in, 1, PIECE_NS / 1000000) == 0)
+        ;
+    errno = EINTR;
+    return stopped ? -1 : read(STDIN_FILENO, bytes, size);
+}
+
+FILE *open_input(void)
+{
+    return fopencookie(NULL, "r", (cookie_io_functions_t){.read = read_input});
 }

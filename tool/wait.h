@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <time.h>
 
 #define SECOND_NS 1000000000u
@@ -12,10 +13,15 @@
 
 extern volatile sig_atomic_t stopped; /* the number of the signal: ctrl-C or SIGTERM; 0: none came */
 void stop_by_signals(void);
+/* From now on it is SIGPIPE, too, once whoever reads our output has gone: who has nothing to print would never find out. */
+void stop_with_reader(void);
 
 uint64_t now_ns(void);            /* CLOCK_MONOTONIC */
 uint64_t deadline(uint64_t ms);   /* so many from now; 0: NEVER */
 void sleep_until(uint64_t until); /* or until a signal */
+
+/* The standard input, on which a signal is noticed as promptly: to be read instead of stdin. NULL: no memory. */
+FILE *open_input(void);
 
 /* One wait by timed calls of the library, of which each takes a piece:
  *     int e = -ETIMEDOUT;

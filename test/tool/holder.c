@@ -49,22 +49,37 @@ static int answer(tarn_call *call, const struct tarn_request *request)
     return error ? error : tarn_call_answer(call, request->id, to, request->size);
 }
 
+/* Made, and not kept open. */
+static int make_ring(tarn *seg, const char *name)
+{
+    tarn_ring *ring;
+    int error = tarn_ring_open(seg, name, TARN_CREATE, NULL, &ring);
+    return error ? error : tarn_ring_close(ring);
+}
+static int make_queue(tarn *seg, const char *name)
+{
+    const struct tarn_channel_options levels = {.size = sizeof levels, .number = 4};
+    tarn_mq *mq;
+    int error = tarn_mq_open(seg, name, TARN_CREATE, &levels, &mq);
+    return error ? error : tarn_mq_close(mq);
+}
+static int make_topic(tarn *seg, const char *name)
+{
+    tarn_topic *topic;
+    int error = tarn_topic_open(seg, name, TARN_CREATE, NULL, &topic);
+    return error ? error : tarn_topic_close(topic);
+}
+
 static int serve(const char *url)
 {
     struct tarn_request request;
     struct pollfd input = {.fd = 0, .events = POLLIN};
     tarn *seg;
-    tarn_ring *ring, *other;
-    tarn_mq *mq;
     tarn_call *call;
-    tarn_topic *topic;
     char order = 0;
-    const struct tarn_channel_options levels = {.size = sizeof levels, .number = 4};
     int error = tarn_open(url, TARN_CREATE, NULL, &seg);
-    if (error < 0 || (error = tarn_ring_open(seg, "ring", TARN_CREATE, NULL, &ring)) < 0 ||
-        (error = tarn_ring_open(seg, "ring2", TARN_CREATE, NULL, &other)) < 0 ||
-        (error = tarn_ring_close(other)) < 0 || (error = tarn_mq_open(seg, "mq", TARN_CREATE, &levels, &mq)) < 0 ||
-        (error = tarn_mq_open(seg, "mq2", TARN_CREATE, &levels, &mq)) < 0 ||
+    if (error < 0 || (error = make_ring(seg, "ring")) < 0 || (error = make_ring(seg, "ring2")) < 0 ||
+        (error = make_queue(seg, "mq")) < 0 || (error = make_queue(seg, "mq2")) < 0 ||
         (error = tarn_call_open(seg, "call", TARN_CREATE | TARN_RECEIVE, NULL, &call)) < 0)
         return error;
     printf("%d\n", tarn_fd(seg));
@@ -73,14 +88,15 @@ static int serve(const char *url)
         if (order == 'u')
             error = tarn_unbind(seg, "ring2", 1);
         else if (order == 'm')
-            error = tarn_topic_open(seg, "ring2", TARN_CREATE, NULL, &topic);
+            error = make_topic(seg, "ring2");
         else if ((error = tarn_call_next_try(call, &request)) == 0)
             error = answer(call, &request);
         else if (error == -EAGAIN)
             error = 0;
         order = 0;
     }
-    return error;
+    tarn_call_close(call);
+    return error ? error : tarn_close(seg);
 }
 
 int main(int argc, char **argv)
