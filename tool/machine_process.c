@@ -529,21 +529,27 @@ static void see_other_threads(struct visit *v)
     closedir(d);
 }
 
+static void unreadable(struct visit *v, bool is)
+{
+    struct process *p = is ? enter(v) : NULL;
+    if (!p)
+        return;
+    p->unread = true;
+    v->i->m->unread++;
+}
+
 static void visit(struct inventory *i, int proc, const char *number)
 {
     struct visit v = {.i = i, .pid = (uint32_t)atoi(number)};
     v.directory = openat(proc, number, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (v.directory < 0)
+    if (v.directory < 0) {
+        unreadable(&v, errno == EACCES || errno == EPERM);
         return;
+    }
     enum seen seen = see(&v);
     if (seen == EMPTY)
         see_other_threads(&v);
-    if (seen == FORBIDDEN && !has_no_memory(v.directory)) {
-        struct process *p = enter(&v);
-        if (p)
-            p->unread = true;
-        i->m->unread++;
-    }
+    unreadable(&v, seen == FORBIDDEN && !has_no_memory(v.directory));
     close(v.directory);
 }
 
