@@ -120,6 +120,24 @@ bool parse_size(const char *text, uint64_t *ret)
     return true;
 }
 
+bool parse_period(const char *text, int64_t *ret)
+{
+    static const struct {
+        const char *name;
+        int64_t seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    for (size_t k = 0; k < sizeof units / sizeof *units; k++)
+        if (strcmp(end, units[k].name) == 0 && text[0] >= '0' && text[0] <= '9' && !errno &&
+            n <= (uint64_t)(INT64_MAX / units[k].seconds)) {
+            *ret = (int64_t)n * units[k].seconds;
+            return true;
+        }
+    return false;
+}
+
 /* ---- attaching ---- */
 
 bool is_descriptor(const char *url)

@@ -28,7 +28,7 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
 };
 extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm, cmd_pub, cmd_sub, cmd_call,
-    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who;
+    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_doctor, cmd_gc, cmd_recover;
 
 /* ---- arguments.c ---- */
 
@@ -48,6 +48,8 @@ const char *only_url(const struct command *c, int argc, char **argv);
 
 /* A number of bytes, with K, M, G or T behind it for powers of 1024. */
 bool parse_size(const char *text, uint64_t *ret);
+/* Seconds, with m, h or d behind the number for more. */
+bool parse_period(const char *text, int64_t *ret);
 bool parse_number(const char *text, int base, uint64_t most, uint64_t *ret);
 
 /* Attach read-only what a URL, a path /proc/PID/fd/N, or fd:N names. 0, or the library's error, or, where only we know what is
