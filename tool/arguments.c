@@ -62,6 +62,17 @@ int failed(const struct command *c, int error)
     return status_of(error);
 }
 
+bool agreed(const char *question)
+{
+    char answer[16] = "";
+    fflush(stdout);
+    fprintf(stderr, "%s [y/N] ", question);
+    bool yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+    if (!strchr(answer, '\n'))
+        fputc('\n', stderr);
+    return yes;
+}
+
 /* ---- options ---- */
 
 int next_option(const struct command *c, int argc, char **argv, const char *letters,

@@ -131,17 +131,6 @@ static int remove_all(struct collection *all)
     return status;
 }
 
-static bool agreed(size_t count)
-{
-    char answer[16] = "";
-    fflush(stdout);
-    fprintf(stderr, "Remove %s? [y/N] ", count == 1 ? "it" : "them");
-    bool yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-    if (!strchr(answer, '\n'))
-        fputc('\n', stderr);
-    return yes;
-}
-
 /* After the table that was asked about: what came otherwise. */
 static void tell_the_rest(const struct command *c, const struct collection *all)
 {
@@ -160,7 +149,7 @@ static int collect(const struct request *r, const struct listing *l, struct coll
     int status = DONE;
     if (ask) {
         good = print(l, all, r->verbose);
-        if (!good || !agreed(all->going))
+        if (!good || !agreed(all->going == 1 ? "Remove it?" : "Remove them?"))
             return good ? DONE : REFUSED;
     }
     if (!r->dry)

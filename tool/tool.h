@@ -63,6 +63,9 @@ struct machine *look_at_machine(const struct command *c, unsigned what);
 /* A line on stderr of what the caller had no right to see, if anything. */
 void complain_of_unread(const struct command *c, const struct machine *m);
 
+/* A question on stderr, with " [y/N] " behind it, and the answer. */
+bool agreed(const char *question);
+
 /* ---- output.c ---- */
 
 struct info {

@@ -60,7 +60,7 @@ const char *unused_blind(const struct machine *m, const struct unused_rules *rul
     link[n > 0 ? n : 0] = 0;
     if (m->unread)
         return "not all processes may be looked at";
-    if (!machine_process(m, 1) && getpid() != 1)
+    if (m->hidden || (!machine_process(m, 1) && getpid() != 1))
         return "processes of others are hidden in /proc";
     if (!rules->alone && (n <= 5 || strtoul(link + 5, NULL, 10) != FIRST_PID_NAMESPACE))
         return "this is a PID namespace of its own, and who is outside cannot be seen (--alone says that "
@@ -347,12 +347,12 @@ static int gone(int error)
     return error == EINVAL || error == EIDRM ? -ENOENT : -error;
 }
 
-static int remove_id(const struct object *o, char why[static 160])
+static int remove_id(const struct object *o, bool attached, char why[static 160])
 {
     struct shmid_ds d;
     if (shmctl((int)o->inode, IPC_STAT, &d) < 0)
         return refuse(why, gone(errno), "it cannot be looked at again");
-    if (d.shm_nattch)
+    if (d.shm_nattch && !attached)
         return refuse(why, -EBUSY, "it has been attached meanwhile");
     if (d.shm_ctime != o->created || d.shm_segsz != o->size)
         return refuse(why, -ESTALE, "it was changed meanwhile");
@@ -437,6 +437,12 @@ int unused_remove(const struct object *o, const struct verdict *v, char ret_why[
     signal(SIGIO, SIG_IGN); /* by which the kernel tells that somebody opens what has a lease */
     ret_why[0] = 0;
     if (o->kind == OBJECT_SYSV)
-        return remove_id(o, ret_why);
+        return remove_id(o, false, ret_why);
     return v->ends ? end_segment(o, ret_why) : remove_file(o, ret_why);
+}
+
+int remove_regardless(const struct object *o, char ret_why[static 160])
+{
+    ret_why[0] = 0;
+    return o->kind == OBJECT_SYSV ? remove_id(o, true, ret_why) : remove_name(o, -1, ret_why);
 }

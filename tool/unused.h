@@ -33,6 +33,9 @@ void unused_judge(struct machine *m, const struct object *o, const struct unused
  * says. ret_why: a sentence, if it failed. */
 int unused_remove(const struct object *o, const struct verdict *v, char ret_why[static 160]);
 
+/* Remove a name or an id, whoever has it: if it is still the same. Results as unused_remove. */
+int remove_regardless(const struct object *o, char ret_why[static 160]);
+
 /* Which lifetime has this file, if it is a segment that can be looked at, and is it over (but for users, who are in /proc)? false: no segment. Nothing is changed. */
 bool segment_lifetime(const struct object *o, uint32_t *ret_lifetime, bool *ret_over);
 

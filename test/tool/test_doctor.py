@@ -112,6 +112,7 @@ class Planted(Case):
                  'warning', 'overcommit', 'sysctl -w vm.overcommit_memory=0'),
                 ({'etc/systemd/logind.conf': '[Login]\n#RemoveIPC=no\n'}, 'info', 'remove-ipc', ...),
                 ({'etc/systemd/logind.conf.d/50.conf': '[Login]\nRemoveIPC=yes\n'}, 'info', 'remove-ipc', ...),
+                ({'proc/self/mountinfo': HEALTHY['proc/self/mountinfo'] + '30 25 8:1 / /dev/shm rw - ext4 /dev/sda1 rw\n'}, 'error', 'no-shm', ...),
                 ({'proc/self/mountinfo': '25 24 0:23 / /dev rw - devtmpfs devtmpfs rw\n'}, 'error', 'no-shm', ...)):
             with self.subTest(changes=str(changes)[:80], check=check):
                 found = self.told({'info': 0, 'warning': 4, 'error': 5}[severity], **changes)

@@ -127,10 +127,10 @@ class Case(machine.Case):
     def id_there(number):
         return libc.shmctl(number, 2, ctypes.create_string_buffer(256)) == 0
 
-    def ask(self, answer, *arguments, meanwhile=lambda: None, status=0):
+    def ask(self, answer, *arguments, meanwhile=lambda: None, status=0, command='gc'):
         """On a terminal: what it printed. meanwhile: after the question, before the answer."""
         ours, theirs = os.openpty()
-        p = subprocess.Popen([self.TARN, 'gc', *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=self.env)
+        p = subprocess.Popen([self.TARN, command, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=self.env)
         os.close(theirs)
         text = b''
         while b'[y/N]' not in text:
@@ -177,11 +177,19 @@ class Python(Case):
         child = ('import subprocess; time.sleep(5); '
                  'subprocess.Popen([sys.executable, "-c", "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"]); sys.stdin.read()')
         parent, told = self.python(ANNE, child)
+        shell = subprocess.Popen(['sh', '-c', f'read x; {self.interpreter()} -c "print(1, flush=True); input()"; exit'], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, start_new_session=True, preexec_fn=self.as_user(CLARA), cwd='/')
+        self.addCleanup(self.release, shell)
+        self.until(lambda: os.readlink(f'/proc/{shell.pid}/exe') != os.readlink('/proc/self/exe'), 'the shell is one')
+        self.leave('psm_01234567', CLARA)
         orphan = self.orphan(BERT)
         made = os.stat(f'/dev/shm/{orphan}').st_ctime
         child = parent.stdout.readline().decode().strip()
         self.until(lambda: time.time() > made + 5, 'the clock goes')  # start times are told to a second or two
         later, mapped = self.python(BERT)
+        shell.stdin.write(b'\n')
+        shell.stdin.flush()
+        shell.stdout.readline()
         session = [int(s.split('/')[2]) for s in glob.glob('/proc/[0-9]*/stat')
                    if pathlib.Path(s).read_text().rsplit(')', 1)[1].split()[3] == str(parent.pid)]
         self.assertEqual(len(session), 3)  # with the tracker, which dies first: else it would remove what the parent leaves
@@ -191,8 +199,13 @@ class Python(Case):
         rows = self.gc('-y', *NOW)
         os.kill(int(child), signal.SIGKILL)
         self.expect(rows[f'posix:/{told}'], 'kept', f'^process {child} .python.*of its owner lives')
+        self.expect(rows['posix:/psm_01234567'], 'kept', r'^process \d+ .python.*of its owner lives')
         self.expect(rows[f'posix:/{orphan}'], 'removed', '^of Python')
         self.expect(rows[f'posix:/{mapped}'], 'kept', f'^process {later.pid} ')
+        shell.stdin.write(b'\n')
+        shell.stdin.close()
+        shell.wait()
+        self.expect(self.gc('-y', *NOW)['posix:/psm_01234567'], 'removed', '^of Python')
 
     def test_younger_than_asked(self):
         name = self.orphan(ANNE)
@@ -399,6 +412,47 @@ class Rights(Case):
             self.tarn('gc', '-y', *arguments, status=2, says=says)
 
 
+class Rm(Case):
+    """tarn rm --any: what somebody names, whoever made it."""
+
+    def test_each_kind(self):
+        number, keyed = self.id_of_the_dead(), self.sysv(0x7a000002, 4096)
+        self.leave(b'a\n\x1b[31m')
+        mapped = self.file('/dev/shm/b', 4096)
+        self.tarn('rm', 'posix:/b', status=1, says='posix:/b')
+        self.tarn('rm', '--any', 'posix:/b', stdin=subprocess.DEVNULL, status=2, says='no terminal to ask on')
+        self.assertTrue(self.there('b'))
+        self.tarn('rm', '--any', '-y', 'posix:/b', b'posix:/a\n\x1b[31m', f'shmid:{number}', 'sysv:0x7a000002')
+        self.assertEqual([n for n in os.listdir(b'/dev/shm') if n[:4] != b'tarn'], [])
+        self.assertFalse(self.id_there(number))
+        self.assertTrue(self.id_there(keyed))  # its last user has not gone
+        self.assertIn('deleted', self.tarn('ls', '--kind', 'sysv'))
+        mapped.close()
+        self.tarn('rm', '--any', '-y', 'posix:/b', status=1, says='there is none')
+        self.tarn('rm', '--any', '-fy', 'posix:/b')
+
+    def test_what_has_no_name(self):
+        self.memfd('label\x1b', 4096)
+        path = f'/var/tmp/tarn test rm {os.getpid()}'
+        self.file(path, 4096)
+        self.tarn('rm', '--any', '-y', 'memfd:label\x1b', status=3, says='memfd:label\\x1b: it has no name to remove')
+        self.tarn('rm', '--any', '-y', f'file:{path}', status=3, says='it is a file: rm removes it')
+        self.assertTrue(os.path.exists(path))
+
+    def test_question(self):
+        self.leave('psm_01234567')
+        name = ('--any', 'posix:/psm_01234567')
+        self.assertIn('posix:/psm_01234567: made by Python, and 0 processes have it. Remove it? [y/N]', self.ask(b'n\n', *name, command='rm'))
+        self.assertTrue(self.there('psm_01234567'))
+
+        def another():
+            os.rename(self.leave('new'), '/dev/shm/psm_01234567')
+        self.assertIn('its name leads to another by now', self.ask(b'y\n', *name, command='rm', meanwhile=another, status=1))
+        self.assertTrue(self.there('psm_01234567'))
+        self.ask(b'y\n', *name, command='rm')
+        self.assertFalse(self.there('psm_01234567'))
+
+
 class PostgreSQL(Case):
     def program(self, name):
         found = shutil.which(name) or next(iter(sorted(glob.glob(f'/usr/lib/postgresql/*/bin/{name}'))), None)
@@ -411,11 +465,14 @@ class PostgreSQL(Case):
         initdb, postgres = self.program('initdb'), self.program('postgres')
         user = next(u for u in pwd.getpwall() if u.pw_name in ('postgres', 'nobody'))
         where = tempfile.mkdtemp(prefix='tarn-pg-', dir='/var/tmp')
+        self.leave('PostgreSQL.78', user.pw_uid)  # of an earlier server, which a later one may come back to
+        made = os.stat('/dev/shm/PostgreSQL.78').st_ctime
         self.addCleanup(shutil.rmtree, where)
         os.chown(where, user.pw_uid, user.pw_gid)
         as_user = dict(preexec_fn=self.as_user(user.pw_uid), cwd=where, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=dict(os.environ, LC_ALL='C'))
-        made = subprocess.run([initdb, '-N', '-A', 'trust', '-U', 'x', f'{where}/data'], timeout=100, **as_user)
-        self.assertEqual(made.returncode, 0, made.stderr)
+        init = subprocess.run([initdb, '-N', '-A', 'trust', '-U', 'x', f'{where}/data'], timeout=100, **as_user)
+        self.assertEqual(init.returncode, 0, init.stderr)
+        self.until(lambda: time.time() > made + 5, 'the clock goes')
         as_user['stderr'] = open(f'{where}/log', 'wb')
         server = subprocess.Popen([postgres, '-D', f'{where}/data', '-k', where, '-c', 'listen_addresses=', '-c', 'shared_buffers=1MB', '-c', 'max_connections=5',
                                    '-c', 'dynamic_shared_memory_type=posix', '-c', 'fsync=off'], start_new_session=True, **as_user)
@@ -425,7 +482,7 @@ class PostgreSQL(Case):
         self.until(lambda: os.path.exists(f'{where}/.s.PGSQL.5432') and 'ready' in pathlib.Path(f'{where}/log').read_text(), 'it is ready')
         self.leave('PostgreSQL.77', user.pw_uid)  # as if pinned, and mapped by nobody
         own = glob.glob('/dev/shm/PostgreSQL.*')
-        self.assertGreaterEqual(len(own), 2)
+        self.assertGreaterEqual(len(own), 3)
         rows = self.gc('-y', *NOW)
         ids = [name for name, r in rows.items() if r['kind'] == 'sysv' and r['made_by'] == 'PostgreSQL']
         self.assertEqual(len(ids), 1, rows)
