@@ -75,6 +75,17 @@ int failed(const struct command *c, int error)
     return status_of(error);
 }
 
+bool agreed(const char *question)
+{
+    char answer[16] = "";
+    fflush(stdout);
+    fprintf(stderr, "%s [y/N] ", question);
+    bool yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+    if (!strchr(answer, '\n'))
+        fputc('\n', stderr);
+    return yes;
+}
+
 /* ---- options ---- */
 
 int next_option(const struct command *c, int argc, char **argv, const char *letters,
@@ -172,6 +183,24 @@ int take_size(const struct command *c, const char *option, const char *value, ui
         return out_of_range(c, option, value, "bytes, or one with K, M, G or T behind it,", least, most);
     *ret = n;
     return DONE;
+}
+
+bool parse_period(const char *text, int64_t *ret)
+{
+    static const struct {
+        const char *name;
+        int64_t seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    for (size_t k = 0; k < sizeof units / sizeof *units; k++)
+        if (strcmp(end, units[k].name) == 0 && text[0] >= '0' && text[0] <= '9' && !errno &&
+            n <= (uint64_t)(INT64_MAX / units[k].seconds)) {
+            *ret = (int64_t)n * units[k].seconds;
+            return true;
+        }
+    return false;
 }
 
 /* ---- attaching ---- */

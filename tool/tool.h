@@ -28,7 +28,7 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
 };
 extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm, cmd_pub, cmd_sub, cmd_call,
-    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_why;
+    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_why, cmd_doctor, cmd_gc, cmd_recover;
 
 /* ---- arguments.c ---- */
 
@@ -47,6 +47,8 @@ int next_option(const struct command *c, int argc, char **argv, const char *lett
 /* The only argument that is not an option, or NULL, after a complaint. */
 const char *only_url(const struct command *c, int argc, char **argv);
 
+/* Seconds, with m, h or d behind the number for more. */
+bool parse_period(const char *text, int64_t *ret);
 bool parse_number(const char *text, int base, uint64_t most, uint64_t *ret);
 
 /* The value of an option into *ret; DONE, or USAGE after a complaint that names the option, the value, and what it may be. A count is of `what`, from 1 on; most
@@ -70,6 +72,9 @@ bool is_descriptor(const char *url);
 struct machine *look_at_machine(const struct command *c, unsigned what);
 /* A line on stderr of what the caller had no right to see, if anything. */
 void complain_of_unread(const struct command *c, const struct machine *m);
+
+/* A question on stderr, with " [y/N] " behind it, and the answer. */
+bool agreed(const char *question);
 
 /* ---- output.c ---- */
 
