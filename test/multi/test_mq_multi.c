@@ -176,6 +176,52 @@ static pid_t start(int me)
     return child;
 }
 
+/* Who was killed is started anew; who ended, ended well. */
+static void buried(pid_t *child, int i, int status)
+{
+    if (WIFEXITED(status)) {
+        assert_int_equal(status, 0);
+        assert_true(shared->stop);
+        child[i] = 0;
+        return;
+    }
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    shared->deaths[i]++;
+    child[i] = start(i);
+}
+static void bury(pid_t *child)
+{
+    int status;
+    for (int i = 0; i < WORKERS; i++)
+        if (child[i] && waitpid(child[i], &status, WNOHANG) == child[i])
+            buried(child, i, status);
+}
+/* Until those of [from, to) have ended: they may wait for any of the others, who was killed just now. */
+static void let_end(pid_t *child, int from, int to)
+{
+    for (int i = from; i < to;) {
+        int status, k = 0;
+        pid_t p;
+        if (!child[i]) {
+            i++;
+            continue;
+        }
+        p = waitpid(-1, &status, 0);
+        while (k < WORKERS && child[k] != p)
+            k++;
+        assert_true(k < WORKERS);
+        buried(child, k, status);
+    }
+}
+
+static uint64_t sent(void)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < SENDERS; i++)
+        sum += __atomic_load_n(&shared->sent[i], __ATOMIC_RELAXED);
+    return sum;
+}
+
 /* ---- churn ---- */
 
 static void churn(struct setting how, unsigned rounds)
@@ -200,45 +246,38 @@ static void churn(struct setting how, unsigned rounds)
     for (int i = 0; i < WORKERS; i++)
         child[i] = start(i);
     for (unsigned round = 0; round < rounds; round++) {
-        int status;
         usleep(rnd(3000));
 #ifndef TARN_KILL_POINTS
         kill(child[rnd(WORKERS)], SIGKILL);
 #endif
-        for (int i = 0; i < WORKERS; i++)
-            if (waitpid(child[i], &status, WNOHANG) == child[i]) {
-                if (WIFSIGNALED(status))
-                    assert_int_equal(WTERMSIG(status), SIGKILL);
-                else
-                    assert_int_equal(status, 0);
-                shared->deaths[i] += WIFSIGNALED(status) != 0;
-                child[i] = start(i);
-            }
+        bury(child);
+    }
+    while (sent() < 1000) { /* on a slow machine nobody lived long enough */
+        usleep(1000);
+        bury(child);
     }
     shared->stop = 1;
-    for (int i = 0; i < WORKERS; i++) { /* senders; then as many words to stop as there are receivers */
-        int status;
-        if (i == SENDERS) {
-            union {
-                struct message m;
-                char bytes[4096];
-            } body;
-            assert_int_equal(tarn_open(url, 0, NULL, &seg), 0);
-            assert_int_equal(tarn_mq_open(seg, "churn", TARN_SEND | TARN_RECEIVE, NULL, &mq), 0);
-            fill(&body.m, 0, STOPS);
-            for (int k = 0; k < RECEIVERS; k++)
-                assert_int_equal(tarn_mq_send(mq, 0, &body, setting.size), 0);
+    let_end(child, 0, SENDERS);
+    {
+        union {
+            struct message m;
+            char bytes[4096];
+        } body;
+        int e;
+        assert_int_equal(tarn_open(url, 0, NULL, &seg), 0);
+        assert_int_equal(tarn_mq_open(seg, "churn", TARN_SEND | TARN_RECEIVE, NULL, &mq), 0);
+        fill(&body.m, 0, STOPS);
+        for (int k = 0; k < RECEIVERS;) { /* as many words to stop as there are receivers */
+            struct timespec soon;
+            clock_gettime(CLOCK_MONOTONIC, &soon);
+            soon.tv_sec++;
+            e = tarn_mq_send_timed(mq, 0, &body, setting.size, &soon);
+            assert_true(e == 0 || e == -ETIMEDOUT);
+            k += e == 0;
+            bury(child);
         }
-        for (;;) {
-            assert_int_equal(waitpid(child[i], &status, 0), child[i]);
-            if (!WIFSIGNALED(status))
-                break;
-            assert_int_equal(WTERMSIG(status), SIGKILL);
-            shared->deaths[i]++;
-            child[i] = start(i);
-        }
-        assert_int_equal(status, 0);
     }
+    let_end(child, SENDERS, WORKERS);
     /* what the dead had, and nobody has received since */
     for (;;) {
         union {
@@ -345,6 +384,9 @@ static void nobody_waits_for_the_stopped(void **state)
     assert_int_equal(tarn_close(seg), 0);
     for (int i = 0; i < WORKERS; i++)
         child[i] = start(i);
+    for (int i = 0; i < WORKERS; i++) /* who is stopped while it joins has the lock that the others need for that */
+        while (!__atomic_load_n(&shared->address[i], __ATOMIC_ACQUIRE))
+            usleep(500);
     for (unsigned round = 0; round < 40; round++) {
         uint32_t before[SENDERS];
         int i = (int)rnd(SENDERS), k = SENDERS + (int)rnd(RECEIVERS);
