@@ -4,18 +4,9 @@
 #ifndef TARN_TOOL_MESSAGE_H
 #define TARN_TOOL_MESSAGE_H
 
-#include <signal.h>
-
 #include <tarn/channel.h>
 
 #include "tool.h"
-
-/* ---- stopping: ctrl-C and SIGTERM end these commands in good order ---- */
-extern volatile sig_atomic_t stopped;
-void stop_by_signals(void);
-/* So many ms from now, or *ret as it is and false: 0 ms is "for ever". */
-struct timespec after_ms(uint64_t ms);
-uint64_t now_ns(void); /* CLOCK_MONOTONIC */
 
 /* ---- message.c: how messages are written ---- */
 enum form { LINES, RAW, PREFIXED, JSON_LINES };

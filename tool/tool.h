@@ -6,6 +6,7 @@
 #define TARN_TOOL_H
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,7 +29,7 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
 };
 extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm, cmd_pub, cmd_sub, cmd_call,
-    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who;
+    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_perms, cmd_dump, cmd_load, cmd_cp;
 
 /* ---- arguments.c ---- */
 
@@ -60,6 +61,13 @@ bool is_descriptor(const char *url);
 struct machine *look_at_machine(const struct command *c, unsigned what);
 /* A line on stderr of what the caller had no right to see, if anything. */
 void complain_of_unread(const struct command *c, const struct machine *m);
+
+/* ---- stopping: ctrl-C, SIGTERM and SIGHUP end commands that go on in good order (port.c) ---- */
+extern volatile sig_atomic_t stopped;
+void stop_by_signals(void);
+/* So many ms from now, or *ret as it is and false: 0 ms is "for ever". */
+struct timespec after_ms(uint64_t ms);
+uint64_t now_ns(void); /* CLOCK_MONOTONIC */
 
 /* ---- output.c ---- */
 
