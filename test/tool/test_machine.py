@@ -443,6 +443,7 @@ class Output(machine.Case):
         self.assertEqual(complete('tarn c'), ['cp', 'create', 'check', 'call'])
         self.assertEqual(complete('tarn dump posix:/plain', ' '), ['posix:/plain-1'])
         self.assertEqual(complete('tarn perms --seal gr'), ['grow'])
+        self.assertEqual(complete('tarn top -o GR'), ['GROWTH'])
         self.assertEqual(complete('tarn who posix:/plain'), ['/plain-1'])
         self.assertEqual(complete('tarn who posix:/plain', ' '), ['posix:/plain-1'])
         self.assertIn('--participants', complete('tarn who --p'))
