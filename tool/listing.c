@@ -49,6 +49,7 @@ static void fill(const struct listing *l, const void *row, unsigned column, stru
 {
     c->kind = CELL_NONE;
     c->number = 0;
+    c->real = 0;
     c->text = NULL;
     l->cell(row, column, l->context, c);
 }
@@ -170,7 +171,15 @@ static int by_key_backwards(const void *a, const void *b)
     return by_key(&v, &u);
 }
 
-static void sort(const struct listing *l, const void **rows, size_t count)
+/* In the order of the reals, from the least up */
+static uint64_t as_number(double real)
+{
+    uint64_t bits;
+    memcpy(&bits, &real, sizeof bits);
+    return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+void listing_sort(const struct listing *l, const void **rows, size_t count)
 {
     struct key *keys = calloc(count ? count : 1, sizeof *keys);
     struct cell c;
@@ -179,6 +188,8 @@ static void sort(const struct listing *l, const void **rows, size_t count)
     for (size_t k = 0; k < count; k++) {
         fill(l, rows[k], (unsigned)l->sorted, &c);
         keys[k] = (struct key){.row = rows[k], .none = c.kind == CELL_NONE, .number = c.number, .place = k};
+        if (c.kind == CELL_REAL)
+            keys[k].number = as_number(c.real);
         if (c.kind == CELL_TEXT && !(keys[k].text = strdup(c.text)))
             no_memory();
     }
@@ -235,6 +246,8 @@ static const char *cell_shown(const struct listing *l, struct cell *c)
         return c->text;
     if (c->kind == CELL_TIME)
         local_time(c);
+    else if (c->kind == CELL_REAL)
+        snprintf(c->room, sizeof c->room, "%.1f", c->real);
     else if (c->kind == CELL_BYTES && !exact)
         rounded_bytes(c);
     else if (c->kind == CELL_PERIOD && !exact)
@@ -242,6 +255,12 @@ static const char *cell_shown(const struct listing *l, struct cell *c)
     else
         snprintf(c->room, sizeof c->room, "%" PRIu64, c->number);
     return c->room;
+}
+
+const char *listing_shown(const struct listing *l, const void *row, unsigned column, struct cell *c)
+{
+    fill(l, row, column, c);
+    return cell_shown(l, c);
 }
 
 static struct libscols_table *make_table(const struct listing *l)
@@ -312,6 +331,7 @@ static void print_json_cell(const struct cell *c)
     switch (c->kind) {
     case CELL_NONE: fputs("null", stdout); break;
     case CELL_TEXT: print_json_string(c->text); break;
+    case CELL_REAL: printf("%.1f", c->real); break;
     case CELL_TRUTH: fputs(c->number ? "true" : "false", stdout); break;
     default: printf("%" PRIu64, c->number);
     }
@@ -348,7 +368,7 @@ void listing_begin(const struct listing *l)
 void listing_print(const struct listing *l, const char *key, const void **rows, size_t count)
 {
     if (l->sorted >= 0)
-        sort(l, rows, count);
+        listing_sort(l, rows, count);
     if (l->json)
         print_json(l, key, rows, count);
     else

@@ -23,9 +23,11 @@ struct cell {
         CELL_BYTES,  /* the same, rounded in tables unless --bytes */
         CELL_TIME,   /* seconds since 1970 */
         CELL_PERIOD, /* seconds */
+        CELL_REAL,   /* real; text, if set, is what a table shows for it */
         CELL_TRUTH   /* number 0 or 1: "-" or "yes", false or true */
     } kind;
     uint64_t number;
+    double real;
     const char *text;
     char room[64]; /* for text that is nowhere else */
 };
@@ -91,6 +93,10 @@ void listing_print(const struct listing *l, const char *key, const void **rows, 
 void listing_end(const struct listing *l);
 /* After a table in the same output: an empty line. */
 void listing_gap(const struct listing *l);
+
+/* For whoever shows rows himself: what a table has for a cell, alive as long as *c (other people's bytes); and the order that the listing says. */
+const char *listing_shown(const struct listing *l, const void *row, unsigned column, struct cell *c);
+void listing_sort(const struct listing *l, const void **rows, size_t count);
 
 /* For cells */
 void cell_text(struct cell *c, const char *text); /* NULL: CELL_NONE */

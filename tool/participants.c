@@ -99,8 +99,7 @@ const char *member_state(const struct member *p)
 
 /* ---- the segment ---- */
 
-/* How to attach it: a URL, or a descriptor of somebody who has it. */
-static bool way_to(const struct machine *m, const struct object *o, char *to, size_t size)
+bool way_to(const struct machine *m, const struct object *o, char *to, size_t size)
 {
     int n = -1;
     if (o->kind == OBJECT_SYSV)

@@ -26,6 +26,8 @@ void members_free(struct members *l);
 
 /* "live", "stopped", "dead" (and not recovered yet) or "unknown". */
 const char *member_state(const struct member *p);
+/* How to attach it: a URL, or a descriptor of somebody who has it, /proc/PID/fd/N. false: there is no way from here. */
+bool way_to(const struct machine *m, const struct object *o, char *to, size_t size);
 /* Can it be attached at all? System V without a key has no URL. */
 bool is_reachable(const struct machine *m, const struct object *o);
 

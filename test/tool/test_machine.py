@@ -471,7 +471,10 @@ class Output(machine.Case):
             env = dict(self.env, PATH=f'{os.path.dirname(self.TARN)}:{os.environ["PATH"]}')
             return subprocess.run(['bash', '-c', code, 'bash', script, line], env=env, stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode().split()
 
-        self.assertEqual(complete('tarn c'), ['create', 'check', 'call'])
+        self.assertEqual(complete('tarn c'), ['cp', 'create', 'check', 'call'])
+        self.assertEqual(complete('tarn dump posix:/plain', ' '), ['posix:/plain-1'])
+        self.assertEqual(complete('tarn perms --seal gr'), ['grow'])
+        self.assertEqual(complete('tarn top -o GR'), ['GROWTH'])
         self.assertEqual(complete('tarn who posix:/plain'), ['/plain-1'])
         self.assertEqual(complete('tarn who posix:/plain', ' '), ['posix:/plain-1'])
         self.assertIn('--participants', complete('tarn who --p'))

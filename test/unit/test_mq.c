@@ -951,20 +951,13 @@ static void hostile_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call),
-        cmocka_unit_test(parties_and_poll),
-        cmocka_unit_test(walks),
-        cmocka_unit_test(slow_ones),
-        cmocka_unit_test(late_ones),
-        cmocka_unit_test(deaths),
-        cmocka_unit_test(noticed),
-        cmocka_unit_test(no_chunk),
-        cmocka_unit_test(idle_consumer),
-        cmocka_unit_test(two_handles),
-        cmocka_unit_test(hints),
-        cmocka_unit_test(to_and_fro),
-        cmocka_unit_test(unsent),
-        cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(each_call),     cmocka_unit_test(parties_and_poll),
+        cmocka_unit_test(walks),         cmocka_unit_test(slow_ones),
+        cmocka_unit_test(late_ones),     cmocka_unit_test(deaths),
+        cmocka_unit_test(noticed),       cmocka_unit_test(no_chunk),
+        cmocka_unit_test(idle_consumer), cmocka_unit_test(two_handles),
+        cmocka_unit_test(hints),         cmocka_unit_test(to_and_fro),
+        cmocka_unit_test(unsent),        cmocka_unit_test(hostile_bytes),
     };
     alarm(50);
     return cmocka_run_group_tests(tests, open_segment, close_segment);

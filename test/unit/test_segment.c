@@ -181,8 +181,8 @@ static void zones_are_in_order(void **state)
                 assert_true(g.zone[ZONE_NAME] - g.zone[ZONE_PARTICIPANT] >= (uint64_t)5 * record);
                 assert_true(g.zone[ZONE_DATA] - g.zone[ZONE_SIDE] >= (uint64_t)g.spans * g.side_size);
                 assert_true(g.end == g.zone[ZONE_DATA] + g.limit && (uint64_t)g.spans << g.span_shift == g.limit);
-                assert_true(256 + 8 * ((uint64_t)g.slots + g.log_words) + 64 * (uint64_t)g.events == record && g.slots &&
-                            g.log_words && g.events >= 4 && !(g.events & (g.events - 1)));
+                assert_true(256 + 8 * ((uint64_t)g.slots + g.log_words) + 64 * (uint64_t)g.events == record &&
+                            g.slots && g.log_words && g.events >= 4 && !(g.events & (g.events - 1)));
             }
 }
 
