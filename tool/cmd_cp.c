@@ -12,7 +12,7 @@ static const struct option names[] = {{"overwrite", no_argument, NULL, OVERWRITE
 static int copy(const struct command *c, const char *url, struct target *t, bool moded)
 {
     struct raw from;
-    struct source source;
+    struct origin source;
     struct sink sink;
     int status;
     if (!raw_open(c, url, RAW_READ, &from, &status))

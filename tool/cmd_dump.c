@@ -46,7 +46,7 @@ static int run(const struct command *c, int argc, char **argv)
     int option, status;
     bool overwrite = false;
     struct raw from;
-    struct source source;
+    struct origin source;
     struct sink sink;
     while ((option = next_option(c, argc, argv, ":h", names, &status)) >= 0) {
         if (option == ENDED)

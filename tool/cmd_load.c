@@ -18,7 +18,7 @@ static const struct option names[] = {{"overwrite", no_argument, NULL, OVERWRITE
 static int load(const struct command *c, const char *file, struct target *t)
 {
     bool from_stdin = strcmp(file, "-") == 0;
-    struct source source;
+    struct origin source;
     struct sink sink;
     int status, fd = from_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -51,8 +51,9 @@ static int run(const struct command *c, int argc, char **argv)
             return status;
         t.overwrite |= option == OVERWRITE;
         t.commit |= option == COMMIT;
-        if (option == SIZE && !(t.sized = parse_size(optarg, &t.size)))
-            return misused(c, "--size %s: it is a number of bytes, or one with K, M, G or T behind it", optarg);
+        if (option == SIZE && take_size(c, "--size", optarg, 0, UINT64_MAX, &t.size))
+            return USAGE;
+        t.sized |= option == SIZE;
         if (option == MODE) {
             if (!parse_number(optarg, 8, 0777, &mode))
                 return misused(c, "--mode %s: it is permission bits in octal, as 0600 or 660", optarg);

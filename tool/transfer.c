@@ -43,7 +43,7 @@ static uint64_t swapped(int id)
 
 /* To read a hole of mapped memory is to fill it. Root reads the file behind it instead; others ask which pages are there, and believe it as long as nothing is
  * swapped out. */
-static void find_holes(const struct raw *r, struct source *s)
+static void find_holes(const struct raw *r, struct origin *s)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (r->size + page - 1) / page;
     char path[96];
@@ -62,17 +62,17 @@ static void find_holes(const struct raw *r, struct source *s)
     }
 }
 
-void source_of(const struct raw *r, struct source *ret)
+void source_of(const struct raw *r, struct origin *ret)
 {
-    *ret = (struct source){.name = r->name, .fd = r->fd, .at = r->at, .sized = true, .size = r->size};
+    *ret = (struct origin){.name = r->name, .fd = r->fd, .at = r->at, .sized = true, .size = r->size};
     if (r->at)
         find_holes(r, ret);
 }
 
-bool source_of_fd(const struct command *c, const char *name, int fd, struct source *ret, int *ret_status)
+bool source_of_fd(const struct command *c, const char *name, int fd, struct origin *ret, int *ret_status)
 {
     struct stat s;
-    *ret = (struct source){.name = name, .fd = fd};
+    *ret = (struct origin){.name = name, .fd = fd};
     if (fstat(fd, &s) < 0 || S_ISDIR(s.st_mode)) {
         *ret_status = refused(c, name, "cannot be read", S_ISDIR(s.st_mode) ? EISDIR : errno);
         return false;
@@ -86,7 +86,7 @@ bool source_of_fd(const struct command *c, const char *name, int fd, struct sour
     return true;
 }
 
-void source_end(struct source *s)
+void source_end(struct origin *s)
 {
     free(s->there);
     if (s->own_fd)
@@ -94,7 +94,7 @@ void source_end(struct source *s)
 }
 
 /* From which byte on is data, and how far? false: none. */
-static bool next_there(const struct source *s, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
+static bool next_there(const struct origin *s, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages = (s->size + page - 1) / page, k = at / page;
     while (s->there && k < pages && !(s->there[k] & 1))
@@ -108,7 +108,7 @@ static bool next_there(const struct source *s, uint64_t at, uint64_t *ret_from, 
     return true;
 }
 
-static bool next_data(const struct source *s, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
+static bool next_data(const struct origin *s, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
 {
     if (at >= s->size)
         return false;
@@ -131,7 +131,7 @@ static bool next_data(const struct source *s, uint64_t at, uint64_t *ret_from, u
 
 struct work {
     const struct command *c;
-    struct source *from;
+    struct origin *from;
     struct sink *to;
     char *piece;
     uint64_t began, told; /* ns */
@@ -416,7 +416,7 @@ static bool copy(struct work *w, uint64_t exactly)
     return known || !w->to->commit || !size || w->to->kind == SINK_STREAM || reserve(w, 0, size);
 }
 
-int transfer(const struct command *c, struct source *from, struct sink *to, uint64_t exactly)
+int transfer(const struct command *c, struct origin *from, struct sink *to, uint64_t exactly)
 {
     struct work w = {
         .c = c, .from = from, .to = to, .began = now_ns(), .telling = isatty(STDERR_FILENO), .status = DONE};

@@ -7,7 +7,7 @@
 
 #include "raw.h"
 
-struct source {
+struct origin {
     const char *name; /* for complaints */
     int fd;           /* -1: in memory */
     const char *at;
@@ -32,10 +32,10 @@ struct sink {
     char entry[256], temporary[64];
 };
 
-void source_of(const struct raw *r, struct source *ret); /* as long as r is open */
+void source_of(const struct raw *r, struct origin *ret); /* as long as r is open */
 /* Of a descriptor: a file from where it stands, or a stream */
-bool source_of_fd(const struct command *c, const char *name, int fd, struct source *ret, int *ret_status);
-void source_end(struct source *s);
+bool source_of_fd(const struct command *c, const char *name, int fd, struct origin *ret, int *ret_status);
+void source_end(struct origin *s);
 
 /* A new file at a path. replace: another of that name goes when this one is whole. */
 bool sink_new_file(const struct command *c, const char *name, const char *path, uint32_t mode, bool replace,
@@ -62,7 +62,7 @@ bool target_open(const struct command *c, struct target *t, const struct raw *fr
 
 /* All of it; then the sink is ended in any case: whole, or gone. The status, after a complaint. exactly: a stream must have so many bytes at most, and
  * what lacks is zeros (UINT64_MAX: as many as it has). */
-int transfer(const struct command *c, struct source *from, struct sink *to, uint64_t exactly);
+int transfer(const struct command *c, struct origin *from, struct sink *to, uint64_t exactly);
 
 /* cmd_dump.c: on stderr, if it is a segment of ours that somebody may be changing. */
 void warn_of_taking(const struct command *c, const struct raw *r);
