@@ -192,6 +192,7 @@ static void forget(struct doctor *d)
         free(d->findings[k].cure);
     }
     free(d->findings);
+    survey_free(d->survey);
     machine_free(d->m);
 }
 
@@ -240,6 +241,8 @@ static int run(const struct command *c, int argc, char **argv)
         return status;
     if (!*d.root && !(d.m = look_at_machine(c, LOOK_ALL)))
         return REFUSED;
+    if (d.m && !(d.survey = survey_new(d.m)))
+        no_memory();
     examine_system(&d);
     if (d.m)
         examine_memory(&d);

@@ -81,6 +81,9 @@ static void cell(const void *row, unsigned column, void *context, struct cell *c
 static bool judge_all(const struct request *r, struct collection *all)
 {
     struct machine *m = all->m;
+    struct survey *survey = survey_new(m);
+    if (!survey)
+        return false;
     all->rows = calloc(m->objects_count + 1, sizeof *all->rows);
     for (size_t k = 0; all->rows && k < m->objects_count; k++) {
         const struct object *o = &m->objects[k];
@@ -88,10 +91,11 @@ static bool judge_all(const struct request *r, struct collection *all)
             continue;
         struct row *row = &all->rows[all->count++];
         row->object = o;
-        unused_judge(m, o, &r->rules, &row->verdict);
+        unused_judge(survey, o, &r->rules, &row->verdict);
         row->action = row->verdict.goes ? "remove" : "kept";
         all->going += row->verdict.goes;
     }
+    survey_free(survey);
     return all->rows;
 }
 

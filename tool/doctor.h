@@ -23,6 +23,7 @@ struct doctor {
     const struct command *command;
     const char *root; /* "", or a directory that has proc, sys, etc of another machine: then m is NULL */
     struct machine *m;
+    struct survey *survey;
     struct unused_rules rules;
     struct finding *findings;
     size_t count;

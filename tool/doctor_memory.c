@@ -38,7 +38,7 @@ static void find_orphaned_name(struct doctor *d, const struct object *o)
 {
     char size[16], cure[64];
     struct verdict v;
-    unused_judge(d->m, o, &d->rules, &v);
+    unused_judge(d->survey, o, &d->rules, &v);
     snprintf(cure, sizeof cure, "tarn gc --older-than %lld%s", (long long)d->rules.older,
              d->rules.alone ? " --alone" : "");
     if (v.goes)

@@ -24,7 +24,7 @@ enum {
     /* the kernel's fixed number of it */ SLACK = 2 /* seconds: start times are rounded, and clocks are set */
 };
 
-enum company { NOBODY_KNOWN, ANY_PROGRAM, PYTHON_PROGRAM, POSTGRES_PROGRAM };
+enum company { NOBODY_KNOWN, ANY_PROGRAM, PYTHON_PROGRAM, POSTGRES_PROGRAM, COMPANIES };
 static const struct rule {
     enum company company;
     bool ever; /* also processes that are younger than the object */
@@ -127,30 +127,70 @@ static bool keeps_company(struct machine *m, struct process *p, enum company com
     }
 }
 
-/* Was it there when the object was made, or may it be the child of one that was? */
-static bool is_as_old(uint32_t pid, const struct object *o, int64_t since)
+/* What is asked of processes for many objects, once. */
+struct survey {
+    struct machine *m;
+    struct person {
+        bool lives;
+        struct identity identity;
+        int64_t since, leader;     /* start of it, and of its session's leader; that is 0 if he has ended */
+        signed char is[COMPANIES]; /* of a kind: 0 not asked yet, 1 yes, -1 no */
+    } * people;
+};
+
+static void ask(const struct process *p, struct person *ret)
 {
     uint32_t session;
-    int64_t leader = 0;
     char state;
-    if (!o->created || since <= o->created + SLACK || !session_of(pid, &session))
-        return true;
-    return !session || !process_state(session, 0, &state, &leader) || leader <= o->created + SLACK;
+    ret->lives = process_identity(p->pid, &ret->identity) && process_state(p->pid, 0, &state, &ret->since) &&
+                 state != 'Z' && state != 'X';
+    if (!ret->lives || !session_of(p->pid, &session) || !session || !process_state(session, 0, &state, &ret->leader))
+        ret->leader = 0;
+}
+
+struct survey *survey_new(struct machine *m)
+{
+    struct survey *s = calloc(1, sizeof *s);
+    struct person *people = s ? calloc(m->processes_count + 1, sizeof *people) : NULL;
+    if (!people) {
+        free(s);
+        return NULL;
+    }
+    *s = (struct survey){m, people};
+    for (size_t k = 0; k < m->processes_count; k++)
+        ask(&m->processes[k], &people[k]);
+    return s;
+}
+
+void survey_free(struct survey *s)
+{
+    if (s)
+        free(s->people);
+    free(s);
+}
+
+static bool is_of_kind(struct survey *s, size_t k, enum company company)
+{
+    signed char *is = &s->people[k].is[company];
+    if (!*is)
+        *is = keeps_company(s->m, &s->m->processes[k], company) ? 1 : -1;
+    return *is > 0;
+}
+
+/* Was it there when the object was made, or may it be the child of one that was? */
+static bool is_as_old(const struct person *p, const struct object *o)
+{
+    return !o->created || p->since <= o->created + SLACK || p->leader <= o->created + SLACK;
 }
 
 /* A process of the owner that might open it again; NULL: none lives. */
-static struct process *who_might_open(struct machine *m, const struct object *o, const struct rule *r)
+static struct process *who_might_open(struct survey *s, const struct object *o, const struct rule *r)
 {
-    struct identity i;
-    int64_t since;
-    char state;
-    for (size_t k = 0; k < m->processes_count; k++) {
-        struct process *p = &m->processes[k];
-        if (!process_identity(p->pid, &i) || (i.uid != o->uid && i.uid != o->creator_uid) ||
-            !process_state(p->pid, 0, &state, &since) || state == 'Z' || state == 'X')
-            continue;
-        if (keeps_company(m, p, r->company) && (r->ever || is_as_old(p->pid, o, since)))
-            return p;
+    for (size_t k = 0; k < s->m->processes_count; k++) {
+        const struct person *p = &s->people[k];
+        bool owner = p->identity.uid == o->uid || p->identity.uid == o->creator_uid;
+        if (p->lives && owner && (r->ever || is_as_old(p, o)) && is_of_kind(s, k, r->company))
+            return &s->m->processes[k];
     }
     return NULL;
 }
@@ -168,18 +208,13 @@ static uint32_t number_in_name(const struct object *o)
 }
 
 /* By its number in any PID namespace; a process that was started later has only got the number. */
-static struct process *maker_by_number(struct machine *m, const struct object *o, uint32_t number)
+static struct process *maker_by_number(struct survey *s, const struct object *o, uint32_t number)
 {
-    struct identity i;
-    int64_t since;
-    char state;
-    for (size_t k = 0; number && k < m->processes_count; k++) {
-        if (!process_identity(m->processes[k].pid, &i) ||
-            !process_state(m->processes[k].pid, 0, &state, &since) || state == 'Z' || state == 'X')
-            continue;
-        for (uint32_t n = 0; n < i.count; n++)
-            if (i.pids[n] == number && (!o->created || since <= o->created + SLACK))
-                return &m->processes[k];
+    for (size_t k = 0; number && k < s->m->processes_count; k++) {
+        const struct person *p = &s->people[k];
+        for (uint32_t n = 0; p->lives && n < p->identity.count; n++)
+            if (p->identity.pids[n] == number && (!o->created || p->since <= o->created + SLACK))
+                return &s->m->processes[k];
     }
     return NULL;
 }
@@ -263,9 +298,10 @@ static bool is_young(const struct machine *m, const struct object *o, const stru
 }
 
 /* Of System V the kernel knows it. */
-static bool maker_lives(struct machine *m, const struct object *o, struct verdict *v)
+static bool maker_lives(struct survey *s, const struct object *o, struct verdict *v)
 {
-    struct process *p = maker_by_number(m, o, number_in_name(o));
+    struct machine *m = s->m;
+    struct process *p = maker_by_number(s, o, number_in_name(o));
     if (p)
         return stays(v, "process %u (%s), which made it, lives", p->pid, process_command(m, p));
     if (o->kind != OBJECT_SYSV)
@@ -278,19 +314,20 @@ static bool maker_lives(struct machine *m, const struct object *o, struct verdic
     }
 }
 
-static bool might_be_opened(struct machine *m, const struct object *o, struct verdict *v)
+static bool might_be_opened(struct survey *s, const struct object *o, struct verdict *v)
 {
     const struct rule *r = &rules_of[o->maker];
     if (!o->maker)
         return stays(v, "what made it is not known");
     if (r->company == NOBODY_KNOWN)
         return stays(v, "made by %s, which may come back to it", maker_name(o->maker));
-    struct process *p = who_might_open(m, o, r);
-    return p && stays(v, "process %u (%s) of its owner lives, and may open it", p->pid, process_command(m, p));
+    struct process *p = who_might_open(s, o, r);
+    return p && stays(v, "process %u (%s) of its owner lives, and may open it", p->pid, process_command(s->m, p));
 }
 
-static void judge(struct machine *m, const struct object *o, const struct unused_rules *rules, struct verdict *v)
+static void judge(struct survey *s, const struct object *o, const struct unused_rules *rules, struct verdict *v)
 {
+    struct machine *m = s->m;
     if (o->elsewhere) {
         stays(v, "of another namespace: look there, as by nsenter -t %u -a", o->elsewhere);
         return;
@@ -310,7 +347,7 @@ static void judge(struct machine *m, const struct object *o, const struct unused
     }
     struct object told = *o; /* with what its bytes tell */
     told.maker = maker;
-    if (is_young(m, o, rules, v) || (!rules->force && (maker_lives(m, o, v) || might_be_opened(m, &told, v))))
+    if (is_young(m, o, rules, v) || (!rules->force && (maker_lives(s, o, v) || might_be_opened(s, &told, v))))
         return;
     v->goes = true;
     if (rules->force)
@@ -321,16 +358,16 @@ static void judge(struct machine *m, const struct object *o, const struct unused
                  maker_name(maker));
 }
 
-void unused_judge(struct machine *m, const struct object *o, const struct unused_rules *rules, struct verdict *ret)
+void unused_judge(struct survey *s, const struct object *o, const struct unused_rules *rules, struct verdict *ret)
 {
-    const char *blind = unused_blind(m, rules);
+    const char *blind = unused_blind(s->m, rules);
     *ret = (struct verdict){0};
     if (blind)
         stays(ret, "%s", blind);
     else if (o->kind != OBJECT_SYSV && o->kind != OBJECT_POSIX)
         stays(ret, "no System V id, and no POSIX object");
     else
-        judge(m, o, rules, ret);
+        judge(s, o, rules, ret);
 }
 
 /* ---- the removal ---- */

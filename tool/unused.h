@@ -27,8 +27,11 @@ struct verdict {
 
 /* Can it be told at all who uses what? NULL, or a sentence of why not; then nothing is called unused. */
 const char *unused_blind(const struct machine *m, const struct unused_rules *rules);
+/* What is known of the processes of a look with LOOK_ALL; NULL: no memory. The look must outlive it. */
+struct survey *survey_new(struct machine *m);
+void survey_free(struct survey *s); /* NULL is nothing */
 /* Of a System V id or a POSIX object, of a look with LOOK_ALL. */
-void unused_judge(struct machine *m, const struct object *o, const struct unused_rules *rules, struct verdict *ret);
+void unused_judge(struct survey *s, const struct object *o, const struct unused_rules *rules, struct verdict *ret);
 /* Remove what goes. 0, or a negative errno: -EBUSY, -ESTALE: it is in use, or another, by now, and stays; -ENOENT: it is gone; others as the system
  * says. ret_why: a sentence, if it failed. */
 int unused_remove(const struct object *o, const struct verdict *v, char ret_why[static 160]);
