@@ -15,12 +15,15 @@
 
 /* ---- complaints ---- */
 
+/* Names are other people's bytes: what they could do to a terminal they do not. */
 static void say(const char *command, const char *format, va_list list)
 {
+    char *said = NULL, *shown = vasprintf(&said, format, list) >= 0 ? harmless(said) : NULL;
     fflush(stdout);
     fprintf(stderr, command ? "tarn %s: " : "tarn: ", command);
-    vfprintf(stderr, format, list);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s\n", shown ? shown : format);
+    free(shown);
+    free(said);
 }
 
 void complain(const char *command, const char *format, ...)
