@@ -206,6 +206,9 @@ void complain_of_unread(const struct command *c, const struct machine *m)
     if (m->unread)
         complain(c->name, "%zu of %zu processes may not be looked at: what only they have is missing, and they are not counted",
                  m->unread, m->processes_count);
+    if (m->hidden)
+        complain(c->name,
+                 "this /proc shows no processes of other users (hidepid): what only they have is missing");
     if (m->unread_namespaces)
         complain(c->name, "System V ids of %zu other IPC namespaces may not be listed", m->unread_namespaces);
 }

@@ -141,6 +141,7 @@ struct machine {
     size_t objects_count, uses_count, processes_count;
     size_t unread; /* processes whose mappings or descriptors could not be read, though they were asked for */
     size_t unread_namespaces;    /* other IPC namespaces whose ids could not be listed */
+    bool hidden;                 /* this /proc does not show others' processes at all (hidepid) */
     int64_t now;                 /* seconds since 1970, at the beginning */
     bool swapping;               /* something is swapped out, so that `swapped` is looked for */
     struct inventory *inventory; /* machine.c's own */

@@ -207,8 +207,16 @@ static void unescape(char *text)
     *to = 0;
 }
 
+/* A /proc that keeps others' processes from whoever is not root. */
+static bool hides(const char *line)
+{
+    return geteuid() != 0 && strstr(line, " /proc ") && strstr(line, " - proc ") &&
+           (strstr(line, "hidepid=2") || strstr(line, "hidepid=4") || strstr(line, "hidepid=invisible") ||
+            strstr(line, "hidepid=ptraceable"));
+}
+
 /* 36 35 98:0 /root /mount/point options... - type source options */
-static void look_at_huge(struct inventory *i)
+static void look_at_mounts(struct inventory *i)
 {
     int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     struct lines l;
@@ -216,6 +224,7 @@ static void look_at_huge(struct inventory *i)
         return;
     lines_begin(&l, fd);
     for (char *line; (line = next_line(&l));) {
+        i->m->hidden |= hides(line);
         if (!strstr(line, " - hugetlbfs "))
             continue;
         char *at = line;
@@ -235,7 +244,7 @@ static void look_at_huge(struct inventory *i)
 void look_at_files(struct inventory *i)
 {
     look_at_posix(i);
-    look_at_huge(i);
+    look_at_mounts(i);
 }
 
 void look_at_files_elsewhere(struct inventory *i, uint32_t pid, int process)

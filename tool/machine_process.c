@@ -226,7 +226,6 @@ static void learn_file(struct visit *v, struct object *o, const struct mapping *
     if (path && rooted && (told || learn(v, o, rooted))) {
         name_object(v, o, path);
         o->path = o->elsewhere ? o->name : keep(v->i, "%s", path);
-        o->deleted = false;
     } else if (!told && map->deleted)
         o->deleted = true;
     free(path);
@@ -445,10 +444,12 @@ static bool read_descriptors(struct visit *v)
 
 /* ---- processes ---- */
 
-static bool is_kernel_thread(int directory)
+/* A kernel thread, or one that has ended, all its threads with it, and is not waited for yet */
+static bool has_no_memory(int directory)
 {
-    char text[512];
+    char text[1024], state;
     unsigned flags;
+    long threads;
     int fd = openat(directory, "stat", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
     if (fd >= 0)
@@ -457,7 +458,10 @@ static bool is_kernel_thread(int directory)
         return true; /* gone */
     text[n] = 0;
     const char *at = strrchr(text, ')');
-    return at && sscanf(at, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & KERNEL_THREAD;
+    if (!at || sscanf(at, ") %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld", &state,
+                      &flags, &threads) != 3)
+        return false;
+    return flags & KERNEL_THREAD || (state == 'Z' && threads <= 1);
 }
 
 enum seen { SEEN, EMPTY, FORBIDDEN };
@@ -525,21 +529,27 @@ static void see_other_threads(struct visit *v)
     closedir(d);
 }
 
+static void unreadable(struct visit *v, bool is)
+{
+    struct process *p = is ? enter(v) : NULL;
+    if (!p)
+        return;
+    p->unread = true;
+    v->i->m->unread++;
+}
+
 static void visit(struct inventory *i, int proc, const char *number)
 {
     struct visit v = {.i = i, .pid = (uint32_t)atoi(number)};
     v.directory = openat(proc, number, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (v.directory < 0)
+    if (v.directory < 0) {
+        unreadable(&v, errno == EACCES || errno == EPERM);
         return;
+    }
     enum seen seen = see(&v);
     if (seen == EMPTY)
         see_other_threads(&v);
-    if (seen == FORBIDDEN && !is_kernel_thread(v.directory)) {
-        struct process *p = enter(&v);
-        if (p)
-            p->unread = true;
-        i->m->unread++;
-    }
+    unreadable(&v, seen == FORBIDDEN && !has_no_memory(v.directory));
     close(v.directory);
 }
 
