@@ -16,24 +16,15 @@
 
 /* ---- complaints ---- */
 
-/* A sentence may have names in it that somebody else chose: they are not let loose on the terminal. */
-static void tame(char *text)
-{
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
-            c[0] = c[1] = '?';
-        else if (*c < 0x20 || *c == 0x7f)
-            *c = '?';
-}
-
+/* Names are other people's bytes: what they could do to a terminal they do not. */
 static void say(const char *command, const char *format, va_list list)
 {
-    char text[4096];
-    vsnprintf(text, sizeof text, format, list);
-    tame(text);
+    char *said = NULL, *shown = vasprintf(&said, format, list) >= 0 ? harmless(said) : NULL;
     fflush(stdout);
     fprintf(stderr, command ? "tarn %s: " : "tarn: ", command);
-    fprintf(stderr, "%s\n", text);
+    fprintf(stderr, "%s\n", shown ? shown : format);
+    free(shown);
+    free(said);
 }
 
 void complain(const char *command, const char *format, ...)

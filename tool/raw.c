@@ -15,10 +15,8 @@
 
 int refused(const struct command *c, const char *name, const char *could_not, int error)
 {
-    char *shown = harmless(name);
-    complain(c->name, "%s: %s: %s%s", shown ? shown : "it", could_not, strerror(error),
+    complain(c->name, "%s: %s: %s%s", name, could_not, strerror(error),
              error == ELOOP ? " (a symbolic link is not followed)" : "");
-    free(shown);
     return error == ENOENT || error == EEXIST || error == EIDRM || error == ESRCH ? WRONG : REFUSED;
 }
 
@@ -181,11 +179,9 @@ static bool open_inherited(const struct command *c, enum raw_for what, struct ra
 
 static bool ambiguous(const struct command *c, const struct raw *r, size_t count, int *ret_status)
 {
-    char *shown = harmless(r->name);
     complain(c->name,
              "%s: there are %zu of that name: say one's ID, or /proc/PID/fd/N (tarn ls -o ID,NAME; tarn who)",
-             shown ? shown : "it", count);
-    free(shown);
+             r->name, count);
     *ret_status = WRONG;
     return false;
 }

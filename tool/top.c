@@ -158,7 +158,8 @@ static int by_identity(const void *a, const void *b)
 static void compare(const struct top *t, struct top_row *r)
 {
     struct before now = as_before(r);
-    const struct before *was = bsearch(&now, t->before, t->before_count, sizeof now, by_identity);
+    const struct before *was =
+        !t->before_count ? NULL : bsearch(&now, t->before, t->before_count, sizeof now, by_identity);
     double seconds = (double)(t->at - t->before_at) / 1e9;
     if (!was || was->created != now.created || seconds <= 0)
         return;

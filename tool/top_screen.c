@@ -207,7 +207,9 @@ static void draw_blind(const struct screen *s)
     char line[512] = "";
     size_t n = 0;
     const struct machine *m = s->t.m;
-    if (m->unread)
+    if (m->hidden)
+        n += (size_t)snprintf(line, sizeof line, "not seen: processes of other users (hidepid)  ");
+    else if (m->unread)
         n += (size_t)snprintf(line, sizeof line, "not seen: %zu of %zu processes  ", m->unread, m->processes_count);
     if (m->unread_namespaces)
         n += (size_t)snprintf(line + n, sizeof line - n, "%zu IPC namespaces  ", m->unread_namespaces);

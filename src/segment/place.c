@@ -180,6 +180,11 @@ int place_map(const char *what, const struct object *o, const struct geometry *g
                         "%s: %llu bytes at %p are wanted, and there this process's stack is, or will grow",
                         what, (unsigned long long)g->end, place.address);
     }
+    if (o->shm >= 0 && !how->private && f->size < g->end)
+        return fail(-EUCLEAN,
+                    "%s: truncated, or an image of another backing's segment: it has %llu bytes, wants %llu, "
+                    "and System V memory cannot grow",
+                    what, (unsigned long long)f->size, (unsigned long long)g->end);
     int error = how->private ? private_map(what, o, g, f, &place, ret_base)
                              : keeping->map(o, 0, g->end, &place, ret_base);
     return error == -EEXIST ? place_taken(what, place.address, g->end) : error;

@@ -209,6 +209,9 @@ class Perms(Case):
         self.tarn('perms', 'posix:/a/b', status=2)
         self.tarn('perms', 'posix:/p', '--mode', '1777', status=2)
         self.tarn('perms', 'memfd:nobody has this', status=1)
+        for command in 'perms', 'dump', 'info', 'rm':
+            self.tarn(command, 'posix:/\033[31mred\n', status=1, says='posix:/\\x1b[31mred\\x0a')
+            self.assertNotIn('\033', self.err)
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
 
     def test_two_of_one_label(self):
@@ -451,6 +454,13 @@ class Copies(Case):
         self.tarn('create', 'posix:/s')
         self.tarn('cp', 'posix:/s', 'posix:/t')
         self.tarn('check', 'posix:/t')
+        key = self.key()
+        self.tarn('cp', 'posix:/s', f'sysv:{key}')
+        for command in 'check', 'info':
+            self.tarn(command, f'sysv:{key}', status=1, says='System V memory cannot grow')
+        self.tarn('cp', f'sysv:{key}', 'posix:/u')
+        self.assertEqual(self.bytes_of('posix:/u'), self.bytes_of('posix:/s'))
+        self.tarn('check', 'posix:/u')
 
 
 if __name__ == '__main__':
