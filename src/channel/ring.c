@@ -215,8 +215,8 @@ static void sizes_of_records(const struct party *p, const struct ring_shape *sha
     s->at[1] = sent;
     if (number > sent)
         return;
-    while (tail - at - 1 < shape->capacity && number < most && ring_record_there(p, shape, at, &header, &bytes) &&
-           header && header >> 32 == (uint32_t)number) {
+    while (tail - at - 1 < shape->capacity && number < most &&
+           ring_record_there(p, shape, at, &header, &bytes) && header && header >> 32 == (uint32_t)number) {
         at += bytes;
         if (header & RING_SKIP)
             continue;

@@ -49,17 +49,17 @@ static uint32_t role;
 static bool arms;       /* the one who calls */
 static bool under_lock; /* it is rung by who clears a seat, for one whom that concerns alone */
 
-static bool is_there(void)
+static bool is_ready(void)
 {
     return waits->class->ready(waits, role);
 }
 static void look_at_bell(void)
 {
-    if (rung() && !is_there())
+    if (rung() && !is_ready())
         is_wrong("the bell is rung, and nothing is there");
     if (rung() && !under_lock && load32(&waits->channel->lock.owner))
         is_wrong("the bell is rung, and who is woken may not clear a dead one's seat: the lock is held");
-    if (arms && !rung() && is_there() && !self->bell)
+    if (arms && !rung() && is_ready() && !self->bell)
         is_wrong("what somebody waits for is there, and who dies now is not noticed");
 }
 
@@ -71,10 +71,10 @@ static void bell_is_rung(const struct party *p, struct doorbell *d, uint32_t ask
     role = asks;
     arms = by_arming;
     bell = d;
-    assert_false(is_there());
+    assert_false(is_ready());
     marked = doorbell_mark(d);
     looked_at(look_at_bell, call);
-    assert_true(is_there());
+    assert_true(is_ready());
     assert_true(rung() && !(load32(&d->sleepers) & DOORBELL_SLEEPERS));
 }
 
@@ -229,12 +229,12 @@ static void mq_races(void **state)
     other = second;
     looked_at(sends_first, sends_none);
     assert_null(other);
-    assert_null(mq_fault(&mq->party));
+    assert_null(channel_fault(&mq->party, true));
     names_are_right(mq);
     other = second;
     looked_at(receives_first, takes_none);
     assert_null(other);
-    assert_null(mq_fault(&mq->party));
+    assert_null(channel_fault(&mq->party, true));
     names_are_right(mq);
     mq_send(); /* in a place whose message is in a hand still: it gets no chunk, and has none */
     mq_take();
@@ -285,6 +285,7 @@ static void mq_send_of_the_dead(void **state)
 static void server_leaves(void)
 {
     channel_close((struct party *)server);
+    server = NULL;
 }
 
 static void call_bells(void **state)
