@@ -15,13 +15,13 @@
 #include <unistd.h>
 
 #include "collection/layout.h"
-#include "participant/participant.h"
+#include "fuzz.h"
 #include "segment/lifecycle.h"
 
 #define BATCH 1000u
 
 static uint64_t seed;
-static uint64_t rnd(uint64_t n)
+uint64_t rnd(uint64_t n)
 {
     seed ^= seed << 13;
     seed ^= seed >> 7;
@@ -46,7 +46,7 @@ struct meeting {
     tarn_event event, automatic;
 };
 
-static void must(int e, const char *what)
+void must(int e, const char *what)
 {
     if (e < 0) {
         fprintf(stderr, "set-up: %s: %d: %s\n", what, e, tarn_error());
@@ -56,7 +56,7 @@ static void must(int e, const char *what)
 
 /* ---- good images, of every kind of segment ---- */
 
-enum kind { MEMFD, POSIX, SYSV, FILE_, EXCHANGE, WIDE, DEAD, SAME, LOCKED, KINDS };
+enum kind { MEMFD, POSIX, SYSV, FILE_, EXCHANGE, WIDE, DEAD, TALKING, TALKED, SAME, LOCKED, KINDS };
 static const char *const kind_name[KINDS] = {"memfd",
                                              "posix",
                                              "sysv",
@@ -64,6 +64,8 @@ static const char *const kind_name[KINDS] = {"memfd",
                                              "exchange unlock",
                                              "spans of 64 KiB",
                                              "with a participant who died in a section",
+                                             "with channels that have parties",
+                                             "with channels that have dead ones",
                                              "same address",
                                              "locked and mapped beforehand"};
 
@@ -77,7 +79,14 @@ struct image {
     uint64_t size, zone[ZONES];
     uint64_t meeting; /* where its objects of synchronisation are */
     uint64_t collection[COLLECTIONS];
+    uint64_t first[FUZZ_CHANNELS][CHANNEL_PARTS], last[FUZZ_CHANNELS][CHANNEL_PARTS]; /* words of its channels */
 };
+
+/* Other kinds are not slowed down by them. */
+static bool has_channels(enum kind kind)
+{
+    return kind == TALKING || kind == TALKED;
+}
 
 struct element {
     uint64_t word[3];
@@ -211,6 +220,8 @@ static void make_image(enum kind kind, struct image *ret)
     if (kind == POSIX || kind == SYSV)
         must(tarn_unlink(url), "unlink");
     furnish(seg);
+    if (has_channels(kind))
+        furnish_channels(seg, kind == TALKED);
     if (kind == DEAD)
         die_in(seg);
     else if (tarn_check(seg, NULL, NULL) != 0) {
@@ -223,6 +234,8 @@ static void make_image(enum kind kind, struct image *ret)
     must(tarn_find(seg, "meeting", NULL, &ret->meeting), "find");
     for (int i = 0; i < COLLECTIONS; i++)
         must(tarn_find(seg, collection_name[i], NULL, &ret->collection[i]), "find");
+    for (unsigned i = 0; i < FUZZ_CHANNELS && has_channels(kind); i++)
+        channel_words(seg, i, ret->first[i], ret->last[i]);
     ret->bytes = malloc(ret->size);
     int fd = kind == FILE_ ? fcntl(tarn_fd(seg), F_DUPFD_CLOEXEC, 0) : -1;
     if (kind != FILE_)
@@ -288,8 +301,7 @@ static void read_trees(tarn *seg)
     }
 }
 
-/* Nobody lives but this thread: who seems to have a lock alive, has it by a hostile writer's words, and may have it for ever. */
-static bool held_for_ever(tarn *seg, uint32_t owner)
+bool held_for_ever(tarn *seg, uint32_t owner)
 {
     owner &= ~ID_DIRTY;
     return owner && ID_INDEX(owner) < seg->geometry.records && fate_of(seg, owner) == ALIVE;
@@ -476,7 +488,7 @@ static void meet(tarn *seg)
 }
 
 /* What takes no lock. */
-static void write_some(tarn *seg)
+static void write_some(tarn *seg, enum kind kind)
 {
     struct tarn_type type = TARN_TYPE(struct thing);
     struct thing *t;
@@ -484,6 +496,11 @@ static void write_some(tarn *seg)
     if (tarn_thread_attach(seg) < 0) /* no record is to be had: each call would try for half a second */
         return;
     tarn_recover(seg);
+    if (has_channels(kind)) {
+        use_channels(seg);
+        tarn_thread_detach(seg);
+        return;
+    }
     if (tarn_find(seg, "thing", &type, &ref) || !(t = tarn_ptr(seg, ref, sizeof *t)) || ref % 8)
         return;
     for (int i = 0; i < 8; i++) {
@@ -544,6 +561,11 @@ static void spoil_somewhere(uint64_t *words, const struct image *m)
 {
     uint64_t stamp = offsetof(struct segment_header, committed) / 8, end = m->size / 8, first = stamp, last = end;
     uint64_t of = m->collection[rnd(COLLECTIONS)];
+    if (has_channels(m->kind) && rnd(8)) {
+        uint64_t which = rnd(FUZZ_CHANNELS), part = rnd(CHANNEL_PARTS);
+        spoil(words, m->first[which][part], m->last[which][part], 1 + rnd(rnd(4) ? 4 : 60));
+        return;
+    }
     switch (rnd(8)) {
     case 6:
         first = of / 8,
@@ -612,7 +634,7 @@ static void spoil_attaching(uint64_t *words)
 /* One round. 1: something of it is still there, and this process must not go on. */
 static int round_in(int fd, uint64_t *words, const struct image *m)
 {
-    bool stamp = rnd(2);
+    bool stamp = rnd(has_channels(m->kind) ? 3 : 2) == 0;
     tarn *seg;
     int left = 0;
     memcpy(words, m->bytes, m->size);
@@ -625,11 +647,13 @@ static int round_in(int fd, uint64_t *words, const struct image *m)
     if (tarn_open_fd(fd, TARN_RDONLY, &seg) == 0) {
         progress->opened[m->kind]++;
         read_all(seg, true);
+        if (has_channels(m->kind))
+            read_channels(seg);
         left |= tarn_close(seg) != 0;
     } else
         progress->refused[m->kind]++;
     if (tarn_open_fd(fd, 0, &seg) == 0) {
-        write_some(seg);
+        write_some(seg, m->kind);
         read_all(seg, false);
         left |= tarn_close(seg) != 0;
     }
