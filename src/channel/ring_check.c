@@ -127,8 +127,7 @@ static void check_seat(struct look *l, const struct channel_seat *seat)
 {
     const struct ring_ends *ends = ends_of(l->c->p);
     uint64_t hand = load64(&seat->own[0]), began = load64(&seat->own[2]), head = load64(&ends->head);
-    uint64_t most = l->shape.bytes ? l->shape.capacity : 1;
-    if (hand && load64(&seat->own[0]) == hand && head - (hand - 1) > most)
+    if (hand && load64(&seat->own[0]) == hand && (int64_t)(head - (hand - 1)) < 0) /* what was taken last may be long released */
         check_damage(l->c, &seat->own[0], "a message of a ring is in a hand that cannot have it");
     if (began && (int64_t)(head + l->shape.capacity - (began - 1)) < 0)
         check_damage(l->c, &seat->own[2], "a party of a ring began beyond what was sent");
