@@ -167,6 +167,8 @@ static void die_one_by_one(bool sends, const struct form *f, enum style style)
             _exit(0);
         }
         check(waitpid(p, &status, 0) == p && (WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : status == 0));
+        if (point % 2) /* the other half of them is recovered by the next one, who dies in it */
+            check(tarn_recover(seg) >= 0 && tarn_thread_detach(seg) == 0);
         /* What returned is so; of what did not return at most one call is. */
         now = sends ? stat_now().sent : stat_now().received;
         done = shared->done;
@@ -242,7 +244,7 @@ static void run(bool sends, const struct form *f, enum style style)
     if (sends || style != IN_PLACE)
         assert_int_equal(stat_now().again, 0);
     again += stat_now().again;
-    assert_true(stat_now().deaths > 1 && stat_now().deaths < (uint32_t)shared->points);
+    assert_true(stat_now().deaths > 10 && stat_now().deaths < (uint32_t)shared->points);
     assert_int_equal(tarn_ring_close(r), 0);
     assert_int_equal(tarn_unbind(seg, "ring", 1), 0);
 }

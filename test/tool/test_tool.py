@@ -686,7 +686,7 @@ class Channels(Case):
                 (['pub', 'posix:/none', 'news'], 1, 'there is none; --create would make it'), (['sub', 'posix:/none', 'news'], 1, 'there is none; tarn create would'),
                 (['sub', '--take', 'posix:/none', 'news'], 1, 'there is none; tarn create would'), (['call', 'posix:/none', 'news'], 1, 'there is none; tarn create would'),
                 (['pub', '--create', '--message', '1G', '--capacity', '100000', self.URL, 'large'], 2, 'the topic was to be for 100000 messages of up to 1073741824 bytes'),
-                (['sub', self.URL, '\x1b[31mred'], 1, 'no channel "?[31mred" in'), (['sub', self.URL, 'a\u009bb'], 1, 'no channel "a??b" in'),
+                (['sub', self.URL, '\x1b[31mred'], 1, 'no channel "\\x1b[31mred" in'), (['sub', self.URL, 'a\u009bb'], 1, 'no channel "a\\xc2\\x9bb" in'),
                 (['pub', '--message', '8', self.URL, 'news'], 2, 'with --create'), 
                 (['sub', '--latest', '--count', '1', self.URL, 'news'], 2, '--latest prints one'), (['sub', '--count', '0', self.URL, 'news'], 2, 'from 1 on'),
                 (['replay', '--speed', 'x', self.URL, 'news', 'f'], 2, 'it is a factor'), (['hz', '--interval', '1', self.URL], 2, 'from 10'),
