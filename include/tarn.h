@@ -337,7 +337,7 @@ struct tarn_trace {
     uint8_t want, section_open, section_committed, reserved;
     char text[40]; /* ends with 0 */
 };
-TARN_API int tarn_why(tarn *seg, int (*each)(const struct tarn_trace *e, void *arg), void *arg);
+TARN_API int tarn_why(tarn *seg, int (*each)(const struct tarn_trace *t, void *arg), void *arg);
 
 /* tarn_recover - look at every participant, and recover those that are dead, now. Happens by itself as soon as somebody meets
  * a dead one's lock, or needs a record or memory. When it returns, all who were dead at its call are recovered, by this thread or

@@ -140,10 +140,8 @@ static void tell_the_rest(const struct command *c, const struct collection *all)
 {
     for (size_t k = 0; k < all->count; k++) {
         const struct row *row = &all->rows[k];
-        char *name = *row->why && strcmp(row->action, "removed") != 0 ? harmless(row->object->name) : NULL;
-        if (name)
-            complain(c->name, "%s: %s: %s", name, row->action, row->why);
-        free(name);
+        if (*row->why && strcmp(row->action, "removed") != 0)
+            complain(c->name, "%s: %s: %s", row->object->name, row->action, row->why);
     }
 }
 

@@ -54,9 +54,7 @@ static bool is_wanted(const struct object *o)
 
 static int not_removed(const struct command *c, const struct object *o, const char *why, int status)
 {
-    char *name = harmless(o->name);
-    complain(c->name, "%s: %s", name ? name : "", why);
-    free(name);
+    complain(c->name, "%s: %s", o->name, why);
     return status;
 }
 

@@ -18,9 +18,11 @@ static void on_signal(int number)
 
 void stop_by_signals(void)
 {
-    struct sigaction a = {.sa_handler = on_signal};
+    struct sigaction a = {.sa_handler = on_signal}, was;
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    if (sigaction(SIGHUP, NULL, &was) == 0 && was.sa_handler != SIG_IGN) /* nohup */
+        sigaction(SIGHUP, &a, NULL);
 }
 
 static bool reader_matters;

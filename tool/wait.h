@@ -11,7 +11,7 @@
 #define SECOND_NS 1000000000u
 #define NEVER UINT64_MAX
 
-extern volatile sig_atomic_t stopped; /* the number of the signal: ctrl-C or SIGTERM; 0: none came */
+extern volatile sig_atomic_t stopped; /* the number of the signal: ctrl-C, SIGTERM or SIGHUP; 0: none came */
 void stop_by_signals(void);
 /* From now on it is SIGPIPE, too, once whoever reads our output has gone: who has nothing to print would never find out. */
 void stop_with_reader(void);
