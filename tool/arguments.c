@@ -77,6 +77,20 @@ bool agreed(const char *question)
     return yes;
 }
 
+/* ---- lists ---- */
+
+void *one_more(void *array, size_t *count, size_t size)
+{
+    void **at = array;
+    if ((*count & (*count - 1)) == 0) { /* full: at 0 and at each power of two */
+        void *more = realloc(*at, (*count ? *count * 2 : 1) * size);
+        if (!more)
+            return NULL;
+        *at = more;
+    }
+    return memset((char *)*at + (*count)++ * size, 0, size);
+}
+
 /* ---- options ---- */
 
 int next_option(const struct command *c, int argc, char **argv, const char *letters,

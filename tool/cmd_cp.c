@@ -1,6 +1,6 @@
 /* cmd_cp.c - tarn cp: the raw bytes of an object, of any backing, into another, of any. */
-#include "message.h"
 #include "transfer.h"
+#include "wait.h"
 
 enum { OVERWRITE = 256, COMMIT, MODE };
 static const struct option names[] = {{"overwrite", no_argument, NULL, OVERWRITE},
@@ -37,19 +37,15 @@ static int run(const struct command *c, int argc, char **argv)
 {
     struct target t = {0};
     bool moded = false;
-    uint64_t mode;
     int option, status;
     while ((option = next_option(c, argc, argv, ":h", names, &status)) >= 0) {
         if (option == ENDED)
             return status;
         t.overwrite |= option == OVERWRITE;
         t.commit |= option == COMMIT;
-        if (option != MODE)
-            continue;
-        if (!parse_number(optarg, 8, 0777, &mode))
-            return misused(c, "--mode %s: it is permission bits in octal, as 0600 or 660", optarg);
-        t.mode = (uint32_t)mode;
-        moded = true;
+        moded |= option == MODE;
+        if (option == MODE && target_mode(c, optarg, &t))
+            return USAGE;
     }
     if (argc - optind != 2)
         return misused(c, "say two URLs: from where, and to where");

@@ -95,13 +95,9 @@ char *shell_word(const char *text)
 
 const char *size_text(uint64_t bytes, char to[static 16])
 {
-    static const char units[] = "BKMGTPE";
-    double n = (double)bytes;
-    unsigned u = 0;
-    for (; n >= 1024 && units[u + 1]; u++)
-        n /= 1024;
-    double tenths = (double)(uint64_t)(n * 10 + 0.5);
-    snprintf(to, 16, tenths == (double)((uint64_t)tenths / 10 * 10) ? "%.0f%c" : "%.1f%c", n, units[u]);
+    char unit;
+    double n = in_units(bytes, &unit), tenths = (double)(uint64_t)(n * 10 + 0.5);
+    snprintf(to, 16, tenths == (double)((uint64_t)tenths / 10 * 10) ? "%.0f%c" : "%.1f%c", n, unit);
     return to;
 }
 

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "message.h"
 #include "transfer.h"
+#include "wait.h"
 
 enum { OVERWRITE = 256 };
 static const struct option names[] = {

@@ -49,14 +49,6 @@ struct collection {
 
 /* ---- cells ---- */
 
-static void cell_time(struct cell *c, int64_t time)
-{
-    if (time <= 0)
-        return;
-    c->kind = CELL_TIME;
-    c->number = (uint64_t)time;
-}
-
 static void cell(const void *row, unsigned column, void *context, struct cell *c)
 {
     const struct row *r = row;

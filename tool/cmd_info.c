@@ -10,23 +10,11 @@
 
 static const struct option names[] = {{"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'h'}, {0}};
 
-/* One element more in an array; NULL: no memory. */
-static void *one_more(void **array, size_t *count, size_t size)
-{
-    if ((*count & (*count - 1)) == 0) { /* full: at 0 and at each power of two */
-        void *more = realloc(*array, (*count ? *count * 2 : 1) * size);
-        if (!more)
-            return NULL;
-        *array = more;
-    }
-    return (char *)*array + (*count)++ * size;
-}
-
 static int add_name(const struct tarn_name *n, void *arg)
 {
     struct info *i = arg;
     char *name = strdup(n->name), *type = strdup(n->type.name);
-    struct tarn_name *at = name && type ? one_more((void **)&i->names, &i->names_count, sizeof *at) : NULL;
+    struct tarn_name *at = name && type ? one_more(&i->names, &i->names_count, sizeof *at) : NULL;
     if (!at) {
         free(name);
         free(type);
@@ -41,7 +29,7 @@ static int add_name(const struct tarn_name *n, void *arg)
 static int add_participant(const struct tarn_participant *p, void *arg)
 {
     struct info *i = arg;
-    struct tarn_participant *at = one_more((void **)&i->participants, &i->participants_count, sizeof *at);
+    struct tarn_participant *at = one_more(&i->participants, &i->participants_count, sizeof *at);
     if (!at)
         return -ENOMEM;
     *at = *p;

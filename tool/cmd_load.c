@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "message.h"
 #include "transfer.h"
+#include "wait.h"
 
 enum { OVERWRITE = 256, COMMIT, MODE, SIZE };
 static const struct option names[] = {{"overwrite", no_argument, NULL, OVERWRITE},
@@ -44,7 +44,6 @@ static int load(const struct command *c, const char *file, struct target *t)
 static int run(const struct command *c, int argc, char **argv)
 {
     struct target t = {.mode = 0600};
-    uint64_t mode;
     int option, status;
     while ((option = next_option(c, argc, argv, ":h", names, &status)) >= 0) {
         if (option == ENDED)
@@ -54,11 +53,8 @@ static int run(const struct command *c, int argc, char **argv)
         if (option == SIZE && take_size(c, "--size", optarg, 0, UINT64_MAX, &t.size))
             return USAGE;
         t.sized |= option == SIZE;
-        if (option == MODE) {
-            if (!parse_number(optarg, 8, 0777, &mode))
-                return misused(c, "--mode %s: it is permission bits in octal, as 0600 or 660", optarg);
-            t.mode = (uint32_t)mode;
-        }
+        if (option == MODE && target_mode(c, optarg, &t))
+            return USAGE;
     }
     if (argc - optind < 1 || argc - optind > 2)
         return misused(c, argc == optind ? "no URL: say which object, as posix:/name" : "a FILE and a URL, no more");

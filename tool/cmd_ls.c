@@ -75,12 +75,12 @@ static const struct column columns[COLUMNS] = {
 
 /* ---- cells ---- */
 
-static void cell_since(struct cell *c, const struct machine *m, int64_t time, enum cell_kind kind)
+static void cell_since(struct cell *c, const struct machine *m, int64_t time)
 {
     if (time <= 0)
         return;
-    c->kind = kind;
-    c->number = kind == CELL_TIME ? (uint64_t)time : m->now > time ? (uint64_t)(m->now - time) : 0;
+    c->kind = CELL_PERIOD;
+    c->number = m->now > time ? (uint64_t)(m->now - time) : 0;
 }
 
 static void cell_pid(struct cell *c, uint32_t pid)
@@ -160,10 +160,10 @@ static void cell(const void *row, unsigned column, void *context, struct cell *c
     case PATH: cell_text(c, o->path); return;
     case ID: cell_text(c, object_id(o, c->room)); return;
     case WHERE: cell_pid(c, o->elsewhere); return;
-    case AGE: cell_since(c, m, o->created, CELL_PERIOD); return;
-    case CREATED: cell_since(c, m, o->created, CELL_TIME); return;
-    case IDLE: cell_since(c, m, o->used, CELL_PERIOD); return;
-    case USED: cell_since(c, m, o->used, CELL_TIME); return;
+    case AGE: cell_since(c, m, o->created); return;
+    case CREATED: cell_time(c, o->created); return;
+    case IDLE: cell_since(c, m, o->used); return;
+    case USED: cell_time(c, o->used); return;
     default: break;
     }
     cell_of_memory(o, column, c);

@@ -181,14 +181,6 @@ static const struct column participant_columns[P_COLUMNS] = {
     [P_NAME] = {"NAME", J, 0, "of the segment"},
 };
 
-static void cell_reference(struct cell *c, uint64_t ref)
-{
-    if (!ref)
-        return;
-    cell_address(c, ref);
-    snprintf(c->room, sizeof c->room, "%#" PRIx64, ref);
-}
-
 static void cell_truth(struct cell *c, bool truth)
 {
     c->kind = CELL_TRUTH;
@@ -221,12 +213,7 @@ static void cell_of_thread(const struct member *p, unsigned column, struct machi
     case P_NSPID: cell_number(c, p->told.pid); break;
     case P_NSTID: cell_number(c, p->told.tid); break;
     case P_STATE: cell_text(c, member_state(p)); break;
-    case P_SINCE:
-        if (p->since) {
-            c->kind = CELL_TIME;
-            c->number = (uint64_t)p->since;
-        }
-        break;
+    case P_SINCE: cell_time(c, p->since); break;
     case P_COMMAND: cell_text(c, p->pid ? pid_command(m, p->pid) : NULL); break;
     }
 }

@@ -80,19 +80,6 @@ struct story {
     size_t named_count;
 };
 
-/* One element more, zeroed; NULL: no memory. */
-static void *one_more(void *array, size_t *count, size_t size)
-{
-    void **at = array;
-    if ((*count & (*count - 1)) == 0) { /* full: at 0 and at each power of two */
-        void *more = realloc(*at, (*count ? *count * 2 : 1) * size);
-        if (!more)
-            return NULL;
-        *at = more;
-    }
-    return memset((char *)*at + (*count)++ * size, 0, size);
-}
-
 static struct person *person_of(const struct story *s, uint32_t id)
 {
     for (size_t k = s->persons_count; k-- > 0;)
@@ -157,15 +144,6 @@ static const char *event_name(uint32_t kind)
     static const char *const name[] = {"none", "attach",  "leave", "abandon", "grow",
                                        "held", "recover", "lock",  "error"};
     return kind < sizeof name / sizeof *name ? name[kind] : "unknown";
-}
-
-static void cell_hex(struct cell *c, uint64_t number)
-{
-    if (!number)
-        return;
-    cell_number(c, number);
-    snprintf(c->room, sizeof c->room, "%#" PRIx64, number);
-    c->text = c->room;
 }
 
 static void cell_when(struct cell *c, uint64_t ns)
@@ -271,7 +249,7 @@ static void cell_of_death(const struct tarn_trace *t, unsigned column, struct ce
     if (!recover && t->kind != TARN_TRACE_HELD)
         return;
     switch (column) {
-    case OTHER: cell_hex(c, t->other); break;
+    case OTHER: cell_reference(c, t->other); break;
     case OTHER_PID: cell_number(c, t->pid); break;
     case US:
         if (recover)
@@ -316,9 +294,9 @@ static void cell_of(const void *row, unsigned column, void *context, struct cell
     const struct story *s = context;
     switch (column) {
     case WHEN: cell_when(c, t->when); break;
-    case PARTICIPANT: cell_hex(c, t->participant); break;
+    case PARTICIPANT: cell_reference(c, t->participant); break;
     case EVENT: cell_text(c, event_name(t->kind)); break;
-    case REF: cell_hex(c, t->ref); break;
+    case REF: cell_reference(c, t->ref); break;
     case NUMBER: cell_number(c, t->number); break;
     case STORY:
         tell(s, t, sentence, sizeof sentence);

@@ -82,20 +82,6 @@ struct mount {
     bool is_tmpfs;
 };
 
-static void unescape(char *text)
-{
-    char *to = text;
-    for (; *text; text++) {
-        unsigned c;
-        if (*text == '\\' && sscanf(text + 1, "%3o", &c) == 1) {
-            *to++ = (char)c;
-            text += 3;
-        } else
-            *to++ = *text;
-    }
-    *to = 0;
-}
-
 /* 36 35 98:0 /root /mount/point options... - type source options */
 static bool parse_mount(char *line, struct mount *ret)
 {
@@ -105,7 +91,7 @@ static bool parse_mount(char *line, struct mount *ret)
     if (!type || sscanf(line, "%*u %*u %u:%u %*s %n", &major, &minor, &end) != 2 || !end)
         return false;
     line[(size_t)end + strcspn(line + end, " ")] = 0;
-    unescape(line + end);
+    mount_unescape(line + end);
     *ret = (struct mount){line + end, makedev(major, minor), strncmp(type + 3, "tmpfs ", 6) == 0};
     return true;
 }

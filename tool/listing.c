@@ -39,6 +39,23 @@ void cell_bytes(struct cell *c, uint64_t number)
     c->number = number;
 }
 
+void cell_time(struct cell *c, int64_t seconds)
+{
+    if (seconds <= 0)
+        return;
+    c->kind = CELL_TIME;
+    c->number = (uint64_t)seconds;
+}
+
+void cell_reference(struct cell *c, uint64_t ref)
+{
+    if (!ref)
+        return;
+    cell_number(c, ref);
+    snprintf(c->room, sizeof c->room, "%#" PRIx64, ref);
+    c->text = c->room;
+}
+
 static void no_memory(void)
 {
     complain(NULL, "no memory for a list");
@@ -205,13 +222,10 @@ void listing_sort(const struct listing *l, const void **rows, size_t count)
 
 static void rounded_bytes(struct cell *c)
 {
-    static const char unit[] = "BKMGTPE";
-    unsigned shift = 0;
-    while (c->number >> shift >= 1024)
-        shift += 10;
-    double n = (double)c->number / (double)(UINT64_C(1) << shift);
-    bool whole = !(c->number & ((UINT64_C(1) << shift) - 1)) || n >= 100;
-    snprintf(c->room, sizeof c->room, whole ? "%.0f%c" : "%.1f%c", n, unit[shift / 10]);
+    char unit;
+    double n = in_units(c->number, &unit);
+    bool whole = n == (double)(uint64_t)n || n >= 100;
+    snprintf(c->room, sizeof c->room, whole ? "%.0f%c" : "%.1f%c", n, unit);
 }
 
 static void rounded_period(struct cell *c)

@@ -103,5 +103,7 @@ void cell_text(struct cell *c, const char *text); /* NULL: CELL_NONE */
 void cell_format(struct cell *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cell_number(struct cell *c, uint64_t number);
 void cell_bytes(struct cell *c, uint64_t number); /* UINT64_MAX: CELL_NONE */
+void cell_time(struct cell *c, int64_t seconds);  /* since 1970; 0 or less: CELL_NONE */
+void cell_reference(struct cell *c, uint64_t ref); /* of an object, or a participant: a table shows 0x...; 0: CELL_NONE */
 
 #endif

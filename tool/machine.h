@@ -59,6 +59,9 @@ enum maker {
     MAKERS
 };
 const char *maker_name(enum maker maker); /* "PostgreSQL", ...; MADE_UNKNOWN: NULL */
+bool is_tarn(const void *first);          /* by its first 8 bytes */
+const char *posix_directory(void);        /* of POSIX objects; for tests another than /dev/shm */
+void mount_unescape(char *text);          /* of /proc/PID/mountinfo: \040 and the like, in place */
 
 /* What tells the maker: all but the bytes can be had by anybody, and so can those. A label, no proof. */
 enum evidence {

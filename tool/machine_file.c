@@ -183,17 +183,21 @@ static int open_directory(int at, const char *path)
     return openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static void look_at_posix(struct inventory *i)
+const char *posix_directory(void)
 {
     const char *named = secure_getenv("TARN_SHM_DIR");
-    char *real = realpath(named && *named ? named : "/dev/shm", NULL);
+    return named && *named ? named : "/dev/shm";
+}
+
+static void look_at_posix(struct inventory *i)
+{
+    char *real = realpath(posix_directory(), NULL);
     if (real)
         add_directory(i, PLACE_SHM, open_directory(AT_FDCWD, real), keep(i, "%s", real), 0, i->what & LOOK_FILES);
     free(real);
 }
 
-/* \040 and the like, in place */
-static void unescape(char *text)
+void mount_unescape(char *text)
 {
     char *to = text;
     for (; *text; text++) {
@@ -234,7 +238,7 @@ static void look_at_mounts(struct inventory *i)
         if (!end)
             continue;
         *end = 0;
-        unescape(at + 1);
+        mount_unescape(at + 1);
         add_directory(i, PLACE_HUGE, open_directory(AT_FDCWD, at + 1), keep(i, "%s", at + 1), 0,
                       i->what & LOOK_FILES);
     }

@@ -49,17 +49,21 @@ static const char *text(const char *format, ...)
     return b;
 }
 
-static const char *bytes(uint64_t n)
+double in_units(uint64_t n, char *ret_unit)
 {
     static const char unit[] = "BKMGTPE";
-    unsigned shift = 0, u = 0;
-    while (n >> shift >= 1024) {
+    unsigned shift = 0;
+    while (n >> shift >= 1024)
         shift += 10;
-        u++;
-    }
-    if (!u || !(n & ((UINT64_C(1) << shift) - 1)))
-        return text("%" PRIu64 "%c", n >> shift, unit[u]);
-    return text("%.1f%c", (double)n / (double)(UINT64_C(1) << shift), unit[u]);
+    *ret_unit = unit[shift / 10];
+    return (double)n / (double)(UINT64_C(1) << shift);
+}
+
+static const char *bytes(uint64_t n)
+{
+    char unit;
+    double number = in_units(n, &unit);
+    return text(number == (double)(uint64_t)number ? "%.0f%c" : "%.1f%c", number, unit);
 }
 
 static void no_memory(void)

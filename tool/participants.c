@@ -5,9 +5,11 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "participants.h"
 
@@ -118,6 +120,22 @@ bool way_to(const struct machine *m, const struct object *o, char *to, size_t si
                      (unsigned long long)u->start, (unsigned long long)u->end);
     }
     return n >= 0 && (size_t)n < size;
+}
+
+tarn *open_quietly(const struct machine *m, const struct object *o)
+{
+    char way[4352];
+    tarn *seg = NULL;
+    int error = -ENOENT, fd;
+    if (!way_to(m, o, way, sizeof way))
+        return NULL;
+    if (!is_descriptor(way))
+        error = tarn_open(way, TARN_RDONLY | TARN_FOREIGN, NULL, &seg);
+    else if ((fd = open(way, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) >= 0) {
+        error = tarn_open_fd(fd, TARN_RDONLY | TARN_FOREIGN, &seg);
+        close(fd);
+    }
+    return error == 0 ? seg : NULL;
 }
 
 bool is_reachable(const struct machine *m, const struct object *o)

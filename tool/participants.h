@@ -30,5 +30,7 @@ const char *member_state(const struct member *p);
 bool way_to(const struct machine *m, const struct object *o, char *to, size_t size);
 /* Can it be attached at all? System V without a key has no URL. */
 bool is_reachable(const struct machine *m, const struct object *o);
+/* Attached to look at it, and without a complaint; NULL: it is damaged, or nothing leads to it. */
+tarn *open_quietly(const struct machine *m, const struct object *o);
 
 #endif

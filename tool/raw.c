@@ -22,12 +22,6 @@ int refused(const struct command *c, const char *name, const char *could_not, in
 
 /* ---- names ---- */
 
-const char *posix_directory(void)
-{
-    const char *named = secure_getenv("TARN_SHM_DIR");
-    return named && *named ? named : "/dev/shm";
-}
-
 bool posix_path(const struct command *c, const char *url, char *to, size_t size, int *ret_status)
 {
     const char *name = url + 6; /* posix: */
@@ -290,33 +284,19 @@ bool raw_same(const struct raw *a, const struct raw *b)
 
 bool raw_is_segment(const struct raw *r)
 {
-    static const char magic[8] = "\x1a\x0atarn\x0d\x0a";
     char first[8];
     unsigned char there = 0;
     if (r->at) /* a hole would be filled by a look at it */
-        return r->size >= sizeof first && mincore(r->at, sizeof first, &there) == 0 && there & 1 &&
-               memcmp(r->at, magic, sizeof first) == 0;
-    return pread(r->fd, first, sizeof first, 0) == (ssize_t)sizeof first &&
-           memcmp(first, magic, sizeof first) == 0;
+        return r->size >= sizeof first && mincore(r->at, sizeof first, &there) == 0 && there & 1 && is_tarn(r->at);
+    return pread(r->fd, first, sizeof first, 0) == (ssize_t)sizeof first && is_tarn(first);
 }
 
-/* Without a complaint of what is damaged, or has no URL */
 static bool can_attach(const struct machine *m, const struct object *o)
 {
-    char way[4352];
-    tarn *seg;
-    int error = -ENOENT, fd;
-    if (!way_to(m, o, way, sizeof way))
-        return false;
-    if (!is_descriptor(way))
-        error = tarn_open(way, TARN_RDONLY | TARN_FOREIGN, NULL, &seg);
-    else if ((fd = open(way, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) >= 0) {
-        error = tarn_open_fd(fd, TARN_RDONLY | TARN_FOREIGN, &seg);
-        close(fd);
-    }
-    if (error == 0)
+    tarn *seg = open_quietly(m, o);
+    if (seg)
         tarn_close(seg);
-    return error == 0;
+    return seg;
 }
 
 static void count(const struct command *c, struct machine *m, const struct object *o, struct taking *ret)

@@ -40,8 +40,7 @@ struct taking {
 };
 struct taking raw_taking(const struct command *c, const struct raw *r);
 
-/* Where a new object of this URL goes. posix:/name: its path, else NULL after a complaint (*ret_status). The directory of POSIX objects, for tests another. */
-const char *posix_directory(void);
+/* Where a new object of this URL goes. posix:/name: its path, else NULL after a complaint (*ret_status). */
 bool posix_path(const struct command *c, const char *url, char *to, size_t size, int *ret_status);
 /* The key of sysv:KEY; false after a complaint */
 bool sysv_key(const struct command *c, const char *url, int *ret_key, int *ret_status);

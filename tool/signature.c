@@ -209,7 +209,10 @@ static ssize_t first_bytes(const struct machine *m, const struct object *o, void
     return n;
 }
 
-static const char tarn_magic[8] = "\x1a\x0atarn\x0d\x0a";
+bool is_tarn(const void *first)
+{
+    return memcmp(first, "\x1a\x0atarn\x0d\x0a", 8) == 0;
+}
 
 /* Boost's managed memory of its default algorithm, 64 bits: a word that says it is made (2), and at 104 the bytes behind these 16. PostgreSQL's header has
  * its magic number, the postmaster's pid, and a size: of all its memory. */
@@ -219,7 +222,7 @@ static enum maker by_bytes(const struct object *o, const unsigned char b[static 
     uint32_t magic;
     memcpy(words, b, sizeof words);
     memcpy(&magic, b, sizeof magic);
-    if (memcmp(b, tarn_magic, 8) == 0)
+    if (is_tarn(b))
         return MADE_TARN;
     if (magic == 679834894 && words[0] >> 32 && words[1])
         return MADE_POSTGRESQL;

@@ -211,6 +211,15 @@ static bool open_old(const struct command *c, struct target *t, const struct raw
     return false;
 }
 
+int target_mode(const struct command *c, const char *value, struct target *t)
+{
+    uint64_t mode;
+    if (!parse_number(value, 8, 0777, &mode))
+        return misused(c, "--mode %s: it is permission bits in octal, as 0600 or 660", value);
+    t->mode = (uint32_t)mode;
+    return DONE;
+}
+
 bool target_open(const struct command *c, struct target *t, const struct raw *from, struct sink *ret, int *ret_status)
 {
     char path[4352];

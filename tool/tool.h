@@ -78,6 +78,9 @@ void complain_of_unread(const struct command *c, const struct machine *m);
 /* A question on stderr, with " [y/N] " behind it, and the answer. */
 bool agreed(const char *question);
 
+/* A growing array, `array` the address of its pointer: one element more, zeroed. NULL: no memory, and it is as it was. */
+void *one_more(void *array, size_t *count, size_t size);
+
 /* ---- output.c ---- */
 
 struct info {
@@ -89,6 +92,8 @@ struct info {
     size_t names_count, participants_count;
 };
 
+/* Bytes for people: the number before the unit, one of BKMGTPE. */
+double in_units(uint64_t bytes, char *ret_unit);
 void print_help(const struct command *c);
 void print_info(const struct info *i);
 void print_info_json(const struct info *i);

@@ -35,22 +35,6 @@ static int add_waiter(const struct tarn_waiting *w, void *arg)
     return 0;
 }
 
-static tarn *open_quietly(const struct machine *m, const struct object *o)
-{
-    char way[4352];
-    tarn *seg = NULL;
-    int error = -ENOENT, fd;
-    if (!way_to(m, o, way, sizeof way))
-        return NULL;
-    if (!is_descriptor(way))
-        error = tarn_open(way, TARN_RDONLY | TARN_FOREIGN, NULL, &seg);
-    else if ((fd = open(way, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) >= 0) {
-        error = tarn_open_fd(fd, TARN_RDONLY | TARN_FOREIGN, &seg);
-        close(fd);
-    }
-    return error == 0 ? seg : NULL;
-}
-
 static struct inside look_inside(const struct machine *m, const struct object *o)
 {
     struct inside i = {0};

@@ -168,13 +168,11 @@ static void draw_line(const struct screen *s, int y, const void *row)
     }
 }
 
-static void add_bytes(char *to, size_t size, uint64_t n)
+static void add_bytes(char *to, size_t size, uint64_t bytes)
 {
-    static const char unit[] = "BKMGTPE";
-    unsigned shift = 0;
-    while (n >> shift >= 1024)
-        shift += 10;
-    snprintf(to, size, "%.1f%c", (double)n / (double)(UINT64_C(1) << shift), unit[shift / 10]);
+    char unit;
+    double n = in_units(bytes, &unit);
+    snprintf(to, size, "%.1f%c", n, unit);
 }
 
 static void draw_head(const struct screen *s)

@@ -10,8 +10,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "message.h"
 #include "transfer.h"
+#include "wait.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -148,13 +148,11 @@ static bool fails(struct work *w, const char *name, const char *could_not, int e
     return false;
 }
 
-static const char *rounded(uint64_t n, char to[static 16])
+static const char *rounded(uint64_t bytes, char to[static 16])
 {
-    static const char unit[] = "BKMGTPE";
-    unsigned shift = 0;
-    while (n >> shift >= 1024)
-        shift += 10;
-    snprintf(to, 16, shift ? "%.1f%c" : "%.0f%c", (double)n / (double)(UINT64_C(1) << shift), unit[shift / 10]);
+    char unit;
+    double n = in_units(bytes, &unit);
+    snprintf(to, 16, unit == 'B' ? "%.0f%c" : "%.1f%c", n, unit);
     return to;
 }
 

@@ -57,6 +57,8 @@ struct target {
     uint32_t mode;
     struct raw old; /* what is overwritten, if anything */
 };
+/* The value of --mode into t; DONE, or USAGE after a complaint. */
+int target_mode(const struct command *c, const char *value, struct target *t);
 bool target_open(const struct command *c, struct target *t, const struct raw *from, struct sink *ret,
                  int *ret_status);
 

@@ -10,11 +10,6 @@
 
 #include "os/os.h"
 
-static uint64_t *text_of(struct event *e, int i)
-{
-    return &e->text[i];
-}
-
 static void write_event(struct self *s, enum tarn_trace_kind kind, uint64_t a, uint64_t b, const char *text,
                         uint64_t now)
 {
@@ -28,7 +23,7 @@ static void write_event(struct self *s, enum tarn_trace_kind kind, uint64_t a, u
     store64(&e->a, a);
     store64(&e->b, b);
     for (int i = 0; i < 4; i++)
-        store64(text_of(e, i), words[i]);
+        store64(&e->text[i], words[i]);
     store64(&e->what, EVENT_WHAT(n, kind, s->id));
     store64(&r->events, n + 1);
 }
@@ -82,7 +77,7 @@ static bool read_event(struct event *at, struct event *ret)
     ret->a = load64(&at->a);
     ret->b = load64(&at->b);
     for (int i = 0; i < 4; i++)
-        ret->text[i] = load64(text_of(at, i));
+        ret->text[i] = load64(&at->text[i]);
     return ret->what && load64(&at->what) == ret->what;
 }
 

@@ -23,6 +23,24 @@ UNREAD = re.compile(r'^tarn \w+: (\d+ of \d+ processes may not be looked at|Syst
                     'this /proc shows no processes of other users)')
 
 
+def on_terminal(run):
+    """What run(stdout) writes to a terminal."""
+    try:
+        ours, theirs = os.openpty()
+    except OSError as e:
+        raise unittest.SkipTest(f'no terminal to be had here: {e}') from e
+    run(theirs)
+    os.close(theirs)
+    text = b''
+    try:
+        while more := os.read(ours, 4096):
+            text += more
+    except OSError:
+        pass
+    os.close(ours)
+    return text
+
+
 class Case(unittest.TestCase):
     TARN = HOLDER = None  # set by whoever has the arguments
 
