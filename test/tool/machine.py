@@ -20,7 +20,7 @@ libc.shmdt.argtypes = [ctypes.c_void_p]
 
 # What may be said of processes that the machine keeps from us, also from root
 UNREAD = re.compile(r'^tarn \w+: (\d+ of \d+ processes may not be looked at|System V ids of \d+ other IPC namespaces may not be listed|'
-                    'this /proc shows no processes of other users)')
+                    r'this /proc shows no processes of other users|\d+ segments could not be looked into)')
 
 
 def on_terminal(run):
