@@ -461,3 +461,27 @@ const char *name_at(const struct members *l, tarn_ref ref, char to[static 320])
         snprintf(to, 320, ref == n->ref ? "%s" : "%s + %" PRIu64, n->name, ref - n->ref);
     return to;
 }
+
+char *holds_text(const struct members *l, uint32_t id)
+{
+    enum { FEW = 4 };
+    size_t count, size, told = 0, had = 0;
+    const struct tarn_lock *lock = locks_of(l, id, &count);
+    char *text = NULL, name[320];
+    FILE *f = open_memstream(&text, &size);
+    for (size_t k = 0; f && k < count; k++) {
+        if (!is_had(&lock[k]) || ++had > FEW)
+            continue;
+        fprintf(f, "%s%s ", told++ ? ", " : "", lock_kind(lock[k].kind));
+        if (*name_at(l, lock[k].ref, name))
+            fputs(name, f);
+        else
+            fprintf(f, "%#" PRIx64, lock[k].ref);
+    }
+    if (f && had > told)
+        fprintf(f, " and %zu more", had - told);
+    if (f && fclose(f) == 0 && had)
+        return text;
+    free(text);
+    return NULL;
+}

@@ -52,6 +52,8 @@ const char *lock_kind(uint32_t kind); /* "mutex", "inner", "read", "write", "uni
 const struct tarn_lock *locks_of(const struct members *l, uint32_t id, size_t *ret_count);
 /* Who wait for that one, at that place (0: at any). */
 const struct tarn_waiting *waiters_of(const struct members *l, uint32_t holder, tarn_ref ref, size_t *ret_count);
+/* What it has, in words: "mutex table + 64, read 0x402000", of many the first few. NULL: nothing, or no memory. To be freed. */
+char *holds_text(const struct members *l, uint32_t id);
 /* The named object in which a ref lies, and where in it: "table + 64". "": in none. Returns `to`. */
 const char *name_at(const struct members *l, tarn_ref ref, char to[static 320]);
 

@@ -195,7 +195,7 @@ USE = {
     'size': Maybe(int), 'offset': Maybe(int), 'fd': Maybe(int), 'state': Maybe(('live', 'stopped', 'zombie')), 'command': str, 'kind': KIND, 'id': ID,
     'name': str}
 PARTICIPANT = {
-    'participant': int, 'pid': int, 'tid': int, 'nspid': int, 'nstid': int, 'state': ('live', 'stopped', 'dead', 'unknown'), 'started': Maybe(int),
-    'section': bool, 'locks': int, 'waits_for': Maybe(int), 'what': Maybe(str), 'holder': Maybe(int), 'timed': Maybe(bool), 'circle': Maybe(int),
+    'participant': int, 'pid': int, 'tid': int, 'nspid': int, 'nstid': int, 'state': ('live', 'stopped', 'dead', 'unknown'), 'started': Maybe(int), 'since': Maybe(int),
+    'section': bool, 'locks': int, 'holds': Maybe(str), 'waits_for': Maybe(int), 'what': Maybe(str), 'holder': Maybe(int), 'timed': Maybe(bool), 'circle': Maybe(int),
     'claimless': bool, 'command': Maybe(str), 'name': str}
 WHO = {'uses': [USE], 'participants': [PARTICIPANT]}
