@@ -113,33 +113,6 @@ static void pieces_of(struct members *l, struct piece ret[PIECES])
     ret[3] = (struct piece){&l->names, &l->names_count, sizeof *l->names};
 }
 
-static bool write_all(int fd, const void *from, size_t size)
-{
-    for (const char *at = from; size;) {
-        ssize_t n = write(fd, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        at += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-static bool read_all(int fd, void *to, size_t size)
-{
-    for (char *at = to; size;) {
-        ssize_t n = read(fd, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        at += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
 static bool tell_parent(int fd, struct members *l)
 {
     struct piece piece[PIECES];
@@ -152,8 +125,9 @@ static bool tell_parent(int fd, struct members *l)
 }
 
 /* Pointers in it are of the parent before the fork, or of the library's constant words: they are good here, too. */
-static bool hear_child(int fd, struct members *add_to)
+static bool hear_members(int fd, void *to)
 {
+    struct members *add_to = to;
     struct piece piece[PIECES];
     pieces_of(add_to, piece);
     for (int k = 0; k < PIECES; k++) {
@@ -274,16 +248,81 @@ bool is_reachable(const struct machine *m, const struct object *o)
     return way_to(m, o, way, sizeof way);
 }
 
-static int look(const struct command *c, const char *way, const struct machine *m, const struct object *o, int to)
+/* ---- a child that looks ---- */
+
+bool write_all(int fd, const void *from, size_t size)
+{
+    for (const char *at = from; size;) {
+        ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        at += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+bool read_all(int fd, void *to, size_t size)
+{
+    for (char *at = to; size;) {
+        ssize_t n = read(fd, at, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        at += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+static int look(const struct command *c, const struct machine *m, const struct object *o, tell_inside *tell, int to)
+{
+    char way[4352];
+    tarn *seg = NULL;
+    int status = REFUSED;
+    if (!c)
+        seg = open_quietly(m, o);
+    else if (!way_to(m, o, way, sizeof way))
+        complain(c->name, "%s: no URL leads to it, so what is in it is not told", o->name);
+    else
+        (void)attach(c, way, &seg, &status);
+    return seg ? tell(c, seg, o, to) : status;
+}
+
+bool look_by_child(const struct command *c, const struct machine *m, const struct object *o,
+                   tell_inside *tell, hear_inside *hear, void *arg, int *ret_status)
+{
+    int ends[2] = {-1, -1}, ended = 0;
+    pid_t child;
+    *ret_status = REFUSED;
+    fflush(stdout);
+    if (pipe2(ends, O_CLOEXEC) < 0 || (child = fork()) < 0) {
+        if (c)
+            complain(c->name, "%s: no process to look at it: %s", o->name, strerror(errno));
+        close(ends[0]);
+        close(ends[1]);
+        return false;
+    }
+    if (child == 0)
+        _exit(look(c, m, o, tell, ends[1]));
+    close(ends[1]);
+    bool good = hear(ends[0], arg);
+    close(ends[0]);
+    while (waitpid(child, &ended, 0) < 0 && errno == EINTR)
+        ;
+    *ret_status = WIFEXITED(ended) ? WEXITSTATUS(ended) : REFUSED;
+    if (WIFSIGNALED(ended) && c)
+        complain(c->name, "%s: it was cut off, or taken away, while it was looked at (%s)", o->name,
+                 strsignal(WTERMSIG(ended)));
+    return good && *ret_status == DONE;
+}
+
+static int tell_members(const struct command *c, tarn *seg, const struct object *o, int to)
 {
     struct gathering g = {.object = o};
-    tarn *seg = NULL;
-    int status = REFUSED, error;
-    if (!c && !(seg = open_quietly(m, o)))
-        return REFUSED;
-    if (c && !attach(c, way, &seg, &status))
-        return status;
-    error = gather(seg, &g);
+    int error = gather(seg, &g);
     if (error < 0)
         return c ? failed(c, error) : REFUSED;
     if (g.cut && c)
@@ -340,47 +379,11 @@ static void put_in_order(struct members *l, size_t first, size_t first_wait)
         qsort(l->names, l->names_count, sizeof *l->names, by_ref);
 }
 
-/* What the child said, and how it ended. */
-static bool hear(const struct command *c, const struct object *o, pid_t child, int from,
-                 struct members *add_to, int *ret_status)
-{
-    int ended = 0;
-    bool good = hear_child(from, add_to);
-    while (waitpid(child, &ended, 0) < 0 && errno == EINTR)
-        ;
-    *ret_status = WIFEXITED(ended) ? WEXITSTATUS(ended) : REFUSED;
-    if (WIFSIGNALED(ended) && c)
-        complain(c->name, "%s: it was cut off, or taken away, while it was looked at (%s)", o->name,
-                 strsignal(WTERMSIG(ended)));
-    return good && *ret_status == DONE;
-}
-
 bool members_of(const struct command *c, struct machine *m, const struct object *o, struct members *add_to,
                 int *ret_status)
 {
     size_t first = add_to->count, first_wait = add_to->waits_count;
-    char way[4352];
-    int ends[2] = {-1, -1};
-    pid_t child;
-    *ret_status = REFUSED;
-    if (!way_to(m, o, way, sizeof way)) {
-        if (c)
-            complain(c->name, "%s: no URL leads to it, so who takes part is not told", o->name);
-        return false;
-    }
-    fflush(stdout);
-    if (pipe2(ends, O_CLOEXEC) < 0 || (child = fork()) < 0) {
-        if (c)
-            complain(c->name, "%s: no process to look at it: %s", o->name, strerror(errno));
-        close(ends[0]);
-        close(ends[1]);
-        return false;
-    }
-    if (child == 0)
-        _exit(look(c, way, m, o, ends[1]));
-    close(ends[1]);
-    bool good = hear(c, o, child, ends[0], add_to, ret_status);
-    close(ends[0]);
+    bool good = look_by_child(c, m, o, tell_members, hear_members, add_to, ret_status);
     put_in_order(add_to, first, first_wait);
     for (size_t k = first; k < add_to->count; k++)
         find_process(m, &add_to->list[k]);

@@ -33,8 +33,16 @@ struct members {
     size_t names_count;
 };
 
-/* Add those of an object that is a segment. It is attached read-only for it, in a child: whoever may write it may truncate it meanwhile. false: *ret_status, after
- * a complaint; what is in the list is good. c NULL: without a complaint. */
+/* A look into a segment of ours that is attached read-only, by a child: whoever may write it may truncate it meanwhile. tell, in the child, writes what it has to say to a
+ * descriptor; its result, a status, is *ret_status. hear reads it. c NULL: without complaints. true: both went well. */
+typedef int tell_inside(const struct command *c, tarn *seg, const struct object *o, int to);
+typedef bool hear_inside(int from, void *arg);
+bool look_by_child(const struct command *c, const struct machine *m, const struct object *o,
+                   tell_inside *tell, hear_inside *hear, void *arg, int *ret_status);
+bool write_all(int fd, const void *from, size_t size);
+bool read_all(int fd, void *to, size_t size);
+
+/* Add those of an object that is a segment. false: *ret_status, after a complaint; what is in the list is good. As look_by_child. */
 bool members_of(const struct command *c, struct machine *m, const struct object *o, struct members *add_to,
                 int *ret_status);
 void members_free(struct members *l);
