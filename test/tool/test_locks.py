@@ -322,6 +322,26 @@ class Circles(Case):
     def test_of_three_with_deadlines(self):
         self.check_circle(3, 'timed')
 
+    def test_a_knot(self):
+        """Several circles that hang together are one by its number; what is told of it is a circle all the same."""
+        a, b, c, d = self.people(4)
+        for p, order, n in ((b, 'mutex', 0), (c, 'read', 0), (d, 'read', 0), (a, 'read', 1), (b, 'read', 1), (a, 'set', 3), (a, 'take', 1), (b, 'take', 1), (c, 'take', 1)):
+            p.do(order, n)
+        for p, order, n in ((a, 'mutex', 0), (b, 'write', 0), (c, 'write', 1), (d, 'take', 1)):
+            p.tell(order, n)
+        told = self.waiting(4)
+        edges = {(w['pid'], w['holder_pid']) for w in told['waits']}
+        self.assertEqual(edges, {(a.pid, b.pid), (b.pid, c.pid), (b.pid, d.pid), (c.pid, a.pid), (c.pid, b.pid), (d.pid, a.pid), (d.pid, b.pid), (d.pid, c.pid)})
+        self.assertEqual([w['circle'] for w in told['waits']], [1] * 8)
+        circle, = told['circles']
+        pids = [int(m) for m in re.findall(r'\(pid (\d+), locker\)', circle['story'])]
+        self.assertEqual((pids[0], len(set(pids)), len(pids)), (pids[-1], circle['length'], circle['length'] + 1))
+        self.assertLessEqual(set(zip(pids, pids[1:])), edges)
+        text = self.tarn('locks', '--graph', self.URL)
+        self.assertEqual([len(re.findall(rf'^ *0x\w+ \(pid {p.pid}, locker\)(?!.*see above)', text, re.M)) for p in (a, b, c, d)], [1] * 4)
+        _, arrows = dot_graph(self.tarn('locks', '--dot', self.URL))
+        self.assertEqual(len({(x, y) for x, y, _ in arrows}), 12)  # four wait, and eight things are held
+
     def test_who_hangs_on_it(self):
         """And is in none himself; and two circles."""
         people, _ = self.circle(2, 'mutex')

@@ -156,6 +156,19 @@ class Machine(Case):
         self.assertGreaterEqual(self.value(m, 'tarn_unread_processes'), 0)
 
 
+    def test_mounts(self):
+        """A tmpfs that is mounted twice is told once; one that another covers is not told."""
+        if os.getuid() != 0:
+            self.skipTest('only root may mount')
+        script = ('cd "$0" && mkdir a b c && mount -t tmpfs -o size=2m one a && mount --bind a b && mount -t tmpfs -o size=3m two c && '
+                  'mount -t tmpfs -o size=1m three c || exit 77; exec "$@"')
+        r = subprocess.run(['unshare', '--mount', 'sh', '-c', script, str(self.dir), self.TARN, 'metrics'], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        if r.returncode == 77 or b'unshare' in r.stderr:
+            self.skipTest('no mount namespaces may be made here')
+        sizes = {dict(k)['mountpoint']: v for k, v in read_metrics(r.stdout)['tarn_tmpfs_size_bytes'].items()}
+        self.assertEqual([sizes.get(f'{self.dir}/{n}') for n in 'abc'], [2 << 20, None, 1 << 20])
+
+
 class Segments(Case):
     def segment(self, m, name, **labels):
         return self.value(m, f'tarn_segment_{name}', segment=self.URL, **labels)
