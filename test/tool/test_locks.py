@@ -5,6 +5,7 @@ Those who hold and wait are processes of locker.c, which are stopped and killed;
 """
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -365,6 +366,11 @@ class Circles(Case):
 
 
 class Lists(Case):
+    def beginning(self, name):
+        """Of a segment's file, which is large, but for its holes."""
+        with open(self.dir / name, 'rb') as f:
+            return f.read(64)
+
     def test_tables(self):
         one, two = self.people(2)
         text = self.tarn('locks', self.URL)
@@ -395,7 +401,7 @@ class Lists(Case):
         two, = self.people(1, 'posix:/two')
         one.do('mutex', 0)
         two.do('mutex', 1)
-        (self.dir / 'damaged').write_bytes((self.dir / 'two').read_bytes()[:64])
+        (self.dir / 'damaged').write_bytes(self.beginning('two'))
         told = self.json('locks')
         self.assertEqual(faults(told, LOCKS), [])
         ours = {(k['name'], k['pid'], k['object']) for k in told['locks']}
@@ -438,6 +444,35 @@ class Lists(Case):
         r = subprocess.run(['dot', '-Tplain'], input=self.tarn('locks', '--dot', self.URL, 'posix:/odd').encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
         self.assertEqual(r.stderr, b'')
         self.assertEqual(len(re.findall(rb'^edge ', r.stdout, re.M)), 3)
+
+    def test_any_bytes(self):
+        """Copies of a segment in which records, locks and names are written over: whatever is told is told in good form, and ends."""
+        self.tarn('create', '--size', '64K', '--limit', '256K', self.URL)  # a small file
+        one, two = self.people(2)
+        for k in range(3):
+            one.do('mutex', k)
+        two.do('read', 0)
+        two.tell('mutex', 1)
+        one.tell('write', 0)
+        ref = self.waiting(2)['locks'][0]['lock']
+        image = (self.dir / 'desk').read_bytes()
+        self.assertLess(len(image), 2 << 20)
+        chance = random.Random(7)
+        for n in range(24):
+            copy = bytearray(image)
+            for _ in range(3000):
+                at = chance.randrange(4096, len(image)) & ~7
+                word = chance.choice((chance.getrandbits(64), ref, ref + 8 * chance.randrange(40) | chance.getrandbits(7) << 57, int.from_bytes(image[at:at + 8], 'little') ^ 1))
+                copy[at:at + 8] = word.to_bytes(8, 'little')
+            (self.dir / f'copy{n}').write_bytes(copy)
+        told = self.json('locks')
+        self.assertEqual(faults(told, LOCKS), [])
+        self.assertGreater(len({k['name'] for k in told['locks'] if k['name'].startswith('posix:/copy')}), 5)  # not that all are refused
+        for how in ('--graph', '--dot', '--raw'):
+            text = self.tarn('locks', how)
+            self.assertNotRegex(text, r'[\x00-\x09\x0b-\x1f]')
+            if how == '--dot':
+                dot_graph(text)
 
     def test_a_segment_cut_off(self):
         """Truncated under those who look: it is said, and the others are told of."""

@@ -221,7 +221,8 @@ class Segments(Case):
     def test_which(self):
         self.person()
         self.person('posix:/two')
-        (self.dir / 'damaged').write_bytes((self.dir / 'two').read_bytes()[:64])
+        with open(self.dir / 'two', 'rb') as two:
+            (self.dir / 'damaged').write_bytes(two.read(64))
         m = self.metrics()
         up = {dict(k)['segment']: v for k, v in m['tarn_segment_up'].items()}
         self.assertEqual([up.get(f'posix:/{n}') for n in ('desk', 'two', 'damaged')], [1, 1, 0])
@@ -235,6 +236,7 @@ class Segments(Case):
     def test_odd_names(self):
         """Of segments and channels; none breaks a line, and each is told as itself."""
         odd = 'a"b\\c\n\x1b}, {x="'
+        self.tarn('create', '--size', '64K', '--limit', '2M', f'posix:/{odd}')  # a small file
         self.person(f'posix:/{odd}')
         self.tarn('pub', '--create', f'posix:/{odd}', odd, input=b'x\n')
         (self.dir / os.fsdecode(b'\xff')).write_bytes((self.dir / odd).read_bytes())
