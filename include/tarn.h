@@ -393,6 +393,70 @@ TARN_API void *tarn_ptr(tarn *seg, tarn_ref ref, size_t size);
 /* tarn_ref_of - the ref of an address inside the segment's committed bytes, or 0. */
 TARN_API tarn_ref tarn_ref_of(tarn *seg, const void *address);
 
+/* ---- address translation ---------------------------------------------------------------------------------------------- */
+
+/* What an access would do now, in that process. */
+#define TARN_ACCESS_NOTHING 0u /* the processor finds the page: no fault */
+#define TARN_ACCESS_MINOR 1u /* a fault that needs no input: an entry in the page table, or a page, is made */
+#define TARN_ACCESS_MAJOR 2u /* ... that waits for a disk: its page is swapped out, or not read yet */
+#define TARN_ACCESS_SIGBUS 3u  /* nothing is behind the mapping there */
+#define TARN_ACCESS_SIGSEGV 4u /* the mapping does not allow it */
+
+/* Which of the fields of struct tarn_translation are known; the others are 0 (node: -1), and on_read and on_write without their bit the worst that it can be. */
+#define TARN_KNOWN_MAPPING                                                                                   \
+    0x1u /* start, end, device, inode, rights, shared, path; always known but for a machine without /proc */
+#define TARN_KNOWN_PAGE 0x2u         /* page_size, page */
+#define TARN_KNOWN_MAPPED 0x4u       /* mapped, exclusive */
+#define TARN_KNOWN_FRAME 0x8u        /* frame: needs CAP_SYS_ADMIN, and a page that is mapped */
+#define TARN_KNOWN_NODE 0x10u        /* node: of a page that is mapped */
+#define TARN_KNOWN_RESIDENT 0x20u    /* resident; of another process known only of what it has mapped */
+#define TARN_KNOWN_SWAPPED 0x40u     /* swapped */
+#define TARN_KNOWN_HUGE 0x80u        /* huge */
+#define TARN_KNOWN_DIRTY 0x100u      /* dirty: needs the frame, and CAP_SYS_ADMIN */
+#define TARN_KNOWN_SOFT_DIRTY 0x200u /* soft_dirty: a kernel that tracks it */
+#define TARN_KNOWN_READ 0x400u       /* on_read, on_write */
+#define TARN_KNOWN_WRITE 0x800u
+
+/* From a ref to a frame of physical memory, as the kernel has it at this moment. */
+struct tarn_translation {
+    tarn_ref ref;               /* offset in the segment; of TARN_RAW and of tarn_translate_process 0 */
+    uint64_t address;           /* the virtual address */
+    uint64_t offset;            /* in the backing */
+    uint64_t start, end;        /* of the mapping that it lies in: its first byte, and the first behind it */
+    uint64_t device, inode;     /* what is mapped there */
+    uint64_t page;              /* virtual page number: address / page_size */
+    uint64_t frame;             /* physical frame number, of the machine's smallest pages */
+    uint32_t page_size;         /* bytes of a page of this mapping */
+    uint32_t rights;            /* of the mapping: of TARN_PROT_ */
+    int32_t node;               /* NUMA node that the frame is of */
+    uint32_t known;             /* of TARN_KNOWN_ */
+    uint32_t on_read, on_write; /* of TARN_ACCESS_ */
+    uint8_t shared;    /* 1: writes are seen by others; 0: a private mapping, copied when it is written */
+    uint8_t committed; /* 1: within what the segment, or the object, has */
+    uint8_t mapped;    /* 1: this process's page table leads to a frame */
+    uint8_t exclusive; /* 1: and no other page table does */
+    uint8_t resident;  /* 1: it is in memory, whoever has it mapped */
+    uint8_t swapped;   /* 1: it is in the swap */
+    uint8_t huge;      /* 1: mapped by an entry greater than the smallest page's */
+    uint8_t dirty;     /* 1: its frame has what the disk, or the swap, has not */
+    uint8_t soft_dirty; /* 1: written by this process since it mapped it, or since its /proc/PID/clear_refs was told 4 */
+    uint8_t reserved0[7];
+    uint64_t reserved[4];
+    char path[256]; /* what /proc/PID/maps calls it: bytes of whoever named it; cut if it is longer */
+};
+
+/* tarn_translate - of an address in what this handle maps, in this process; tarn_translate_ref - of a ref, committed or not (0 is the header's). Touches
+ * nothing there, so it changes nothing; a look at many pages costs three system calls and a walk over /proc/self/smaps each. What is told may be
+ * otherwise in the next moment. A "minor fault" more than was told may come where the kernel lends a page for reading first: after tarn_protect,
+ * after a fork, or to learn which node uses it. Any thread, also on TARN_RDONLY, TARN_PRIVATE, TARN_RAW. 0; -EINVAL: not in the mapping. What cannot be
+ * known is no error: see TARN_KNOWN_. */
+TARN_API int tarn_translate(tarn *seg, const void *address, struct tarn_translation *ret_translation);
+TARN_API int tarn_translate_ref(tarn *seg, tarn_ref ref, struct tarn_translation *ret_translation);
+
+/* tarn_translate_process - of an address in any process, whatever is mapped there. 0; -EFAULT: nothing is mapped there; -ESRCH: no such process;
+ * -EACCES: no right to look at its memory (as for ptrace); -ENOSYS: no /proc. */
+TARN_API int tarn_translate_process(uint32_t pid, uint64_t address, struct tarn_translation *ret_translation);
+
 /* ---- mutex ---------------------------------------------------------------------------------------------------------- */
 
 /* tarn_mutex_lock - take the mutex, waiting as long as its holder lives; a holder who dies is recovered meanwhile. Inside a

@@ -81,6 +81,45 @@ int os_lock_memory(void *address, uint64_t size);
 void *os_wipe_page(size_t size);
 void os_wipe_free(void *page, size_t size);
 
+/* ---- page.c: one page ---- */
+
+/* A mapping: a line of /proc/PID/maps, and what smaps tells of it. */
+struct os_mapping {
+    uint64_t start, end, offset; /* offset: of its first byte, in what is mapped */
+    uint64_t device, inode;
+    bool read, write, execute, shared;
+    bool told;                /* by smaps: what follows is known */
+    bool huge_page;           /* of pages that are huge by their kind: hugetlbfs */
+    uint64_t page_size, huge; /* bytes of its pages; bytes that are mapped by huge entries */
+    char path[256];
+};
+/* What is mapped at the address in a process; pid 0: in this one. -EFAULT: nothing; -ENOENT: no such process, or no /proc; -EACCES. */
+int os_mapping_of(uint32_t pid, uint64_t address, struct os_mapping *ret);
+/* How long the mapped file is, and whether its file system is of memory. -EPERM, -EACCES: no right to know. */
+int os_mapped_file(uint32_t pid, const struct os_mapping *m, uint64_t *ret_size, bool *ret_memory);
+struct statfs;
+bool os_is_memory(const struct statfs *fs);
+bool os_in_memory(int fd);
+
+/* An entry of a page table, as /proc/PID/pagemap has it. */
+struct os_page {
+    bool present, swapped; /* swapped: by the entry, which tells of private memory only */
+    bool exclusive, file;  /* no other mapping has it; it is of a file, or of shared memory */
+    bool soft_dirty_told, soft_dirty;
+    bool huge_told, huge;
+    bool dirty_told, dirty; /* of its frame */
+    uint64_t frame;         /* in units of the smallest page; 0: no right to know, or not present */
+    int node;
+};
+int os_page_of(uint32_t pid, uint64_t address, struct os_page *ret);
+/* The NUMA node of a page that the process has mapped. -ENOENT: it has not; -EPERM, -ENOSYS, ... */
+int os_page_node(uint32_t pid, uint64_t address);
+/* Is the page at this address of this process in memory, whoever has mapped it? 0, 1. Who could not write what is mapped is always told 1. */
+int os_page_cached(const void *address);
+/* Has the file nothing at the offset's page? 1: it reads as zeros; also, of memory, where it was committed and never touched. */
+int os_page_is_hole(int fd, uint64_t offset);
+bool os_swaps(void); /* is anything on this machine swapped out? */
+
 /* ---- file.c ---- */
 
 /* An anonymous memory file whose seals may be set. Its mode is not the caller's yet: fchmod. */
