@@ -14,7 +14,7 @@
  * - Results are 0, or positive for success with news, or a negative errno. Results come through the last `ret_` parameters,
  *   which are untouched on failure. tarn_error() says the last failure of the calling thread as a sentence.
  * - Nothing here is async-signal-safe; no call is a cancellation point; system calls interrupted by signals are restarted.
- *   The library prints nothing, never exits, installs no signal handler and starts no thread.
+ *   The library prints nothing, never exits, installs no signal handler that it was not asked for, and starts no thread unasked.
  *
  * Open by nature
  * - Whoever may write a POSIX object or a file may truncate it, which is SIGBUS for the rest (memfd and anon segments are sealed).
@@ -456,6 +456,52 @@ TARN_API int tarn_translate_ref(tarn *seg, tarn_ref ref, struct tarn_translation
 /* tarn_translate_process - of an address in any process, whatever is mapped there. 0; -EFAULT: nothing is mapped there; -ESRCH: no such process;
  * -EACCES: no right to look at its memory (as for ptrace); -ENOSYS: no /proc. */
 TARN_API int tarn_translate_process(uint32_t pid, uint64_t address, struct tarn_translation *ret_translation);
+
+/* ---- rights of objects -------------------------------------------------------------------------------------------------- */
+
+#define TARN_PROTECT_WIDEN 1u /* tarn_protect: whole pages, and whatever else of users' lies on them */
+
+/* tarn_protect - from now on this process may do that with [ref, ref + size) by this handle: rights is TARN_PROT_NONE, TARN_PROT_READ, or TARN_PROT_WRITE (both). size 0: all of the
+ * block that begins at ref. Others' rights, and another handle's of this process, stay. For finding stray accesses (see tarn_fault_handler), and for
+ * what nobody here is to change. A forked child has the same rights at first.
+ *   Rights are pages'. The range must be whole pages, as a block of tarn_alloc_aligned is whose size and alignment are multiples of a page; else -EINVAL, unless TARN_PROTECT_WIDEN
+ * says that what else lies on the first and the last page may have these rights, too.
+ *   Only users' memory has rights: -EPERM if free memory, a table of the heap, a block of a collection, of a channel, of a name or of a log lies on the pages;
+ * -EBUSY if a lock in it is held or waited for. It is walked over all the segment to see that, as tarn_check does: this is for setting things up.
+ *   The library keeps to it, and does not fault for it. tarn_save, tarn_write, tarn_realloc, and every call that would change there what it saves (a list whose link lies there)
+ * are -EACCES. A call that is given an object of synchronisation, or a place for a ref, that lies there accesses it like the caller's own code. Recovering a dead
+ * participant, undoing a section, tarn_check, and looking who waits for whom lift all rights of the handle for that time; a stray access then is not caught. If this
+ * process frees a block, or gets the memory anew, its pages have the mapping's rights again. Another process that frees it and uses the memory for something
+ * else leaves this one with the old rights on that: whoever protects an object sees that nobody else frees it (or, with TARN_PROTECT_WIDEN, what lies beside it).
+ *   To give rights back: TARN_PROT_WRITE (of a handle to read: TARN_PROT_READ), which asks for nothing but whole pages. While any range has rights, frees of this
+ * process take a slower path.
+ * Any thread, any time; from a signal handler never. 0, -EINVAL, -EPERM, -EBUSY, -EROFS (writing by a handle to read), -ENOMEM (of memory, or of mappings). */
+TARN_API int tarn_protect(tarn *seg, tarn_ref ref, size_t size, uint32_t rights, unsigned flags);
+
+/* A fault in a segment. */
+#define TARN_FAULT_UNKNOWN 0u /* the processor's word is not known here: not on x86-64 */
+#define TARN_FAULT_READ 1u
+#define TARN_FAULT_WRITE 2u
+#define TARN_FAULT_EXECUTE 3u
+struct tarn_fault {
+    const void *address, *pc; /* what was accessed; by the instruction there. NULL: not known */
+    int32_t signal, code;     /* SIGSEGV, SIGBUS; si_code */
+    uint32_t kind;            /* of TARN_FAULT_ */
+    uint32_t rights;          /* that tarn_protect has left, of TARN_PROT_; 0: it has no part in it */
+    tarn_ref ref;             /* of the address; of TARN_RAW the offset */
+    tarn_ref object;          /* the named object, or the block, that was protected; 0: not known */
+    uint64_t offset;          /* of the address, in it */
+    char name[64];            /* as it was when it was protected, cut; "": it had none */
+    char url[64];             /* of the segment, cut; "": opened by descriptor */
+};
+
+/* tarn_fault_handler - from now on a SIGSEGV or SIGBUS at an address in a segment of this process (protected; read-only; not committed; truncated) is told, by a line on
+ * stderr, or to `told_by`, which is called in the signal's handler: only what is async-signal-safe may be done there. Then the handler that was there before is
+ * called, or the signal takes its default effect, as if this one were not there. Called again, it only sets who is told. The only handler that the
+ * library installs, and only when it is asked here. It runs on the alternate stack, if the thread has one. 0, or what sigaction says.
+ * tarn_fault_handler_end - the handler before it is put back. 0; -EBUSY: another was installed over it, which goes on to it, so it stays. */
+TARN_API int tarn_fault_handler(void (*told_by)(const struct tarn_fault *fault, void *arg), void *arg);
+TARN_API int tarn_fault_handler_end(void);
 
 /* ---- mutex ---------------------------------------------------------------------------------------------------------- */
 

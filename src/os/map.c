@@ -124,6 +124,12 @@ int os_populate(void *address, uint64_t size, bool writable)
     return 0;
 }
 
+int os_protect(void *address, uint64_t size, bool readable, bool writable, bool executable)
+{
+    int protection = (readable ? PROT_READ : 0) | (writable ? PROT_WRITE : 0) | (executable ? PROT_EXEC : 0);
+    return mprotect(address, size, protection) != 0 ? -errno : 0;
+}
+
 int os_lock_memory(void *address, uint64_t size)
 {
     return syscall(SYS_mlock2, address, size, 1 /* MLOCK_ONFAULT */) != 0 ? -errno : 0;

@@ -74,6 +74,8 @@ bool os_stack_grows_into(const void *address, uint64_t size);
 /* Have the pages of [address, address + size) there: as after a write (or a read) of each. -ENOMEM; -EFAULT: the backing has no room; -EINVAL:
  * a kernel before Linux 5.14. May be interrupted only by death. */
 int os_populate(void *address, uint64_t size, bool writable);
+/* Rights of whole pages of a mapping, for this process. -ENOMEM: as many mappings as the kernel allows. */
+int os_protect(void *address, uint64_t size, bool readable, bool writable, bool executable);
 /* Pages of the range stay in memory from their first use on. -ENOMEM, -EPERM: RLIMIT_MEMLOCK. */
 int os_lock_memory(void *address, uint64_t size);
 
