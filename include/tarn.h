@@ -147,6 +147,18 @@ typedef struct tarn_event {
 #define TARN_PROT_EXEC 4u
 #define TARN_PROT_NONE 8u /* alone: neither */
 
+/* options.huge, tarn_stat.huge */
+#define TARN_HUGE_TRANSPARENT                                                                                \
+    1u /* data space lies so that the kernel can map it by huge pages, and is asked to: where it can, also of what is added later */
+#define TARN_HUGE_RESERVED                                                                                   \
+    2u /* memfd:, anon:, sysv:: all of it in huge pages that the machine keeps for this (vm.nr_hugepages). If there are not enough, or another backing: as
+        * TARN_HUGE_TRANSPARENT, which tarn_stat tells */
+
+/* options.numa: on which of `nodes` memory is taken, by whoever it is committed, for as long as the segment lasts */
+#define TARN_NUMA_BIND 1u       /* on these and no others */
+#define TARN_NUMA_INTERLEAVE 2u /* page by page on one after the other */
+#define TARN_NUMA_PREFER 3u     /* on the first of them, if it has room */
+
 /* Options of a creation; a segment that exists keeps its own. Zero the struct, set size to sizeof, and what you want;
  * 0 in a field means the default. */
 struct tarn_options {
@@ -154,6 +166,7 @@ struct tarn_options {
     uint64_t initial; /* bytes of data space committed at once; default 1 MiB; rounded up to spans */
     uint64_t limit; /* bytes of data space it may grow to, 64 KiB to 2^46; default 16 GiB (address space, not memory) */
     void *address; /* also at opening: map it there, a multiple of a page, or nowhere (-EADDRINUSE); default: anywhere */
+    uint64_t nodes;                  /* with numa: a bit for each node, from bit 0 on */
     uint64_t raw_offset, raw_length; /* TARN_RAW, also at opening: which bytes; a length of 0: to the object's end */
     uint32_t raw_protection; /* ... and for what: of TARN_PROT_; default: reading, and writing unless TARN_RDONLY */
     uint32_t mode;         /* permission bits; default 0600 (the umask is not applied to what you ask for) */
@@ -168,7 +181,9 @@ struct tarn_options {
     uint32_t dumped;   /* 1: not left out of core dumps, which delay the notice of a death */
     uint32_t prefault; /* 1: what is committed is mapped when it is attached, and what is committed later by who commits it, not at first use */
     uint32_t lifetime; /* TARN_UNTIL_UNLINKED (default), TARN_UNTIL_UNUSED, TARN_UNTIL_CREATOR: see below, 'lifetimes' */
-    uint32_t reserved[9]; /* 0 */
+    uint32_t huge; /* TARN_HUGE_; default: pages of the usual size */
+    uint32_t numa; /* TARN_NUMA_; not of a file: on a disk (-EOPNOTSUPP). Default: where who first touches it runs, or commits it */
+    uint32_t reserved[5]; /* 0 */
 };
 
 /* Lifetimes. TARN_UNTIL_UNUSED: the last tarn_close removes the name; if the last user was killed, the next to come does: tarn_open finds the segment as if
@@ -282,6 +297,8 @@ struct tarn_stat {
     uint64_t growth;            /* bytes that it may become now: as `limit`, or less, by tarn_set_limit */
     uint32_t lifetime;          /* TARN_UNTIL_UNLINKED, ... */
     uint32_t creator;           /* process id of who made it, in its PID namespace */
+    uint32_t huge;              /* TARN_HUGE_: what it has, which may be less than what was asked for; or 0 */
+    uint32_t reserved;
 };
 TARN_API int tarn_stat(tarn *seg, struct tarn_stat *ret_stat);
 

@@ -96,7 +96,7 @@ static int check_rights(const tarn *seg, uint32_t rights, unsigned flags)
 
 static int find_pages(struct range *r, tarn_ref ref, size_t size, unsigned flags)
 {
-    uint64_t page = os_page_size(), has = 0;
+    uint64_t page = r->seg->geometry.page, has = 0;
     if (!size && heap_state(r->seg, ref, &has) != BLOCK_ALLOCATED)
         return fail(-EINVAL,
                     "tarn_protect: ref %#llx is not the beginning of an allocated block: say how many bytes",

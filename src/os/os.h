@@ -58,6 +58,7 @@ struct os_place {
     bool writable, executable, private; /* private: what is written is this process's alone */
     bool unreadable;                    /* neither read nor written: for TARN_RAW only */
     bool dumped;                        /* in core dumps, too */
+    uint64_t page;                      /* bytes of the pages that it has; 0: the usual ones */
 };
 
 /* Map bytes [offset, offset + size) of a file shared, though it may end before that: what lies beyond its end must not be touched until it has
@@ -78,6 +79,18 @@ int os_populate(void *address, uint64_t size, bool writable);
 int os_protect(void *address, uint64_t size, bool readable, bool writable, bool executable);
 /* Pages of the range stay in memory from their first use on. -ENOMEM, -EPERM: RLIMIT_MEMLOCK. */
 int os_lock_memory(void *address, uint64_t size);
+
+/* Bytes of a huge page, as the machine keeps them; and bytes in those that are free. 0: it has none. */
+uint64_t os_huge_page(void);
+uint64_t os_huge_free(void);
+/* An address at which so many bytes are free now, a multiple of `unit`. NULL: none. */
+void *os_room_for(uint64_t size, uint64_t unit);
+/* Have the kernel map what lies there by huge pages, from now on, where it can; and make huge pages of what is there already. A wish. */
+void os_wish_huge(void *address, uint64_t size);
+void os_make_huge(void *address, uint64_t size);
+/* Where memory is taken for what is mapped there, and not taken yet: of shared memory for everybody, and for good. mode: 1 preferred, 2 bound, 3 interleaved. -EINVAL:
+ * no such nodes; -ENOSYS. */
+int os_place_on_nodes(void *address, uint64_t size, int mode, uint64_t nodes);
 
 /* Zeroed private memory (rounded up to pages) that a forked child finds zeroed again. NULL: none. */
 void *os_wipe_page(size_t size);
@@ -102,6 +115,8 @@ int os_mapped_file(uint32_t pid, const struct os_mapping *m, uint64_t *ret_size,
 struct statfs;
 bool os_is_memory(const struct statfs *fs);
 bool os_in_memory(int fd);
+/* Bytes of the pages that the file is made of, if they are huge by their kind, else 0. */
+uint64_t os_pages_of(int fd);
 
 /* An entry of a page table, as /proc/PID/pagemap has it. */
 struct os_page {
@@ -126,6 +141,7 @@ bool os_swaps(void); /* is anything on this machine swapped out? */
 
 /* An anonymous memory file whose seals may be set. Its mode is not the caller's yet: fchmod. */
 int os_memfd(const char *label);
+int os_memfd_huge(const char *label); /* of huge pages */
 /* Nobody may ever shrink it, nor change its seals. */
 int os_seal(int fd);
 
@@ -167,6 +183,7 @@ struct os_shm {
     bool removed;                   /* marked: gone when its last user is */
 };
 /* A fresh one, zeroed, of which no page is there yet nor accounted for. -EEXIST, -ENOSPC (shmmni, shmall), -EINVAL (shmmax). */
+#define OS_SHM_HUGE 04000u /* in mode: of huge pages */
 int os_shm_create(int32_t key, uint64_t size, uint32_t mode, int *ret_id);
 int os_shm_find(int32_t key, int *ret_id); /* asks for no right on it. -ENOENT */
 int os_shm_may_write(int32_t key);         /* and read. -EACCES, -ENOENT */

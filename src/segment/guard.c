@@ -266,7 +266,7 @@ static void drop(struct tarn *seg, uintptr_t at, uintptr_t end)
 
 void guard_drop(struct tarn *seg, uint64_t offset, uint64_t size)
 {
-    uint64_t page = os_page_size();
+    uint64_t page = seg->geometry.page;
     uintptr_t at = address_of(seg, offset / page * page),
               end = address_of(seg, (offset + size + page - 1) / page * page);
     pthread_mutex_lock(&lock);

@@ -24,9 +24,10 @@ struct self;
 
 /* What the stamp says, checked, in this process. */
 struct geometry {
-    uint64_t zone[ZONES];                             /* offsets */
-    uint64_t limit;                                   /* bytes of data space at most */
-    uint64_t end;                                     /* zone[ZONE_DATA] + limit: bytes that are mapped */
+    uint64_t zone[ZONES]; /* offsets */
+    uint64_t limit;       /* bytes of data space at most */
+    uint64_t end;         /* zone[ZONE_DATA] + limit, in whole pages: bytes that are mapped */
+    uint64_t page;        /* bytes of a page of its memory */
     uint32_t span_size, span_shift, spans, side_size; /* spans: at most */
     uint32_t record_size, records;
     uint32_t slots;     /* held slots within a record */
