@@ -489,7 +489,8 @@ TARN_API int tarn_translate_process(uint32_t pid, uint64_t address, struct tarn_
  * are -EACCES. A call that is given an object of synchronisation, or a place for a ref, that lies there accesses it like the caller's own code. Recovering a dead
  * participant, undoing a section, tarn_check, and looking who waits for whom lift all rights of the handle for that time; a stray access then is not caught. If this
  * process frees a block, or gets the memory anew, its pages have the mapping's rights again. Another process that frees it and uses the memory for something
- * else leaves this one with the old rights on that: whoever protects an object sees that nobody else frees it (or, with TARN_PROTECT_WIDEN, what lies beside it).
+ * else leaves this one with the old rights on that: whoever protects an object sees that nobody else frees it (or, with TARN_PROTECT_WIDEN, what lies beside it), and that no
+ * other thread of this process is at work there during the call.
  *   To give rights back: TARN_PROT_WRITE (of a handle to read: TARN_PROT_READ), which asks for nothing but whole pages. While any range has rights, frees of this
  * process take a slower path.
  * Any thread, any time; from a signal handler never. 0, -EINVAL, -EPERM, -EBUSY, -EROFS (writing by a handle to read), -ENOMEM (of memory, or of mappings). */

@@ -212,9 +212,9 @@ static int look_at_all(struct tarn *seg, struct look *l, bool ours)
 
 static int look_once(struct tarn *seg, struct look *l, bool ours)
 {
-    bool lifted = guard_begin(seg);
+    guard_lift(seg);
     int e = look_at_all(seg, l, ours);
-    guard_end(seg, lifted);
+    guard_lower(seg);
     return e;
 }
 

@@ -95,7 +95,7 @@ static int not_made(const struct command *c, const char *url, int error)
         return WRONG;
     }
     if (strstr(tarn_error(), "options."))
-        return misused(c, "%s: %s (initial is --size)", url, tarn_error());
+        return misused(c, "%s: %s (initial is --size; nodes are --numa)", url, tarn_error());
     return failed(c, error);
 }
 

@@ -278,6 +278,7 @@ static void count_undone(const struct tarn *seg, uint64_t offset)
 void log_undo(struct self *s)
 {
     uint64_t n = JOURNAL_WORDS(s->journal), w, *saved;
+    guard_lift(s->seg); /* what was saved before this process's right to write there was taken */
     while (n) {
         uint64_t k = entry_before(s, n, &w, &saved);
         if (!k)
@@ -295,6 +296,7 @@ void log_undo(struct self *s)
         put_journal(s, JOURNAL_OPEN, n);
     }
     put_journal(s, JOURNAL_OPEN, 0);
+    guard_lower(s->seg);
 }
 
 /* The frees of a committed section, newest first. */

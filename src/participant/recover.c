@@ -73,7 +73,7 @@ static void put_right(struct self *me, uint32_t id)
     struct record *r;
     uint64_t intent, journal, began = os_clock();
     unsigned state, held;
-    bool lifted = guard_begin(seg); /* what the dead one changed is put right, whatever this process may do there */
+    guard_lift(seg); /* what the dead one changed is put right, whatever this process may do there */
     lend(&dead, seg, id);
     held = note_held(me, &dead);
     r = dead.record;
@@ -102,7 +102,7 @@ static void put_right(struct self *me, uint32_t id)
     store32(&participants_of(seg)->orphans, 1);                /* now its spans may be adopted */
     record_unlock_dead(r);
     store32(&r->state, RECORD_FREE);
-    guard_end(seg, lifted);
+    guard_lower(seg);
 }
 
 /* Whom to recover so that x can be: x itself, or the dead one at the end of its chain of dead recoverers. 0: nobody, and *ret_who is

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "participant/log.h"
-#include "segment/guard.h"
 
 int section_begin(struct self *s)
 {
@@ -49,9 +48,7 @@ static void undo(struct self *s)
     for (uint64_t *slot; (slot = slot_next(&w));)
         if (*slot & SLOT_MEND)
             store64(slot, *slot & ~SLOT_MEND);
-    bool lifted = guard_begin(s->seg);
     log_undo(s);
-    guard_end(s->seg, lifted);
     ended(s);
 }
 

@@ -124,7 +124,12 @@ static int apply(const struct tarn *seg, uintptr_t at, uintptr_t end, uint32_t r
                       seg->executable && !(rights & TARN_PROT_NONE));
 }
 
-/* All guards of the segment, or of none: as they are to be now. */
+static bool is_lifted(const struct tarn *seg)
+{
+    return __atomic_load_n(&seg->lifts, __ATOMIC_SEQ_CST);
+}
+
+/* All guards of the segment: as they are to be now. */
 static void apply_all(const struct tarn *seg)
 {
     struct chunk *c;
@@ -139,7 +144,7 @@ static void count_guards(struct tarn *seg)
     uint32_t count = 0;
     for
         each_entry(e, c) count += e->kind == KIND_GUARD && e->seg == seg;
-    __atomic_store_n(&seg->guards, count, __ATOMIC_RELEASE);
+    __atomic_store_n(&seg->guards, count, __ATOMIC_SEQ_CST);
 }
 
 /* A guard with another's rest. */
@@ -216,10 +221,12 @@ static int set(struct tarn *seg, uint64_t from, uint64_t to, uint32_t rights, co
     int error;
     if (!reserve(2 + count))
         return -ENOMEM;
-    error = seg->lifts ? 0 : apply(seg, guard.at, guard.end, rights);
+    __atomic_add_fetch(&seg->guards, 1, __ATOMIC_SEQ_CST); /* first: whoever lifts from now on waits for the lock */
+    error = is_lifted(seg) ? 0 : apply(seg, guard.at, guard.end, rights);
     if (error < 0) {
         (void)apply(seg, guard.at, guard.end, guard_widest(seg));
         apply_all(seg);
+        count_guards(seg);
         return error;
     }
     cut(seg, guard.at, guard.end);
@@ -294,19 +301,10 @@ int guard_refuses(struct tarn *seg, uint64_t offset, uint64_t size)
                  : 0;
 }
 
-void guard_lift(struct tarn *seg)
+void guard_apply(struct tarn *seg)
 {
     pthread_mutex_lock(&lock);
-    if (!seg->lifts++)
-        apply_all(seg);
-    pthread_mutex_unlock(&lock);
-}
-
-void guard_lower(struct tarn *seg)
-{
-    pthread_mutex_lock(&lock);
-    if (!--seg->lifts)
-        apply_all(seg);
+    apply_all(seg);
     pthread_mutex_unlock(&lock);
 }
 

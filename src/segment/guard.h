@@ -27,21 +27,20 @@ int guard_set(struct tarn *seg, uint64_t from, uint64_t to, uint32_t rights, con
 void guard_drop(struct tarn *seg, uint64_t offset, uint64_t size);
 /* -EACCES, with a sentence, if this process may not write there now; else 0. */
 int guard_refuses(struct tarn *seg, uint64_t offset, uint64_t size);
-void guard_lift(struct tarn *seg);
-void guard_lower(struct tarn *seg);
 
-/* The same where there mostly are none: what guard_begin returned is for guard_end. */
-static inline bool guard_begin(struct tarn *seg)
+/* Between the two no page has less than the mapping gives, whoever calls tarn_protect meanwhile. Nests. */
+void guard_apply(struct tarn *seg);
+static inline void guard_lift(struct tarn *seg)
 {
-    bool lift = guarded(seg);
-    if (lift)
-        guard_lift(seg);
-    return lift;
+    __atomic_add_fetch(&seg->lifts, 1, __ATOMIC_SEQ_CST);
+    if (TARN_RARE(__atomic_load_n(&seg->guards, __ATOMIC_SEQ_CST))) /* pairs with set() in guard.c: it counts, and then looks at lifts */
+        guard_apply(seg);
 }
-static inline void guard_end(struct tarn *seg, bool lifted)
+static inline void guard_lower(struct tarn *seg)
 {
-    if (TARN_RARE(lifted))
-        guard_lower(seg);
+    if (__atomic_sub_fetch(&seg->lifts, 1, __ATOMIC_SEQ_CST) == 0 &&
+        TARN_RARE(__atomic_load_n(&seg->guards, __ATOMIC_SEQ_CST)))
+        guard_apply(seg);
 }
 
 /* Of the process's handles, for whoever is told of a fault: under the lock of handles. */

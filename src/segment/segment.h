@@ -42,7 +42,7 @@ struct tarn {
     struct geometry geometry;                      /* fixed */
     bool readonly, exchange_unlock, uninitialized; /* fixed */
     uint32_t guards; /* how many ranges of pages have rights of their own (guard.c); atomic, written under its lock */
-    uint32_t lifts;                /* how many have lifted those for a while; under its lock */
+    uint32_t lifts;                /* how many have lifted those for a while; atomic */
     bool executable;               /* fixed */
     bool finds_deadlocks;          /* tarn_set_deadlock: of this process's waits outside sections, too */
     struct object object;          /* a descriptor, or an id; fixed */

@@ -160,8 +160,9 @@ static bool leads_back(struct search *q, uint64_t what, int branches)
 static uint64_t look_for_circle(struct self *s, uint64_t what)
 {
     struct search q = {s, 0x9e3779b97f4a7c15ull, 0, 4 * s->seg->geometry.records + 16};
-    bool lifted = guard_begin(s->seg), back = leads_back(&q, what, 0); /* it reads others' locks, wherever they lie */
-    guard_end(s->seg, lifted);
+    guard_lift(s->seg); /* it reads others' locks, wherever they lie */
+    bool back = leads_back(&q, what, 0);
+    guard_lower(s->seg);
     return back ? q.mark : 0;
 }
 

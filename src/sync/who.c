@@ -57,7 +57,8 @@ static bool add_edge(struct graph *g, struct edge e)
 
 static bool read_graph(struct tarn *seg, struct graph *g)
 {
-    bool done = true, lifted = guard_begin(seg); /* locks are read, wherever they lie */
+    bool done = true;
+    guard_lift(seg); /* locks are read, wherever they lie */
     for (uint32_t i = 0; i < g->nodes && done; i++) {
         struct record *r = record_at(seg, i);
         uint64_t what = load64(&r->waits);
@@ -72,7 +73,7 @@ static bool read_graph(struct tarn *seg, struct graph *g)
         if (!n)
             done = add_edge(g, (struct edge){i, i, 0, what});
     }
-    guard_end(seg, lifted);
+    guard_lower(seg);
     g->first[g->nodes] = g->edges;
     return done;
 }

@@ -420,6 +420,32 @@ static void what_is_freed_has_its_rights_again(void **state)
     close_ok(seg, "posix:/f");
 }
 
+/* Taken while somebody in this process recovers, checks or undoes: it holds once he is done. */
+static void rights_wait_for_who_has_lifted_them(void **state)
+{
+    (void)state;
+    tarn *seg = open_ok("anon:");
+    tarn_ref ref = make_pages(seg, 1, NULL), other = make_pages(seg, 1, NULL);
+    guard_lift(seg);
+    guard_lift(seg);
+    assert_int_equal(tarn_protect(seg, ref, 0, TARN_PROT_NONE, 0), 0);
+    rights_are(seg, ref, BOTH);
+    *(uint64_t *)at_ref(seg, ref) = 1;
+    guard_lower(seg);
+    rights_are(seg, ref, BOTH);
+    guard_lower(seg);
+    rights_are(seg, ref, TARN_PROT_NONE);
+    guard_lift(seg);
+    rights_are(seg, ref, BOTH);
+    assert_int_equal(tarn_protect(seg, other, 0, TARN_PROT_READ, 0), 0);
+    rights_are(seg, other, BOTH);
+    assert_int_equal(signal_of(at_ref(seg, other), WRITE), SIGSEGV); /* in a child nobody has lifted them */
+    guard_lower(seg);
+    rights_are(seg, ref, TARN_PROT_NONE);
+    rights_are(seg, other, TARN_PROT_READ);
+    close_ok(seg, "anon:");
+}
+
 /* ---- the handler ---- */
 
 static struct tarn_fault last_fault;
@@ -569,6 +595,7 @@ int main(void)
         cmocka_unit_test(what_would_write_there_is_refused),
         cmocka_unit_test(the_dead_are_recovered_there),
         cmocka_unit_test(what_is_freed_has_its_rights_again),
+        cmocka_unit_test(rights_wait_for_who_has_lifted_them),
         cmocka_unit_test(a_stray_access_is_told),
         cmocka_unit_test(a_line_says_it_and_the_process_ends_as_it_would),
         cmocka_unit_test(many_ranges_are_kept_apart),
