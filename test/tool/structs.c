@@ -1,8 +1,8 @@
 /* structs.c - for test_show.py: a program whose structs tarn show is to tell, with what they are made of in C. Compiled with -g, whatever else is.
  *
- * usage: structs URL
+ * usage: structs URL [same | join]
  * Makes the segment and all that is in it, prints its descriptor's number, and then does what a letter on its input says: "h": a hit more, "g": a list grows;
- * each is answered by a line. It ends with its input. */
+ * each is answered by a line. It ends with its input. same: at one address for all. join: it only takes part in the one that is there. */
 #include <tarn.h>
 #include <tarn/channel.h>
 #include <tarn/typed.h>
@@ -271,6 +271,16 @@ static int make_numbers(tarn *seg)
     return 0;
 }
 
+static int join(const char *url)
+{
+    tarn *seg;
+    OK(tarn_open(url, 0, NULL, &seg));
+    OK(tarn_thread_attach(seg));
+    puts("");
+    fflush(stdout);
+    return getchar() != EOF;
+}
+
 int main(int argc, char **argv)
 {
     struct tarn_options options = {
@@ -279,6 +289,8 @@ int main(int argc, char **argv)
     struct jobs *jobs;
     tarn *seg;
     int jobs_count = 2;
+    if (argc > 2 && strcmp(argv[2], "join") == 0)
+        return join(argv[1]);
     OK(argc > 1 ? tarn_open(argv[1], TARN_CREATE, &options, &seg) : -1);
     OK(tarn_object(seg, "all \033", struct everything, &e));
     fill(e, seg);
