@@ -16,7 +16,7 @@ struct hunt {
     const struct show *s;
     int fd;
     char *file;
-    unsigned looked, forbidden; /* processes: that could be looked at, or not */
+    unsigned looked, forbidden, foreign; /* processes: that were looked at; may not be; run a program of another user's */
 };
 
 static void id_text(const uint8_t *id, size_t size, char to[static 65])
@@ -74,6 +74,13 @@ static void prefer_debug_file(struct hunt *h, const uint8_t *id, size_t size)
     free(path);
 }
 
+/* Debugging information may harm who reads it, so another user's is not looked into unasked, as another user's segment is not attached by programs. */
+static bool is_foreign(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) != 0 || (st.st_uid != 0 && st.st_uid != geteuid());
+}
+
 /* any: whichever program it runs. */
 static void try_process(struct hunt *h, uint32_t pid, bool any)
 {
@@ -82,6 +89,11 @@ static void try_process(struct hunt *h, uint32_t pid, bool any)
     int fd = open_file(path);
     if (fd < 0) {
         h->forbidden += errno == EACCES || errno == EPERM;
+        return;
+    }
+    if (is_foreign(fd)) {
+        h->foreign++;
+        close(fd);
         return;
     }
     h->looked++;
@@ -99,7 +111,8 @@ static void try_participants(struct hunt *h, bool any)
 {
     const struct show *s = h->s;
     for (size_t k = 0; k < s->participants_count && h->fd < 0; k++)
-        if (!k || s->participants[k].pid != s->participants[k - 1].pid)
+        if ((any || s->participants[k].pid != s->stat.creator) &&
+            (!k || s->participants[k].pid != s->participants[k - 1].pid))
             try_process(h, s->participants[k].pid, any);
 }
 
@@ -124,9 +137,10 @@ static int not_found(const struct hunt *h, int *ret_status)
     id_text(st->build_id, st->build_id_size, text);
     complain(h->s->c->name,
              "%s: its maker's types are not to be had: it has build id %s, and that is neither process %u's, "
-             "who made it, nor a participant's (%u "
-             "could be looked at, %u may not be), and there is no %s. Say --elf FILE, with that program",
-             h->s->url, text, st->creator, h->looked, h->forbidden, path ? path : "debugging file");
+             "who made it, nor a participant's (%u were "
+             "looked at, %u may not be, %u run another user's program, which is looked into only if you say "
+             "it), and there is no %s. Say --elf FILE, with that program",
+             h->s->url, text, st->creator, h->looked, h->forbidden, h->foreign, path ? path : "debugging file");
     free(path);
     *ret_status = WRONG;
     return -1;

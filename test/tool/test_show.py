@@ -17,7 +17,7 @@ machine.Case.TARN, machine.Case.HOLDER = (os.path.abspath(p) for p in sys.argv[1
 CASES = sys.argv[3:]
 STRUCTS = machine.Case.HOLDER
 WHOLE = 'all \033'  # the name of an object
-BUILT = 'dwarf' if b'libdw.so' in pathlib.Path(machine.Case.TARN).read_bytes() else ''
+BUILT = b'libdw.so' in pathlib.Path(machine.Case.TARN).read_bytes()
 needs_types = unittest.skipUnless(BUILT, 'this tarn was built without libdw')
 
 
@@ -133,6 +133,14 @@ class Structs(Case):
         v = json.loads(self.tarn('show', 'posix:/fixed', WHOLE, '-J', '--follow', '1'))['value']
         self.assertEqual(v['self']['object'], r'all \x1b')
         self.assertRegex(v['text'], '^0x')
+
+
+@unittest.skipIf(BUILT, 'this tarn was built with libdw')
+class Without(Case):
+    def test_bytes(self):
+        self.assertEqual(self.value('bytes', status=1)[:28], b'no type at all'.hex())
+        self.assertIn('built without libdw', self.err)
+        self.assertIn('no type at all..', self.show('bytes', '--elf', STRUCTS, status=1, says='built without libdw'))
 
 
 class Kinds(Case):
@@ -335,6 +343,15 @@ class Programs(Case):
         self.release(p)
         self.p_value(status=1)
         self.assertIn('Say --elf FILE', self.err)
+
+    @unittest.skipUnless(os.getuid() == 0, 'only root can give a program to another')
+    def test_another_users_program(self):
+        program = self.copy('theirs')
+        os.chown(program, machine.NOBODY, machine.NOBODY)
+        self.made_by(program)
+        self.p_value(status=1)
+        self.assertIn("0 may not be, 1 run another user's program", self.err)
+        self.assertEqual(self.p_value('--elf', program)['value'], 1)
 
     def test_no_build_id(self):
         program = self.copy('without')
