@@ -238,7 +238,6 @@ struct walk {
     struct show *s;
     struct node *entries;
     const struct type *type, *key; /* NULL: their refs, or bytes */
-    char text[256];                /* the type's name */
     uint64_t before, size, count;
     bool numbers, ordered; /* of a map or tree: 64-bit numbers; keys are as TARN_TREE_OF has them */
     tarn_ref ref;          /* of the next link */

@@ -85,6 +85,7 @@ TARN_VECTOR_OF(points, point_t);
 TARN_LIST_OF(jobs, struct job, link);
 TARN_QUEUE_OF(blocks, struct block, node);
 TARN_MAP_OF(ages, int32_t, point_t);
+// cppcheck-suppress uninitvar ; tarn_typed_bytes_ fills it, through a pointer
 TARN_TREE_OF(years, int32_t, point_t);
 
 #define OK(call)                                                                                             \
