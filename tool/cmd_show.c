@@ -454,19 +454,31 @@ static int check_arguments(struct job *j, int argc, char **argv)
     return DONE;
 }
 
+static int take_arguments(struct job *j, int argc, char **argv)
+{
+    int option, status = DONE;
+    while ((option = next_option(j->show.c, argc, argv, ":ahw::" LISTING_LETTERS, names, &status)) >= 0) {
+        if (option == ENDED)
+            return status | ENDED;
+        if ((status = take_option(j, option, argc, argv)) != DONE)
+            return status;
+    }
+    return check_arguments(j, argc, argv);
+}
+
 static int run(const struct command *c, int argc, char **argv)
 {
     struct job j = {.show = {.c = c, .limit = LIMIT},
                     .listing = {.command = c, .columns = columns, .count = COLUMNS, .cell = cell_of},
                     .period = SECOND_NS,
                     .count = UINT64_MAX};
-    int option, status = DONE;
-    while ((option = next_option(c, argc, argv, ":ahw::" LISTING_LETTERS, names, &status)) >= 0)
-        if (option == ENDED || (status = take_option(&j, option, argc, argv)) != DONE)
-            return status;
-    if ((status = check_arguments(&j, argc, argv)) != DONE)
-        return status;
-    return guard(c, j.show.url, PATIENCE, &status) ? do_job(&j) : status;
+    int status = take_arguments(&j, argc, argv);
+    if (status == DONE && guard(c, j.show.url, PATIENCE, &status))
+        status = do_job(&j);
+    for (size_t k = 0; k < j.show.hints_count; k++)
+        free(j.show.hints[k].field);
+    free(j.show.hints);
+    return status & ~ENDED;
 }
 
 const struct command cmd_show = {

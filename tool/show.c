@@ -98,9 +98,6 @@ void show_close(struct show *s)
     for (size_t k = 0; k < s->found_count; k++)
         free(s->found[k].name);
     free(s->found);
-    for (size_t k = 0; k < s->hints_count; k++)
-        free(s->hints[k].field);
-    free(s->hints);
     types_close(s->types);
     tarn_close(s->seg);
 }

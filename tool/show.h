@@ -57,7 +57,7 @@ struct show {
 /* A look: false, after a complaint: *ret_status. Damaged names are complained of, and those before the damage are there. */
 bool show_look(struct show *s, int *ret_status);
 void show_forget(struct show *s); /* the look */
-void show_close(struct show *s);  /* and the rest */
+void show_close(struct show *s);  /* and the segment and its types */
 
 const struct show_name *show_named(const struct show *s, const char *name);
 /* The object in which a ref lies; NULL: of none that has a name. */

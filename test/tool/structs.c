@@ -1,8 +1,9 @@
 /* structs.c - for test_show.py: a program whose structs tarn show is to tell, with what they are made of in C. Compiled with -g, whatever else is.
  *
- * usage: structs URL [same | join]
+ * usage: structs URL [same | join | wait]
  * Makes the segment and all that is in it, prints its descriptor's number, and then does what a letter on its input says: "h": a hit more, "g": a list grows;
- * each is answered by a line. It ends with its input. same: at one address for all. join: it only takes part in the one that is there. */
+ * each is answered by a line. It ends with its input. same: at one address for all. join: it only takes part in the one that is there; wait: and waits
+ * for the lock that the first one holds. */
 #include <tarn.h>
 #include <tarn/channel.h>
 #include <tarn/typed.h>
@@ -65,6 +66,10 @@ struct everything {
     tarn_rwlock rwlock;
     tarn_once once;
     tarn_bytes bytes;
+    tarn_held held;
+    tarn_barrier barrier;
+    tarn_condition condition;
+    tarn_stack stack;
 };
 
 struct job {
@@ -224,17 +229,21 @@ static int add_job(tarn *seg, struct jobs *jobs, int number)
     return 0;
 }
 
-static int make_topic(tarn *seg)
+static int make_channels(tarn *seg)
 {
     const struct tarn_channel_options size = {.size = sizeof size, .message = 16};
     tarn_topic *topic;
     tarn_ring *ring;
+    tarn_mq *mq;
+    tarn_call *call;
     point_t p = {5, 6};
     OK(tarn_topic_open(seg, "news", TARN_CREATE | TARN_SEND, &size, &topic));
     OK(tarn_topic_send(topic, &p, sizeof p));
     the_topic = topic;
     OK(tarn_ring_open(seg, "ring", TARN_CREATE | TARN_SEND, &size, &ring));
-    return tarn_ring_send(ring, "x", 1);
+    OK(tarn_ring_send(ring, "x", 1));
+    OK(tarn_mq_open(seg, "mq", TARN_CREATE | TARN_SEND | TARN_RECEIVE, &size, &mq));
+    return tarn_call_open(seg, "call", TARN_CREATE | TARN_RECEIVE, &size, &call);
 }
 
 /* Types of a function are found, too. */
@@ -272,14 +281,16 @@ static int make_numbers(tarn *seg)
     return 0;
 }
 
-static int join(const char *url)
+static int join(const char *url, bool waits)
 {
+    struct everything *e;
     tarn *seg;
     OK(tarn_open(url, 0, NULL, &seg));
+    OK(tarn_object(seg, "all \033", struct everything, &e));
     OK(tarn_thread_attach(seg));
     puts("");
     fflush(stdout);
-    return getchar() != EOF;
+    return waits ? tarn_mutex_lock(seg, &e->lock) : getchar() != EOF;
 }
 
 int main(int argc, char **argv)
@@ -290,16 +301,20 @@ int main(int argc, char **argv)
     struct jobs *jobs;
     tarn *seg;
     int jobs_count = 2;
-    if (argc > 2 && strcmp(argv[2], "join") == 0)
-        return join(argv[1]);
+    if (argc > 2 && strcmp(argv[2], "same") != 0)
+        return join(argv[1], strcmp(argv[2], "wait") == 0);
     OK(argc > 1 ? tarn_open(argv[1], TARN_CREATE, &options, &seg) : -1);
     OK(tarn_object(seg, "all \033", struct everything, &e));
     fill(e, seg);
     OK(tarn_event_set(seg, &e->event));
     OK(tarn_semaphore_init(seg, &e->semaphore, 4));
     OK(tarn_rwlock_read(seg, &e->rwlock));
+    OK(tarn_held_set(seg, &e->held, 5));
+    OK(tarn_held_take(seg, &e->held, 2));
+    OK(tarn_barrier_init(seg, &e->barrier, 3, 0));
+    OK(tarn_barrier_join(seg, &e->barrier));
     OK(tarn_bytes_set(seg, &e->bytes, "inside", 6));
-    if (make_nodes(seg) || make_collections(seg, &jobs) || make_topic(seg) || make_local(seg) ||
+    if (make_nodes(seg) || make_collections(seg, &jobs) || make_channels(seg) || make_local(seg) ||
         make_numbers(seg) || add_job(seg, jobs, 0) || add_job(seg, jobs, 1))
         return 1;
     OK(tarn_mutex_lock(seg, &e->lock));
