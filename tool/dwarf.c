@@ -185,14 +185,14 @@ static void take_enum(struct type *type, Dwarf_Die *die)
         return;
     do {
         Dwarf_Attribute a;
-        Dwarf_Sword value;
+        Dwarf_Word value; /* what is negative is of a signed form, and sign-extended */
         const char *name = dwarf_tag(&child) == DW_TAG_enumerator ? dwarf_diename(&child) : NULL;
-        if (!name || !dwarf_attr(&child, DW_AT_const_value, &a) || dwarf_formsdata(&a, &value) != 0)
+        if (!name || !dwarf_attr(&child, DW_AT_const_value, &a) || dwarf_formudata(&a, &value) != 0)
             continue;
         struct enumerator *e = need(one_more(&type->enumerators, &type->enumerators_count, sizeof *e));
-        *e = (struct enumerator){.name = name, .value = (uint64_t)value};
+        *e = (struct enumerator){.name = name, .value = value};
         type->is_signed |=
-            value < 0 && (dwarf_whatform(&a) == DW_FORM_sdata || dwarf_whatform(&a) == DW_FORM_implicit_const);
+            value >> 63 && (dwarf_whatform(&a) == DW_FORM_sdata || dwarf_whatform(&a) == DW_FORM_implicit_const);
     } while (next_beside(&child) && type->enumerators_count < MOST_FIELDS);
 }
 

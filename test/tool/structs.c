@@ -13,6 +13,12 @@
 #include <string.h>
 
 enum colour { RED, GREEN = 5, BLUE = -3 };
+enum level {
+    LOW = 1,
+    HIGH = 200,
+    HIGHER = 50000,
+    HIGHEST = 0xf0000000
+}; /* forms of all sizes, whose upper bit is no sign */
 enum rights { READ = 1, WRITE = 2, EXECUTE = 4 };
 typedef struct point {
     short x, y;
@@ -37,6 +43,7 @@ struct everything {
     unsigned long large;
     enum colour colour, strange;
     enum rights rights;
+    enum level level[4];
     unsigned three : 3;
     int minus : 5;
     unsigned long wide : 40;
@@ -140,6 +147,9 @@ static void fill(struct everything *e, tarn *seg)
     e->colour = BLUE;
     e->strange = (enum colour)77;
     e->rights = (enum rights)(READ | EXECUTE);
+    e->level[0] = HIGH;
+    e->level[1] = HIGHER;
+    e->level[2] = HIGHEST;
     e->three = 5;
     e->minus = -9;
     e->wide = 0xabcdef0123;

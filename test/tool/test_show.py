@@ -59,7 +59,7 @@ class Structs(Case):
         v = self.value(WHOLE)
         self.assertEqual(list(v)[:4], ['lock', 'yes', 'no', 'letter'])
         want = {'yes': True, 'no': False, 'letter': 'q', 'name': 'it\'s "so"', 'full': 'full', 'odd': 'a', 'small': -7, 'id': 'deadbeef', 'negative': -2,
-                'large': 2**64 - 1, 'colour': 'BLUE', 'strange': 77, 'rights': 'READ | EXECUTE', 'three': 5, 'minus': -9, 'wide': 0xabcdef0123,
+                'large': 2**64 - 1, 'colour': 'BLUE', 'strange': 77, 'rights': 'READ | EXECUTE', 'level': ['HIGH', 'HIGHER', 'HIGHEST', 0], 'three': 5, 'minus': -9, 'wide': 0xabcdef0123,
                 'real': 0.1, 'precise': 1e100, 'longer': 2.5, 'not_a_number': 'nan', 'whole': 0x20001, 'halves': [1, 2], 'unnamed': {'inner': 11},
                 'corner': [{'x': 0, 'y': 0}, {'x': 3, 'y': -4}], 'grid': [[{'x': 0, 'y': 0}] * 2, [{'x': 9, 'y': 0}, {'x': 0, 'y': 0}]],
                 'numbers': [i * i for i in range(16)]}
