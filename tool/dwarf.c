@@ -365,11 +365,11 @@ static void fill(struct types *t, struct known *k, Dwarf_Die *die)
     }
 }
 
-/* A declaration may name the unit that has the type. */
+/* It may only name the unit that has the type. */
 static void follow_signature(Dwarf_Die *die)
 {
     Dwarf_Die there;
-    if (flag(die, DW_AT_declaration) && refers(die, DW_AT_signature, &there))
+    if (refers(die, DW_AT_signature, &there))
         *die = there;
 }
 
@@ -404,8 +404,6 @@ struct wanted {
     char tag;       /* 's', 'u', 'e', or 0: whatever it is */
     uint64_t size;
     const struct type *found, *second; /* second: in C++ a struct's name needs no struct */
-    const char *file;
-    int line;
     uint64_t other;
     bool several;
 };
@@ -463,15 +461,26 @@ static bool has_size(const struct type *type, uint64_t size)
     return type->size == size || (type->size < size && last && type_bare(last->type)->is_open);
 }
 
+/* The same struct of several units, as far as it is seen */
+static bool same_shape(const struct type *a, const struct type *b)
+{
+    a = type_bare(a);
+    b = type_bare(b);
+    bool same = a == b || (a->kind == b->kind && a->size == b->size && a->fields_count == b->fields_count);
+    for (size_t k = 0; same && a != b && k < a->fields_count; k++) {
+        const struct field *f = &a->fields[k], *g = &b->fields[k];
+        same = strcmp(f->name ? f->name : "", g->name ? g->name : "") == 0 && f->offset == g->offset &&
+               f->bits == g->bits && type_bare(f->type)->kind == type_bare(g->type)->kind;
+    }
+    return same;
+}
+
 static void consider(struct types *t, struct wanted *w, Dwarf_Die *die)
 {
     char tag = tag_of(die);
     if (!tag || (w->tag && w->tag != tag) || !same_name(w, die) || flag(die, DW_AT_declaration))
         return;
     const struct type *type = take(t, die);
-    const char *file = dwarf_decl_file(die);
-    int line = 0;
-    dwarf_decl_line(die, &line);
     if (w->size && !has_size(type, w->size)) {
         w->other = type->size;
         return;
@@ -480,11 +489,9 @@ static void consider(struct types *t, struct wanted *w, Dwarf_Die *die)
         w->second = w->second ? w->second : type;
         return;
     }
-    if (!w->found) {
+    if (!w->found)
         w->found = type;
-        w->file = file;
-        w->line = line;
-    } else if (line != w->line || (file && w->file && strcmp(file, w->file) != 0))
+    else if (!same_shape(w->found, type))
         w->several = true;
 }
 

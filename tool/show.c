@@ -203,7 +203,7 @@ const struct type *show_type(struct show *s, const char *name, uint64_t size, bo
         exit(REFUSED);
     }
     if (type && several && told)
-        complain(s->c->name, "%s has several \"%s\" of that size, declared in different places: the first is shown",
+        complain(s->c->name, "%s has several \"%s\" of that size, with other fields: the first is shown",
                  types_file(t), name);
     if (!type && told)
         tell_missing(s, t, name, size, other);

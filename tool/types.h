@@ -59,7 +59,7 @@ void types_close(struct types *t); /* NULL is nothing */
 const char *types_file(const struct types *t);
 
 /* The type that C calls so: "struct point", "unsigned long", "point_t[4]", "char *". size: its bytes, of several of one name those; 0: any. NULL: there is none;
- * *ret_other: the size that it has there, or 0. Local to a function, it is found, too. *ret_several: there are others of that name and size, declared elsewhere. */
+ * *ret_other: the size that it has there, or 0. Local to a function, it is found, too. *ret_several: there are others of that name and size, with other fields. */
 const struct type *types_find(struct types *t, const char *name, uint64_t size, uint64_t *ret_other,
                               bool *ret_several);
 /* What a pointer leads to; NULL: it is not known. */
