@@ -261,11 +261,18 @@ static int make_local(tarn *seg)
 {
     struct local {
         long only_here;
-    } * l;
+    };
+    struct twice {
+        long whole;
+    };
+    struct local *l;
+    struct twice *first;
     struct tail *t;
     tarn_ref ref;
     struct tarn_type type = TARN_TYPE(struct tail);
     OK(tarn_object(seg, "local", struct local, &l));
+    OK(tarn_object(seg, "twice", struct twice, &first));
+    first->whole = 1;
     l->only_here = 12345;
     type.size = sizeof(struct tail) + 2 * sizeof(point_t);
     OK(tarn_find_or_make(seg, "tail", &type, (void **)&t));
@@ -281,11 +288,17 @@ static int make_local(tarn *seg)
 
 static int make_numbers(tarn *seg)
 {
+    struct twice { /* another one */
+        int halves[2];
+    };
+    struct twice *second;
     unsigned long *number;
     int *array;
     struct tarn_type type = {"int[3]", 3 * sizeof(int), 0};
     OK(tarn_object(seg, "number", unsigned long, &number));
     *number = 7;
+    OK(tarn_object(seg, "twice", struct twice, &second));
+    second->halves[1] = 0;
     OK(tarn_find_or_make(seg, "array", &type, (void **)&array));
     array[1] = -1;
     return 0;

@@ -132,6 +132,11 @@ class Structs(Case):
         self.show('number', '--type', 'void', status=1)
         self.show('number', '--type', 'int[', status=1)
 
+    def test_two_types_of_one_name(self):
+        r = subprocess.run([self.TARN, 'show', 'posix:/s', 'twice', '-J'], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+        self.assertIn(json.loads(r.stdout)['value'], ({'whole': 1}, {'halves': [1, 0]}))
+        self.assertIn('several "struct twice"', r.stderr.decode())
+
     def test_follows_round_a_circle(self):
         v = self.value('first', '--follow', '9')
         self.assertEqual([v['value'], v['next']['to']['value'], v['next']['to']['next']['to']['value']], [1, 2, 3])
@@ -165,7 +170,7 @@ class Without(Case):
 class Kinds(Case):
     def test_all_names(self):
         rows = {o['name']: o for o in json.loads(self.show('-J'))['objects']}
-        self.assertEqual(len(rows), 24)
+        self.assertEqual(len(rows), 25)
         self.assertEqual({k: rows[k]['kind'] for k in ('ages', 'years', 'jobs', 'points', 'string', 'queue', 'news', 'ring', 'first')},
                          {'ages': 'map', 'years': 'tree', 'jobs': 'list', 'points': 'vector', 'string': 'bytes', 'queue': 'queue', 'news': 'topic',
                           'ring': 'ring', 'first': 'struct'})
