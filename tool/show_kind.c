@@ -12,7 +12,7 @@
 
 #include "show.h"
 
-enum { KEY_MOST = 65535, VALUE_MOST = 1 << 20 };
+enum { VALUE_MOST = 1 << 20 };
 
 /* ---- what all have ---- */
 
@@ -22,7 +22,7 @@ static void refused(struct node *n, int error)
     node_add_string(n, "state", error == -EIDRM ? "destroyed" : "unreadable");
 }
 
-/* "held by ...; 2 wait: 0x10004, 0x10005" */
+/* "held by ...; 0x10004 waits, 0x10005 waits" */
 static void add_waiters(const struct show *s, struct node *n, tarn_ref ref)
 {
     uint64_t count = 0;
