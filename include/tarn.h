@@ -298,7 +298,8 @@ struct tarn_stat {
     uint32_t lifetime;          /* TARN_UNTIL_UNLINKED, ... */
     uint32_t creator;           /* process id of who made it, in its PID namespace */
     uint32_t huge;              /* TARN_HUGE_: what it has, which may be less than what was asked for; or 0 */
-    uint32_t reserved;
+    uint32_t build_id_size;     /* bytes of build_id; 0: not known */
+    uint8_t build_id[32]; /* of the program that made it, as its linker gave it (readelf -n): 32 bytes at most */
 };
 TARN_API int tarn_stat(tarn *seg, struct tarn_stat *ret_stat);
 
