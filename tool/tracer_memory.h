@@ -1,0 +1,41 @@
+/* tracer_memory.h - a traced process's address space: the breakpoints in it, and its memory. Private to tracer.c and tracer_memory.c. */
+#ifndef TARN_TOOL_TRACER_MEMORY_H
+#define TARN_TOOL_TRACER_MEMORY_H
+
+#include "module.h"
+
+struct breakpoint {
+    uint64_t at;
+    const char *function; /* NULL: the dynamic linker's */
+    uint8_t was;
+};
+/* Shared by the tasks that share their memory. Written through /proc/PID/mem, which does not ask that they are stopped. */
+struct space {
+    int memory, tasks;
+    struct breakpoint *points; /* by address */
+    size_t count;
+    uint64_t library, library_end; /* the code of libtarn; 0: it is in the program itself */
+    bool disarmed;                 /* the program has its own bytes again */
+};
+
+struct space *space_new(pid_t pid);
+/* A forked child's: the same bytes, breakpoints and all. */
+struct space *space_copy(const struct space *s, pid_t pid);
+void space_leave(struct space *s);
+/* Breakpoints in all that is mapped now and has calls of tarn, and in the dynamic linker. true: there is a call in it. */
+bool space_arm(struct space *s, pid_t pid);
+void space_disarm(struct space *s);
+const struct breakpoint *space_point(const struct space *s, uint64_t at);
+bool space_write(const struct space *s, uint64_t at, const void *bytes, size_t size);
+size_t space_read(const struct space *s, uint64_t at, void *bytes, size_t size);
+
+/* Parts of a process's memory that others can see and it can write. */
+struct shared_part {
+    uint64_t start, end;
+};
+size_t shared_parts(pid_t pid, struct shared_part *parts, size_t most);
+
+/* /proc/PID/maps, to be freed; NULL: it is gone. */
+char *maps_text(pid_t pid);
+
+#endif
