@@ -232,20 +232,6 @@ static int try_point(struct torture *t, const struct point *p)
     return try(t, &r);
 }
 
-static int try_plan(struct torture *t)
-{
-    int status = DONE;
-    for (size_t k = 0; k < t->plan_count && status == DONE && goes_on_trying(t); k++)
-        status = try_point(t, &t->plan[k]);
-    for (uint64_t k = 0; k < t->random && status == DONE && goes_on_trying(t); k++) {
-        struct run r = new_run(t);
-        r.after_us = torture_chance(t) % (t->us + 1);
-        r.pick = torture_chance(t);
-        status = try(t, &r);
-    }
-    return status;
-}
-
 /* The first, the second, ... commit, until there are no more. */
 static int try_commits(struct torture *t)
 {
@@ -322,17 +308,40 @@ static int run_undisturbed(struct torture *t)
     return status;
 }
 
-static int survey(struct torture *t)
+/* ---- the rounds ---- */
+
+static int survey(struct torture *t, unsigned round)
 {
     struct run r = new_run(t);
+    survey_forget(&t->survey);
+    t->survey.round = round;
     r.survey = &t->survey;
     if (!t->endless)
-        r.timeout_ms = DAY_MS; /* each instruction is stepped */
+        r.timeout_ms = DAY_MS; /* instructions are stepped */
     int status = run_once(t, &r);
     segments_remove(&t->segments);
-    if (status == DONE && !torture_plan(t)) {
+    if (status == DONE && !torture_plan(t, t->points - t->tried)) {
         complain(t->command->name, "no memory for the points");
         status = REFUSED;
+    }
+    return status;
+}
+
+static int try_rounds(struct torture *t)
+{
+    int status = DONE;
+    for (unsigned round = 0; round < 31 && t->tried < t->points && status == DONE; round++) {
+        status = survey(t, round);
+        if (!t->plan_count)
+            break;
+        for (size_t k = 0; k < t->plan_count && status == DONE && goes_on_trying(t); k++)
+            status = try_point(t, &t->plan[k]);
+    }
+    for (uint64_t k = 0; k < t->random && status == DONE && goes_on_trying(t); k++) {
+        struct run r = new_run(t);
+        r.after_us = torture_chance(t) % (t->us + 1);
+        r.pick = torture_chance(t);
+        status = try(t, &r);
     }
     return status;
 }
@@ -345,8 +354,8 @@ static int torture(struct torture *t)
         status = point_parse(t->at, &at) ? try_point(t, &at) : USAGE;
     else if (status == DONE && t->deed == DEED_FAIL)
         status = try_commits(t);
-    else if (status == DONE && (status = survey(t)) == DONE)
-        status = try_plan(t);
+    else if (status == DONE)
+        status = try_rounds(t);
     torture_progress(t, t->tried);
     if (status != DONE && status != ENDED)
         return status;

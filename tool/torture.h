@@ -81,8 +81,8 @@ struct torture {
     size_t violations_listed;
 };
 
-/* torture_plan.c: t->plan, of at most t->points. false: no memory. */
-bool torture_plan(struct torture *t);
+/* torture_plan.c: t->plan, of what t->survey found in one round. false: no memory. */
+bool torture_plan(struct torture *t, size_t most);
 uint64_t torture_chance(struct torture *t);
 
 /* torture_report.c */

@@ -16,44 +16,36 @@ uint64_t torture_chance(struct torture *t)
     return z ^ z >> 31;
 }
 
-static unsigned round_of(const struct noted *n)
-{
-    unsigned round = 0;
-    while (n->pass > 1u << round && round < 31)
-        round++;
-    return round;
-}
-
-static size_t members(const struct survey *s, unsigned round, unsigned kind)
+static size_t members(const struct survey *s, unsigned kind)
 {
     size_t count = 0;
     for (size_t k = 0; k < s->count; k++)
-        count += s->noted[k].kind == kind && round_of(&s->noted[k]) == round;
+        count += s->noted[k].kind == kind;
     return count;
 }
 
-static void take(struct torture *t, unsigned round, unsigned kind)
+static void take(struct torture *t, unsigned kind, size_t room)
 {
     const struct survey *s = &t->survey;
-    size_t count = members(s, round, kind), room = t->points - t->plan_count, n = 0;
-    size_t wanted = count < room ? count : room, shift = wanted ? torture_chance(t) % count : 0;
+    size_t count = members(s, kind), n = 0;
+    size_t wanted = count < room ? count : room, shift = wanted && wanted < count ? torture_chance(t) % count : 0;
     for (size_t k = 0; k < s->count && wanted; k++) {
-        if (s->noted[k].kind != kind || round_of(&s->noted[k]) != round)
+        if (s->noted[k].kind != kind)
             continue;
-        size_t at = (n++ + (wanted < count ? shift : 0)) % count;
+        size_t at = (n++ + shift) % count;
         if (at * wanted / count != (at + 1) * wanted / count)
             t->plan[t->plan_count++] = s->noted[k].point;
     }
 }
 
-bool torture_plan(struct torture *t)
+bool torture_plan(struct torture *t, size_t most)
 {
-    uint64_t most = t->points < t->survey.count ? t->points : t->survey.count;
+    t->plan_count = 0;
+    free(t->plan);
+    if (most > t->survey.count)
+        most = t->survey.count;
     t->plan = malloc((most + 1) * sizeof *t->plan);
-    if (!t->plan)
-        return false;
-    for (unsigned round = 0; round < 32; round++)
-        for (unsigned kind = NOTED_EVENT; kind <= NOTED_INSIDE && t->plan_count < most; kind++)
-            take(t, round, kind);
-    return true;
+    for (unsigned kind = NOTED_EVENT; t->plan && kind <= NOTED_INSIDE; kind++)
+        take(t, kind, most - t->plan_count);
+    return t->plan;
 }

@@ -22,8 +22,8 @@ static size_t covered(const struct torture *t)
 void torture_progress(const struct torture *t, bool last)
 {
     if (isatty(STDERR_FILENO) && (t->tried || last))
-        fprintf(stderr, "\rtarn %s: %" PRIu64 " of %" PRIu64 " points, %" PRIu64 " violations%s", t->command->name, t->tried,
-                t->at ? 1 : t->deed == DEED_FAIL ? t->enospc : t->plan_count + t->random, t->violations_count,
+        fprintf(stderr, "\rtarn %s: %" PRIu64 " points of at most %" PRIu64 ", %" PRIu64 " violations%s", t->command->name, t->tried,
+                t->at ? 1 : t->deed == DEED_FAIL ? t->enospc : t->points + t->random, t->violations_count,
                 last ? "\n" : "");
 }
 

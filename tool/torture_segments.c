@@ -160,6 +160,18 @@ static char *name_of(const struct mapped *m)
     return name;
 }
 
+/* One that its maker has not given its name yet goes away with him. */
+static bool is_unfinished(int fd)
+{
+    struct tarn_stat stat = {0};
+    tarn *seg;
+    if (tarn_open_fd(fd, TARN_RDONLY | TARN_FOREIGN, &seg) < 0)
+        return true;
+    int e = tarn_stat(seg, &stat);
+    tarn_close(seg);
+    return e < 0 || (!stat.unlinked && strcmp(stat.backing, "memfd") != 0 && strcmp(stat.backing, "anon") != 0);
+}
+
 static char *url_of(struct segments *s, const struct mapped *m, int pid, int *ret_held)
 {
     char *url = NULL, *shm = realpath(posix_directory(), NULL), *name = m->deleted ? name_of(m) : strdup(m->path);
@@ -173,7 +185,10 @@ static char *url_of(struct segments *s, const struct mapped *m, int pid, int *re
         else
             s->private++;
     } else if (!name) {
-        if ((*ret_held = hold(pid, m->device, m->inode)) >= 0)
+        *ret_held = hold(pid, m->device, m->inode);
+        if (*ret_held >= 0 && is_unfinished(*ret_held))
+            close(*ret_held);
+        else if (*ret_held >= 0)
             made = asprintf(&url, "fd:%d", *ret_held);
     } else if (length && strncmp(name, shm, length) == 0 && name[length] == '/' && !strchr(name + length + 1, '/'))
         made = asprintf(&url, "posix:%s", name + length);

@@ -34,7 +34,6 @@ enum {
     CHASE_MOST = 2000000, /* that are stepped to a point */
     PARTS_MOST = 64,
     WATCHED = 64, /* bytes: no instruction changes more at once */
-    PASSES_ALL = 64, /* of a place are noted; from then on those that are powers of two */
     TICK_US = 10000,
     ASK = 0xffffffff /* personality: what it is */
 };
@@ -62,8 +61,7 @@ struct task {
     struct used *counted; /* of its calls of each function */
     size_t counted_count;
     struct point at; /* the last event, and the steps since */
-    uint32_t pass;
-    bool walking;
+    bool walking, entered_kernel;
     struct instruction next;
     uint64_t watched, turned, skip; /* addresses, or 0: of memory; of a repeated instruction that had its first turn; where its rest ends */
     size_t watched_size;
@@ -86,7 +84,7 @@ static struct {
     pid_t stopped_pid;
     uint64_t deadline, first_call, continue_at, commits;
     bool free; /* there is nothing more to do but wait */
-    struct shared_part parts[PARTS_MOST];
+    struct range parts[PARTS_MOST];
     size_t parts_count;
     pid_t parts_pid;
 } t;
@@ -101,6 +99,8 @@ static void on_tick(int number)
 }
 
 static void go(struct task *k, int signal);
+static void go_from(struct task *k, const struct user_regs_struct *r);
+static void resume(struct task *k, int how, int signal);
 
 /* The first after so long; 0: no more. */
 static void set_ticks(uint64_t us)
@@ -296,37 +296,62 @@ static bool is_shared(const struct task *k, uint64_t address)
     return false;
 }
 
-/* What the next instruction may change; true: it is the rest of a repeated one, to be passed at once. */
-static bool prepare(struct task *k)
+static void watch(struct task *k, uint64_t address)
+{
+    if (!t.r->survey || !is_shared(k, address))
+        return;
+    k->watched = address;
+    k->watched_size = space_read(k->space, address, k->before, WATCHED);
+}
+
+static int pass_to(struct task *k, uint64_t end, int how)
+{
+    k->skip = end;
+    set_debug(k, 1, end);
+    return how;
+}
+
+/* The library has called the C library: where to that returns, or 0. (Two words lie over it where the call comes by way of the dynamic linker.) */
+static uint64_t end_of_system(const struct task *k, const struct user_regs_struct *r)
+{
+    uint64_t words[3] = {0};
+    if (k->at.after || !k->space->library || !space_is_system(k->space, r->rip))
+        return 0;
+    space_read(k->space, r->rsp, words, sizeof words);
+    for (int n = 0; n < 3; n++)
+        if (words[n] >= k->space->library && words[n] < k->space->library_end)
+            return words[n];
+    return 0;
+}
+
+/* What the next instruction may change; how to pass it. */
+static int prepare(struct task *k, const struct user_regs_struct *r)
 {
     uint8_t code[INSTRUCTION_MOST] = {0};
-    struct user_regs_struct r;
+    uint64_t end = end_of_system(k, r);
     k->watched = 0;
-    k->next = (struct instruction){0};
-    if (!registers(k, &r) || !space_read(k->space, r.rip, code, sizeof code))
-        return false;
+    k->entered_kernel = false;
+    if (end) {
+        k->turned = 0;
+        watch(k, r->rdi); /* of memcpy and its like */
+        return pass_to(k, end, PTRACE_SYSCALL);
+    }
+    space_read(k->space, r->rip, code, sizeof code);
     instruction_read(code, &k->next);
-    uint64_t address = instruction_address(&k->next, &r);
-    if (t.r->survey && k->next.touches == TOUCHES_MEMORY && is_shared(k, address)) {
-        k->watched = address;
-        k->watched_size = space_read(k->space, address, k->before, WATCHED);
-    }
-    bool again = k->next.repeated && k->turned == r.rip;
-    k->turned = k->next.repeated && !again ? r.rip : 0;
-    if (again) {
-        k->skip = r.rip + k->next.repeated;
-        set_debug(k, 1, k->skip);
-    }
-    return again;
+    k->entered_kernel = k->next.touches == TOUCHES_KERNEL;
+    if (k->next.touches == TOUCHES_MEMORY)
+        watch(k, instruction_address(&k->next, r));
+    bool again = k->next.repeated && k->turned == r->rip;
+    k->turned = k->next.repeated && !again ? r->rip : 0;
+    return again ? pass_to(k, r->rip + k->next.repeated, PTRACE_CONT) : PTRACE_SINGLESTEP;
 }
 
 static bool has_changed(const struct task *k)
 {
     uint8_t now[WATCHED];
-    if (k->next.touches == TOUCHES_KERNEL)
-        return true;
-    return k->watched && (space_read(k->space, k->watched, now, k->watched_size) != k->watched_size ||
-                          memcmp(now, k->before, k->watched_size) != 0 || !k->watched_size);
+    return k->entered_kernel ||
+           (k->watched && (space_read(k->space, k->watched, now, k->watched_size) != k->watched_size ||
+                           memcmp(now, k->before, k->watched_size) != 0 || !k->watched_size));
 }
 
 /* ---- events ---- */
@@ -351,11 +376,6 @@ static bool is_goal(const struct task *k, uint64_t address)
         fclose(maps);
     free(text);
     return at.module && at.module->name == p->module && at.offset == p->offset;
-}
-
-static bool is_power_of_two(uint32_t n)
-{
-    return (n & (n - 1)) == 0;
 }
 
 static void chase(struct task *k, uint64_t address, uint32_t turn)
@@ -386,7 +406,7 @@ static void note_change(struct task *k, uint64_t address, uint32_t turn)
         p.address = address;
         p.turn = turn;
     }
-    survey_note(t.r->survey, &p, k->pass, k->at.after ? NOTED_OWN : NOTED_INSIDE);
+    survey_note(t.r->survey, &p, k->at.after ? NOTED_OWN : NOTED_INSIDE);
 }
 
 /* k->at is new. true: the deed was done, and it goes on or not. */
@@ -399,10 +419,10 @@ static bool happened(struct task *k, uint64_t place, const struct user_regs_stru
     if (k->chased)
         chase(k, 0, 0);
     if (t.r->survey && !t.free) {
-        k->pass = survey_pass(t.r->survey, place);
-        if (k->pass <= PASSES_ALL || is_power_of_two(k->pass))
-            survey_note(t.r->survey, &k->at, k->pass, NOTED_EVENT);
-        k->walking = is_power_of_two(k->pass);
+        bool noted;
+        survey_pass(t.r->survey, place, &noted, &k->walking);
+        if (noted)
+            survey_note(t.r->survey, &k->at, NOTED_EVENT);
         t.parts_pid = 0;
     }
     if (!is_goal_event(k))
@@ -467,32 +487,29 @@ static bool at_the_return(const struct task *k, const struct user_regs_struct *r
     return c && r->rip == c->back && r->rsp == c->stack + 8;
 }
 
-static void stepped(struct task *k)
+static void stepped(struct task *k, const struct user_regs_struct *r)
 {
-    struct user_regs_struct r;
     if (k->skip) {
         k->skip = 0;
         set_debug(k, 1, 0);
     }
-    if (!registers(k, &r))
-        return;
     k->at.steps++;
-    if (at_the_return(k, &r)) {
-        returned(k, &r);
+    if (at_the_return(k, r)) {
+        returned(k, r);
         return;
     }
     if (t.r->survey) {
-        uint32_t turn = visit(k, r.rip);
+        uint32_t turn = visit(k, r->rip);
         if (has_changed(k))
-            note_change(k, r.rip, turn);
+            note_change(k, r->rip, turn);
     }
     bool chased = is_goal_event(k);
-    if (chased && is_goal(k, r.rip)) {
-        reach(k, &r);
+    if (chased && is_goal(k, r->rip)) {
+        reach(k, r);
         return;
     }
     k->walking = k->at.steps < (chased ? CHASE_MOST : WALK_MOST);
-    go(k, 0);
+    go_from(k, r);
 }
 
 /* ---- over a breakpoint ---- */
@@ -543,18 +560,19 @@ static bool step(struct task *k)
     }
 }
 
-static void step_over(struct task *k, const struct breakpoint *b)
+static void step_over(struct task *k, const struct breakpoint *b, const struct user_regs_struct *r)
 {
     static const uint8_t trap = 0xcc;
+    struct user_regs_struct after;
     struct breakpoint here = *b;
     stop_others(k);
     space_write(k->space, here.at, &here.was, 1);
     if (k->walking)
-        prepare(k);
+        prepare(k, r);
     bool alive = step(k);
     space_write(k->space, here.at, &trap, 1);
-    if (alive && k->walking)
-        stepped(k);
+    if (alive && k->walking && registers(k, &after))
+        stepped(k, &after);
     else if (alive)
         go(k, 0);
 }
@@ -568,7 +586,7 @@ static void entered(struct task *k, const struct breakpoint *b, const struct use
     const struct call *top = k->depth ? &k->calls[k->depth - 1] : NULL;
     bool internal = k->space->library ? back >= k->space->library && back < k->space->library_end : top != NULL;
     if (internal || k->depth == CALLS_MOST || (top && top->stack == r->rsp && top->back == back)) {
-        step_over(k, b);
+        step_over(k, b, r);
         return;
     }
     use(b->function);
@@ -576,7 +594,7 @@ static void entered(struct task *k, const struct breakpoint *b, const struct use
     k->calls[k->depth++] = (struct call){b->function, k->at.number, back, r->rsp};
     set_debug(k, 0, back);
     if (!happened(k, back * 2, r))
-        step_over(k, b);
+        step_over(k, b, r);
 }
 
 /* ---- what the kernel tells ---- */
@@ -597,7 +615,7 @@ static void trapped_by_code(struct task *k, struct user_regs_struct *r)
     else {
         struct breakpoint here = *b; /* the list of them may move */
         t.r->traced |= space_arm(k->space, k->pid);
-        step_over(k, &here);
+        step_over(k, &here, r);
     }
 }
 
@@ -614,7 +632,7 @@ static void trapped_by_debug(struct task *k, const struct user_regs_struct *r)
             return;
         }
     } else if (k->skip && r->rip == k->skip) {
-        stepped(k);
+        stepped(k, r);
         return;
     } else if (at_the_return(k, r)) {
         returned(k, r);
@@ -635,7 +653,7 @@ static void trapped(struct task *k)
         trapped_by_debug(k, &r);
     else if (s.si_code == TRAP_TRACE || s.si_code == TRAP_BRKPT) {
         if (k->walking && !t.free)
-            stepped(k);
+            stepped(k, &r);
         else
             go(k, 0);
     } else
@@ -648,6 +666,11 @@ static void called_kernel(struct task *k)
     enum { POPULATE_WRITE = 23 };
     struct __ptrace_syscall_info i;
     struct user_regs_struct r;
+    if (k->skip && !t.free) { /* in the C library, which is passed at once */
+        k->entered_kernel = true;
+        resume(k, PTRACE_SYSCALL, 0);
+        return;
+    }
     if (ptrace(PTRACE_GET_SYSCALL_INFO, k->tid, sizeof i, &i) <= 0 || t.free || !registers(k, &r)) {
         go(k, 0);
         return;
@@ -790,20 +813,33 @@ static void told(struct task *k, int status)
     go(k, 0);
 }
 
-static void go(struct task *k, int signal)
+static void resume(struct task *k, int how, int signal)
 {
-    int how = PTRACE_CONT;
-    bool walks = k->walking && !t.free;
     if (!signal && k->deliver) {
         signal = __builtin_ctzll(k->deliver);
         k->deliver &= k->deliver - 1;
     }
-    if (walks)
-        how = prepare(k) ? PTRACE_CONT : PTRACE_SINGLESTEP;
-    else if (t.r->deed == DEED_FAIL && k->depth && !t.free)
-        how = PTRACE_SYSCALL;
     k->running = true;
     ptrace(how, k->tid, 0, signal);
+}
+
+static void go(struct task *k, int signal)
+{
+    struct user_regs_struct r;
+    bool calls = t.r->deed == DEED_FAIL && k->depth && !t.free;
+    if (k->walking && !t.free && registers(k, &r))
+        resume(k, prepare(k, &r), signal);
+    else
+        resume(k, calls ? PTRACE_SYSCALL : PTRACE_CONT, signal);
+}
+
+/* The same, of who has just been stepped to there. */
+static void go_from(struct task *k, const struct user_regs_struct *r)
+{
+    if (k->walking)
+        resume(k, prepare(k, r), 0);
+    else
+        go(k, 0);
 }
 
 /* ---- time ---- */

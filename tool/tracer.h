@@ -8,7 +8,8 @@
  *
  * A *task* is a thread or a process: "0" the program's first thread, "0.2" the second that that one made. Its run is parted by *events*: the entry and the return of
  * each call of a public function from the program's own code. A *point* is an event, and so many instructions behind it; so it is the same in each run of a program
- * that does the same each time, at whatever address it is loaded. A repeated string instruction counts as two: its first turn, and the rest. */
+ * that does the same each time, at whatever address it is loaded. A repeated string instruction counts as two: its first turn, and the rest; what libtarn calls of
+ * the C library counts as one. */
 #ifndef TARN_TOOL_TRACER_H
 #define TARN_TOOL_TRACER_H
 
@@ -42,8 +43,7 @@ bool point_parse(const char *text, struct point *ret);
 /* What a run without a deed found. */
 struct noted {
     struct point point;
-    uint32_t pass; /* the how-manieth time of this place in the program */
-    uint8_t kind;  /* of enum noted_kind */
+    uint8_t kind; /* of enum noted_kind */
 };
 enum noted_kind {
     NOTED_EVENT, /* a call's entry, or its return */
@@ -51,13 +51,15 @@ enum noted_kind {
     NOTED_INSIDE /* so has the library */
 };
 struct survey {
+    unsigned round; /* places are noted at their first time; their second; third and fourth; ...: round 0, 1, 2, ... */
     struct noted *noted;
     size_t count;
     struct passes *passes; /* tracer.c's own: how often each place was passed */
     size_t passes_count;
 };
-uint32_t survey_pass(struct survey *s, uint64_t place); /* one more; which */
-void survey_note(struct survey *s, const struct point *p, uint32_t pass, enum noted_kind kind);
+/* One more time at this place: is it of this round, and the one of it that is walked from? */
+void survey_pass(struct survey *s, uint64_t place, bool *ret_noted, bool *ret_walked);
+void survey_note(struct survey *s, const struct point *p, enum noted_kind kind);
 void survey_forget(struct survey *s);
 
 struct used { /* a public function that the program calls */

@@ -33,6 +33,8 @@ struct space *space_copy(const struct space *from, pid_t pid)
         return NULL;
     s->library = from->library;
     s->library_end = from->library_end;
+    memcpy(s->system, from->system, sizeof s->system);
+    s->system_count = from->system_count;
     s->points = calloc(from->count + 1, sizeof *s->points);
     s->count = s->points ? from->count : 0;
     if (s->points)
@@ -97,6 +99,23 @@ static void set(struct space *s, uint64_t at, const char *function)
     space_write(s, at, &trap, 1);
 }
 
+static void note_system(struct space *s, const struct module *m, const struct mapped *code)
+{
+    bool is = strncmp(m->name, "libc.so", 7) == 0 || strncmp(m->name, "ld-", 3) == 0;
+    for (size_t k = 0; k < s->system_count; k++)
+        is &= s->system[k].start != code->start;
+    if (is && s->system_count < sizeof s->system / sizeof *s->system)
+        s->system[s->system_count++] = (struct range){code->start, code->end};
+}
+
+bool space_is_system(const struct space *s, uint64_t at)
+{
+    for (size_t k = 0; k < s->system_count; k++)
+        if (at >= s->system[k].start && at < s->system[k].end)
+            return true;
+    return false;
+}
+
 static void arm_module(struct space *s, const struct module *m, uint64_t base)
 {
     for (size_t k = 0; k < m->calls_count; k++)
@@ -119,8 +138,9 @@ bool space_arm(struct space *s, pid_t pid)
         if (strcmp(line.path, first.path) != 0)
             first = line;
         const struct module *m = line.execute ? module_of(pid, &first) : NULL;
-        if (!m || (!m->calls_count && !m->loader_break))
+        if (!m)
             continue;
+        note_system(s, m, &line);
         found |= m->calls_count > 0;
         if (m->shared) {
             s->library = line.start;
@@ -142,7 +162,7 @@ void space_disarm(struct space *s)
 
 /* ---- what is mapped ---- */
 
-size_t shared_parts(pid_t pid, struct shared_part *parts, size_t most)
+size_t shared_parts(pid_t pid, struct range *parts, size_t most)
 {
     static struct mapped line;
     char path[64];
@@ -155,7 +175,7 @@ size_t shared_parts(pid_t pid, struct shared_part *parts, size_t most)
         if (count && parts[count - 1].end == line.start)
             parts[count - 1].end = line.end;
         else if (count < most)
-            parts[count++] = (struct shared_part){line.start, line.end};
+            parts[count++] = (struct range){line.start, line.end};
     }
     if (maps)
         fclose(maps);

@@ -80,7 +80,7 @@ struct passes {
     uint32_t count;
 };
 
-uint32_t survey_pass(struct survey *s, uint64_t place)
+static uint32_t count_pass(struct survey *s, uint64_t place)
 {
     for (size_t k = 0; k < s->passes_count; k++)
         if (s->passes[k].place == place)
@@ -91,12 +91,19 @@ uint32_t survey_pass(struct survey *s, uint64_t place)
     return 1;
 }
 
-void survey_note(struct survey *s, const struct point *p, uint32_t pass, enum noted_kind kind)
+void survey_pass(struct survey *s, uint64_t place, bool *ret_noted, bool *ret_walked)
+{
+    uint32_t pass = count_pass(s, place), last = 1u << s->round;
+    *ret_walked = pass == last;
+    *ret_noted = pass <= last && pass > last / 2;
+}
+
+void survey_note(struct survey *s, const struct point *p, enum noted_kind kind)
 {
     enum { MOST = 200000 };
     struct noted *at = s->count < MOST ? one_more(&s->noted, &s->count, sizeof *at) : NULL;
     if (at)
-        *at = (struct noted){.point = *p, .pass = pass, .kind = (uint8_t)kind};
+        *at = (struct noted){.point = *p, .kind = (uint8_t)kind};
 }
 
 void survey_forget(struct survey *s)
