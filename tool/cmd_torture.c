@@ -10,7 +10,7 @@
 #include "torture.h"
 #include "wait.h"
 
-enum { CHECK = 256, SETUP, SEGMENT, AT, POINTS, RANDOM, SEED, MINUTES, TIMEOUT, STOP, STOP_MS, ENOSPC_N, EXEC, STUCK_OK, VERBOSE };
+enum { CHECK = 256, SETUP, SEGMENT, AT, POINTS, RANDOM, SEED, MINUTES, TIMEOUT, STOP, STOP_MS, ENOSPC_N, EXEC, STUCK_OK, OUTSIDE, VERBOSE };
 static const struct option names[] = {{"check", required_argument, NULL, CHECK},
                                       {"setup", required_argument, NULL, SETUP},
                                       {"segment", required_argument, NULL, SEGMENT},
@@ -25,6 +25,7 @@ static const struct option names[] = {{"check", required_argument, NULL, CHECK},
                                       {"enospc", required_argument, NULL, ENOSPC_N},
                                       {"exec", no_argument, NULL, EXEC},
                                       {"stuck-ok", no_argument, NULL, STUCK_OK},
+                                      {"outside", no_argument, NULL, OUTSIDE},
                                       {"verbose", no_argument, NULL, VERBOSE},
                                       {"json", no_argument, NULL, 'J'},
                                       {"help", no_argument, NULL, 'h'},
@@ -131,9 +132,8 @@ static void keep(struct torture *t, const struct run *r, const char *point, stru
 
 static void cover(struct torture *t, const struct scene *s)
 {
-    const struct point *p = &s->point;
     for (size_t k = 0; k < t->used_count; k++)
-        t->used[k].points += t->used[k].function == p->function && (!p->after || (!p->steps && !p->module));
+        t->used[k].points += t->used[k].function == s->call;
 }
 
 /* ---- runs ---- */
@@ -270,11 +270,6 @@ static int judge_undisturbed(struct torture *t)
 
 static int look_at_end(struct torture *t, const struct run *r)
 {
-    if (!r->traced)
-        return refuse(t, "no call of tarn can be found in it: it has not loaded libtarn.so, and if it is linked with libtarn.a, its "
-                         "symbols must be left in it (no strip)");
-    if (!r->calls)
-        return refuse(t, "it never calls a function of tarn");
     if (!r->late && WIFSIGNALED(r->status)) {
         complain(t->command->name, "%s dies by itself, before any kill: signal %d, %s", t->argv[0], WTERMSIG(r->status),
                  strsignal(WTERMSIG(r->status)));
@@ -285,7 +280,10 @@ static int look_at_end(struct torture *t, const struct run *r)
                  WEXITSTATUS(r->status));
         return REFUSED;
     }
-    return DONE;
+    if (!r->traced)
+        return refuse(t, "no call of tarn can be found in it: it has not loaded libtarn.so, and if it is linked with libtarn.a, its "
+                         "symbols must be left in it (no strip)");
+    return r->calls ? DONE : refuse(t, "it never calls a function of tarn");
 }
 
 static int run_undisturbed(struct torture *t)
@@ -302,6 +300,8 @@ static int run_undisturbed(struct torture *t)
                  t->timeout_ms / 1000);
     if (status == DONE)
         status = judge_undisturbed(t);
+    if (t->segments.private)
+        complain(t->command->name, "segments of sysv:private cannot be checked: nobody else can attach them");
     segments_remove(&t->segments);
     if (!t->endless && t->timeout_ms < r.us / 50) /* ms, us: twenty times as long */
         t->timeout_ms = r.us / 50;
@@ -315,6 +315,7 @@ static int survey(struct torture *t, unsigned round)
     struct run r = new_run(t);
     survey_forget(&t->survey);
     t->survey.round = round;
+    t->survey.outside = t->outside;
     r.survey = &t->survey;
     if (!t->endless)
         r.timeout_ms = DAY_MS; /* instructions are stepped */
@@ -381,6 +382,7 @@ static int take(const struct command *c, int option, const char *value, struct t
     case SETUP: t->setup = value; return DONE;
     case SEGMENT: t->segment = value; return DONE;
     case VERBOSE: t->verbose = true; return DONE;
+    case OUTSIDE: t->outside = true; return DONE;
     case STUCK_OK: t->stuck_ok = true; return DONE;
     case STOP:
     case EXEC:

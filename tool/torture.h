@@ -65,7 +65,7 @@ struct torture {
     const char *check, *setup, *segment, *at;
     uint64_t points, random, seed, minutes, enospc, timeout_ms, stop_ms;
     enum deed deed;
-    bool json, verbose, stuck_ok;
+    bool json, verbose, stuck_ok, outside;
     struct segments segments;
     struct used *used;
     size_t used_count;

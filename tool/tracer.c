@@ -200,6 +200,7 @@ static void take_scene(const struct task *k, const struct user_regs_struct *r)
     s->pid = k->pid;
     s->tid = k->tid;
     s->address = r->rip;
+    s->call = k->depth ? k->calls[k->depth - 1].function : k->at.steps || k->at.module ? NULL : k->at.function;
     s->caller = k->depth ? k->calls[k->depth - 1].back : 0;
     s->maps = maps_text(k->pid);
 }
@@ -423,6 +424,7 @@ static bool happened(struct task *k, uint64_t place, const struct user_regs_stru
         survey_pass(t.r->survey, place, &noted, &k->walking);
         if (noted)
             survey_note(t.r->survey, &k->at, NOTED_EVENT);
+        k->walking &= k->at.after || !t.r->survey->outside;
         t.parts_pid = 0;
     }
     if (!is_goal_event(k))

@@ -52,6 +52,7 @@ enum noted_kind {
 };
 struct survey {
     unsigned round; /* places are noted at their first time; their second; third and fourth; ...: round 0, 1, 2, ... */
+    bool outside;   /* what calls do inside is not looked at */
     struct noted *noted;
     size_t count;
     struct passes *passes; /* tracer.c's own: how often each place was passed */
@@ -73,7 +74,8 @@ enum deed { DEED_NONE, DEED_KILL, DEED_STOP, DEED_EXEC, DEED_FAIL };
 struct scene {
     struct point point;       /* to be repeated by */
     pid_t pid, tid;
-    uint64_t address, caller; /* of the instruction to come; where the call returns to, if it was inside of one, or 0 */
+    const char *call;         /* the function that it was in, or just had returned from; or NULL */
+    uint64_t address, caller; /* of the instruction to come; where that call returns to, if it was inside of it, or 0 */
     char *maps;               /* of its process, as text */
 };
 
