@@ -10,7 +10,24 @@
 #include "torture.h"
 #include "wait.h"
 
-enum { CHECK = 256, SETUP, SEGMENT, AT, POINTS, RANDOM, SEED, MINUTES, TIMEOUT, STOP, STOP_MS, ENOSPC_N, EXEC, STUCK_OK, OUTSIDE, VERBOSE };
+enum {
+    CHECK = 256,
+    SETUP,
+    SEGMENT,
+    AT,
+    POINTS,
+    RANDOM,
+    SEED,
+    MINUTES,
+    TIMEOUT,
+    STOP,
+    STOP_MS,
+    ENOSPC_N,
+    EXEC,
+    STUCK_OK,
+    OUTSIDE,
+    VERBOSE
+};
 static const struct option names[] = {{"check", required_argument, NULL, CHECK},
                                       {"setup", required_argument, NULL, SETUP},
                                       {"segment", required_argument, NULL, SEGMENT},
@@ -91,6 +108,15 @@ static char *describe(const struct scene *s, uint64_t address)
     return strdup(text);
 }
 
+/* Without a backtrace it is what the public function returns to, if it was in one. */
+static char *describe_own(const struct scene *s)
+{
+    uint64_t own = scene_user_frame(s);
+    if (!own && s->caller)
+        own = s->caller - 1;
+    return own == s->address ? NULL : describe(s, own);
+}
+
 struct story {
     const char *url;
     bool json;
@@ -124,7 +150,7 @@ static void keep(struct torture *t, const struct run *r, const char *point, stru
     *v = (struct violation){.wrong = *w, .number = t->deeds, .pid = r->scene.pid, .tid = r->scene.tid};
     snprintf(v->point, sizeof v->point, "%s", point);
     v->where = describe(&r->scene, r->scene.address);
-    v->caller = r->scene.caller ? describe(&r->scene, r->scene.caller - 1) : NULL;
+    v->own = describe_own(&r->scene);
     if (t->violations_count == 1)
         v->why = story(t);
     *w = (struct wrong){0};
@@ -166,7 +192,10 @@ static bool set_up(struct torture *t)
     char *output = NULL;
     int status = t->setup ? run_shell(t->setup, t->timeout_ms, &output) : 0;
     if (status != 0 && !stopped)
-        complain(t->command->name, "the set-up failed%s%s", output ? ": " : status == -1 ? ": it had not ended in time" : "",
+        complain(t->command->name, "the set-up failed%s%s",
+                 output         ? ": "
+                 : status == -1 ? ": it had not ended in time"
+                                : "",
                  output ? output : "");
     free(output);
     return status == 0;
@@ -271,8 +300,8 @@ static int judge_undisturbed(struct torture *t)
 static int look_at_end(struct torture *t, const struct run *r)
 {
     if (!r->late && WIFSIGNALED(r->status)) {
-        complain(t->command->name, "%s dies by itself, before any kill: signal %d, %s", t->argv[0], WTERMSIG(r->status),
-                 strsignal(WTERMSIG(r->status)));
+        complain(t->command->name, "%s dies by itself, before any kill: signal %d, %s", t->argv[0],
+                 WTERMSIG(r->status), strsignal(WTERMSIG(r->status)));
         return REFUSED;
     }
     if (!r->late && r->status != 0) {
@@ -281,7 +310,8 @@ static int look_at_end(struct torture *t, const struct run *r)
         return REFUSED;
     }
     if (!r->traced)
-        return refuse(t, "no call of tarn can be found in it: it has not loaded libtarn.so, and if it is linked with libtarn.a, its "
+        return refuse(t, "no call of tarn can be found in it: it has not loaded libtarn.so, and if it is "
+                         "linked with libtarn.a, its "
                          "symbols must be left in it (no strip)");
     return r->calls ? DONE : refuse(t, "it never calls a function of tarn");
 }
@@ -296,8 +326,8 @@ static int run_undisturbed(struct torture *t)
     t->us = r.us;
     t->endless = r.late;
     if (t->endless)
-        complain(t->command->name, "%s does not end by itself within %" PRIu64 " s (--timeout): so it is ended", t->argv[0],
-                 t->timeout_ms / 1000);
+        complain(t->command->name, "%s does not end by itself within %" PRIu64 " s (--timeout): so it is ended",
+                 t->argv[0], t->timeout_ms / 1000);
     if (status == DONE)
         status = judge_undisturbed(t);
     if (t->segments.private)
@@ -331,7 +361,7 @@ static int survey(struct torture *t, unsigned round)
 static int try_rounds(struct torture *t)
 {
     int status = DONE;
-    for (unsigned round = 0; round < 31 && t->tried < t->points && status == DONE; round++) {
+    for (unsigned round = 0; round < 31 && t->tried < t->points && status == DONE && goes_on_trying(t); round++) {
         status = survey(t, round);
         if (!t->plan_count)
             break;
@@ -373,7 +403,6 @@ static int torture(struct torture *t)
 
 static int take(const struct command *c, int option, const char *value, struct torture *t)
 {
-    uint64_t seconds;
     struct point p;
     int status;
     switch (option) {
@@ -392,7 +421,9 @@ static int take(const struct command *c, int option, const char *value, struct t
         return DONE;
     case AT:
         t->at = value;
-        return point_parse(value, &p) ? DONE : misused(c, "--at %s: it is a point as this command prints it, as 0:tarn_commit:1:entry", value);
+        return point_parse(value, &p)
+                   ? DONE
+                   : misused(c, "--at %s: it is a point as this command prints it, as 0:tarn_commit:1:entry", value);
     case POINTS: return take_count(c, "--points", value, "points", 1000000, &t->points);
     case RANDOM:
         if (strcmp(value, "0") == 0) {
@@ -403,9 +434,9 @@ static int take(const struct command *c, int option, const char *value, struct t
     case SEED: return take_count(c, "--seed", value, "the seed's", UINT64_MAX, &t->seed);
     case MINUTES: return take_count(c, "--minutes", value, "minutes", 100000, &t->minutes);
     case TIMEOUT:
-        status = take_count(c, "--timeout", value, "seconds", 86400, &seconds);
+        status = take_count(c, "--timeout", value, "seconds", 86400, &t->timeout_given);
         if (status == DONE)
-            t->timeout_ms = seconds * 1000;
+            t->timeout_ms = t->timeout_given * 1000;
         return status;
     case STOP_MS: return take_ms(c, "--stop-ms", value, 1, HOUR_MS, &t->stop_ms);
     default:
@@ -421,7 +452,7 @@ static void forget(struct torture *t)
     for (size_t k = 0; k < t->violations_listed; k++) {
         wrong_free(&t->violations[k].wrong);
         free(t->violations[k].where);
-        free(t->violations[k].caller);
+        free(t->violations[k].own);
         free(t->violations[k].why);
     }
     free(t->violations);
@@ -433,7 +464,8 @@ static void forget(struct torture *t)
 
 static int run(const struct command *c, int argc, char **argv)
 {
-    struct torture t = {.command = c, .deed = DEED_KILL, .points = 1000, .random = 100, .seed = 1, .timeout_ms = 10000, .stop_ms = 100};
+    struct torture t = {
+        .command = c, .deed = DEED_KILL, .points = 1000, .random = 100, .seed = 1, .timeout_ms = 10000, .stop_ms = 100};
     int option, status = DONE;
     while ((option = next_option(c, argc, argv, "+:hJ", names, &status)) >= 0)
         if (option == ENDED || (status = take(c, option, optarg, &t)) != DONE)
@@ -466,6 +498,42 @@ const struct command cmd_torture = {
     .name = "torture",
     .arguments = "[OPTION...] -- PROGRAM [ARGUMENT...]",
     .summary = "kill a program of yours at each point that matters, and check what it leaves",
-    .help = "",
+    .help =
+        "  --check CMD         what must be so after each kill: a command of the shell, which ends with 0 if "
+        "it is\n"
+        "  --setup CMD         before each run (default: segments that the run before made are removed)\n"
+        "  --segment URL       one to be checked, too, if it is not found in what the program has mapped\n"
+        "  --stop              SIGSTOP at the point, and SIGCONT after --stop-ms MS (default 100), instead "
+        "of a kill\n"
+        "  --exec              it execs /bin/true at the point, instead\n"
+        "  --enospc N          its first commit of memory fails, its second, ... its Nth, instead\n"
+        "  --at POINT          this point alone, as a report named it: TASK:FUNCTION:NUMBER:entry, "
+        "...:return+STEPS, commit:N\n"
+        "  --points N          as many at most (default 1000)\n"
+        "  --outside           none inside of tarn's functions: at their entries and returns, and in the "
+        "program's own code\n"
+        "  --random N          then as many at random times (default 100; 0: none)\n"
+        "  --seed N            of the choice among too many points, and of the times (default 1)\n"
+        "  --minutes N         end after so many\n"
+        "  --timeout SECONDS   for a run, and for a check (default 10; for a run at least twenty times what "
+        "it needs)\n"
+        "  --stuck-ok          it may be that the program's other processes never end after a kill\n"
+        "  --verbose           each point, and what the program says on stderr\n"
+        "  -J, --json          the report as JSON\n"
+        "The program is not changed; it uses libtarn.so, or libtarn.a with its symbols. It is run once "
+        "undisturbed, and once "
+        "to find the\n"
+        "points, then once for each: first where its threads and children enter and leave functions of tarn, "
+        "then "
+        "where its own code\n"
+        "has changed shared memory, then where tarn's has. After each kill the dead are recovered, each "
+        "segment is checked as by "
+        "tarn check,\n"
+        "and CMD is run, which finds the first segment in $TARN_TORTURE_SEGMENT, if there is one. Its input "
+        "is empty, its "
+        "output is not shown.\n"
+        "Exit status 0: nothing was wrong; 1: something was; 2: wrong arguments; 3: it could not be tried: "
+        "it fails by "
+        "itself, say.\n",
     .run = run,
 };

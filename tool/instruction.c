@@ -8,8 +8,8 @@
 struct reading {
     const uint8_t *at, *end;
     uint8_t extend_index, extend_base; /* 0 or 8: of REX, VEX and EVEX */
-    bool repeat, private; /* F2 or F3 before it; based on fs or gs */
-    uint8_t wide;         /* EVEX: displacements of a byte count so many */
+    bool repeat, private;              /* F2 or F3 before it; based on fs or gs */
+    uint8_t wide;                      /* EVEX: displacements of a byte count so many */
 };
 
 static uint8_t next(struct reading *r)
@@ -62,8 +62,8 @@ static bool has_operand(uint8_t op)
     if (op < 0x40)
         return (op & 7) < 4;
     return op == 0x63 || op == 0x69 || op == 0x6b || (op >= 0x80 && op <= 0x8f) || op == 0xc0 || op == 0xc1 ||
-           op == 0xc6 || op == 0xc7 || (op >= 0xd0 && op <= 0xd3) || (op >= 0xd8 && op <= 0xdf) || op == 0xf6 ||
-           op == 0xf7 || op >= 0xfe;
+           op == 0xc6 || op == 0xc7 || (op >= 0xd0 && op <= 0xd3) || (op >= 0xd8 && op <= 0xdf) ||
+           op == 0xf6 || op == 0xf7 || op >= 0xfe;
 }
 
 static bool has_operand_0f(uint8_t op)

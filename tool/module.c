@@ -112,10 +112,11 @@ static void each_function(const struct image *i, uint32_t type,
         const char *text = part(i, strings->sh_offset, strings->sh_size);
         for (uint64_t n = 0; s && text && n < table->sh_size / sizeof *s; n++) {
             char name[128];
-            if (ELF64_ST_TYPE(s[n].st_info) != STT_FUNC || s[n].st_shndx == SHN_UNDEF || s[n].st_name >= strings->sh_size)
+            if (ELF64_ST_TYPE(s[n].st_info) != STT_FUNC || s[n].st_shndx == SHN_UNDEF ||
+                s[n].st_name >= strings->sh_size)
                 continue;
-            snprintf(name, sizeof name, "%.*s", (int)strnlen(text + s[n].st_name, strings->sh_size - s[n].st_name),
-                     text + s[n].st_name);
+            snprintf(name, sizeof name, "%.*s",
+                     (int)strnlen(text + s[n].st_name, strings->sh_size - s[n].st_name), text + s[n].st_name);
             name[strcspn(name, "@")] = 0;
             each(m, name, &s[n], s[n].st_value - base);
         }

@@ -12,7 +12,7 @@
 #include "tracer.h"
 
 struct found { /* a segment that the program had mapped */
-    char *url;    /* posix:/x, sysv:KEY, file:PATH, or for one without a name fd:N, of a descriptor that we hold */
+    char *url; /* posix:/x, sysv:KEY, file:PATH, or for one without a name fd:N, of a descriptor that we hold */
     uint64_t device, inode;
     int held;  /* that descriptor, or -1 */
     bool made; /* by a process of a run, so it is ours to remove */
@@ -54,16 +54,16 @@ int run_apart(void (*work)(void *arg), void *arg, uint64_t ms, char **ret_output
 struct violation {
     char point[POINT_TEXT];
     struct wrong wrong;
-    uint64_t number;      /* of the deed */
+    uint64_t number; /* of the deed */
     pid_t pid, tid;
-    char *where, *caller; /* the instruction to come; what had called the public function, if it was in one; or NULL */
-    char *why;            /* of the first alone: tarn why's story, as text or as JSON; or NULL */
+    char *where, *own; /* the instruction to come; the innermost function of the program's own, if that is another; or NULL */
+    char *why; /* of the first alone: tarn why's story, as text or as JSON; or NULL */
 };
 struct torture {
     const struct command *command;
     char **argv;
     const char *check, *setup, *segment, *at;
-    uint64_t points, random, seed, minutes, enospc, timeout_ms, stop_ms;
+    uint64_t points, random, seed, minutes, enospc, timeout_ms, timeout_given, stop_ms;
     enum deed deed;
     bool json, verbose, stuck_ok, outside;
     struct segments segments;

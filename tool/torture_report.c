@@ -22,16 +22,20 @@ static size_t covered(const struct torture *t)
 void torture_progress(const struct torture *t, bool last)
 {
     if (isatty(STDERR_FILENO) && (t->tried || last))
-        fprintf(stderr, "\rtarn %s: %" PRIu64 " points of at most %" PRIu64 ", %" PRIu64 " violations%s", t->command->name, t->tried,
-                t->at ? 1 : t->deed == DEED_FAIL ? t->enospc : t->points + t->random, t->violations_count,
-                last ? "\n" : "");
+        fprintf(stderr, "\rtarn %s: %" PRIu64 " points of at most %" PRIu64 ", %" PRIu64 " violations%s",
+                t->command->name, t->tried,
+                t->at                  ? 1
+                : t->deed == DEED_FAIL ? t->enospc
+                                       : t->points + t->random,
+                t->violations_count, last ? "\n" : "");
 }
 
 /* ---- the command that does it again ---- */
 
 static void add_word(FILE *to, const char *word)
 {
-    if (*word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+@%=,") == strlen(word)) {
+    if (*word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+@%=,") ==
+                     strlen(word)) {
         fputs(word, to);
         return;
     }
@@ -64,6 +68,8 @@ static char *command_for(const struct torture *t, const char *point)
         fputs(" --exec", to);
     if (t->deed == DEED_STOP)
         fprintf(to, " --stop --stop-ms %" PRIu64, t->stop_ms);
+    if (t->timeout_given)
+        fprintf(to, " --timeout %" PRIu64, t->timeout_given);
     if (t->stuck_ok)
         fputs(" --stuck-ok", to);
     fprintf(to, " --at ");
@@ -94,7 +100,7 @@ static void print_first(const struct torture *t, const struct violation *v)
     print_line(done_name[t->deed], v->point);
     printf("  %-10s process %d, thread %d\n", "", (int)v->pid, (int)v->tid);
     print_line("before", v->where);
-    print_line("called by", v->caller);
+    print_line("called by", v->own);
     for (size_t k = 0; k < v->wrong.count; k++)
         print_line(k ? "" : "wrong", v->wrong.text[k]);
     print_line("repeat", command);
@@ -112,12 +118,12 @@ static void print_other(const struct violation *v)
 
 static void print_score(const struct torture *t)
 {
-    printf("%" PRIu64 " points, %" PRIu64 " %s, %" PRIu64 " checks, %" PRIu64 " violations", t->tried, t->deeds,
-           deeds_name[t->deed], t->checks, t->violations_count);
+    printf("points %" PRIu64 ", %s %" PRIu64 ", checks %" PRIu64 ", violations %" PRIu64, t->tried,
+           deeds_name[t->deed], t->deeds, t->checks, t->violations_count);
     if (t->missed)
-        printf("; %" PRIu64 " points were not come to again", t->missed);
-    printf("; %zu of %zu public functions that it calls were covered", covered(t), t->used_count);
-    const char *before = ", not: ";
+        printf("; not come to again %" PRIu64, t->missed);
+    printf("; functions covered %zu of the %zu that it calls", covered(t), t->used_count);
+    const char *before = ", not ";
     for (size_t k = 0; k < t->used_count; k++)
         if (!t->used[k].points) {
             printf("%s%s", before, t->used[k].function);
@@ -145,7 +151,7 @@ static void json_violation(const struct torture *t, const struct violation *v)
     json_text("point", v->point, ", ");
     printf("\"number\": %" PRIu64 ", \"pid\": %d, \"tid\": %d, ", v->number, (int)v->pid, (int)v->tid);
     json_text("before", v->where, ", ");
-    json_text("called_by", v->caller, ", \"wrong\": [");
+    json_text("called_by", v->own, ", \"wrong\": [");
     for (size_t k = 0; k < v->wrong.count; k++) {
         fputs(k ? ", " : "", stdout);
         print_json_string(v->wrong.text[k] ? v->wrong.text[k] : "");
@@ -158,14 +164,15 @@ static void json_violation(const struct torture *t, const struct violation *v)
 
 static void json_report(const struct torture *t)
 {
-    printf("{\"deed\": \"%s\", \"seed\": %" PRIu64 ", \"points\": %" PRIu64 ", \"missed\": %" PRIu64 ", \"deeds\": %" PRIu64
-           ", \"checks\": %" PRIu64 ", \"violations\": %" PRIu64 ", \"functions_used\": %zu, \"functions_covered\": %zu, ",
-           deed_name[t->deed], t->seed, t->tried, t->missed, t->deeds, t->checks, t->violations_count, t->used_count,
-           covered(t));
+    printf("{\"deed\": \"%s\", \"seed\": %" PRIu64 ", \"points\": %" PRIu64 ", \"missed\": %" PRIu64
+           ", \"deeds\": %" PRIu64 ", \"checks\": %" PRIu64 ", \"violations\": %" PRIu64
+           ", \"functions_used\": %zu, \"functions_covered\": %zu, ",
+           deed_name[t->deed], t->seed, t->tried, t->missed, t->deeds, t->checks, t->violations_count,
+           t->used_count, covered(t));
     fputs("\"functions\": [", stdout);
     for (size_t k = 0; k < t->used_count; k++)
-        printf("%s{\"name\": \"%s\", \"calls\": %" PRIu64 ", \"points\": %" PRIu64 "}", k ? ", " : "", t->used[k].function,
-               t->used[k].calls, t->used[k].points);
+        printf("%s{\"name\": \"%s\", \"calls\": %" PRIu64 ", \"points\": %" PRIu64 "}", k ? ", " : "",
+               t->used[k].function, t->used[k].calls, t->used[k].points);
     fputs("], \"found\": [", stdout);
     for (size_t k = 0; k < t->violations_listed; k++) {
         fputs(k ? ", " : "", stdout);

@@ -183,7 +183,7 @@ static char *url_of(struct segments *s, const struct mapped *m, int pid, int *re
         if (key)
             made = asprintf(&url, "sysv:0x%" PRIx32, key);
         else
-            s->private++;
+            s->private ++;
     } else if (!name) {
         *ret_held = hold(pid, m->device, m->inode);
         if (*ret_held >= 0 && is_unfinished(*ret_held))

@@ -29,8 +29,8 @@
 #include "wait.h"
 
 enum {
-    CALLS_MOST = 16,    /* calls within calls: of callbacks */
-    WALK_MOST = 20000,  /* instructions after one event that are looked at */
+    CALLS_MOST = 16,      /* calls within calls: of callbacks */
+    WALK_MOST = 20000,    /* instructions after one event that are looked at */
     CHASE_MOST = 2000000, /* that are stepped to a point */
     PARTS_MOST = 64,
     WATCHED = 64, /* bytes: no instruction changes more at once */
@@ -63,7 +63,8 @@ struct task {
     struct point at; /* the last event, and the steps since */
     bool walking, entered_kernel;
     struct instruction next;
-    uint64_t watched, turned, skip; /* addresses, or 0: of memory; of a repeated instruction that had its first turn; where its rest ends */
+    uint64_t watched, turned,
+        skip; /* addresses, or 0: of memory; of a repeated instruction that had its first turn; where its rest ends */
     size_t watched_size;
     uint8_t before[WATCHED];
     struct visit *visits; /* of a survey's walk */
@@ -111,7 +112,6 @@ static void set_ticks(uint64_t us)
     sigaction(SIGALRM, &a, NULL);
     setitimer(ITIMER_REAL, &i, NULL);
 }
-
 
 /* ---- tasks ---- */
 
@@ -183,15 +183,35 @@ static bool registers(const struct task *k, struct user_regs_struct *ret)
     return ptrace(PTRACE_GETREGS, k->tid, 0, ret) == 0;
 }
 
+/* This machine does not let us do it: the run ends. */
+static void give_up(const char *what)
+{
+    snprintf(t.r->problem, sizeof t.r->problem, "%s", what);
+    kill_all();
+}
+
 static void set_debug(const struct task *k, unsigned number, uint64_t address)
 {
-    if (address)
-        ptrace(PTRACE_POKEUSER, k->tid, offsetof(struct user, u_debugreg) + number * sizeof(long), address);
+    if (address &&
+        ptrace(PTRACE_POKEUSER, k->tid, offsetof(struct user, u_debugreg) + number * sizeof(long), address) != 0 &&
+        errno != ESRCH)
+        give_up("no debug register of the processor can be set here, as by PTRACE_POKEUSER");
     ptrace(PTRACE_POKEUSER, k->tid, offsetof(struct user, u_debugreg[7]),
            (long)((k->depth ? 1 : 0) | (k->skip ? 4 : 0) | (k->chased ? 16 : 0)));
 }
 
 /* ---- the deed ---- */
+
+static void take_stack(struct scene *s, const struct task *k, const struct user_regs_struct *r)
+{
+    const uint64_t of[SCENE_REGISTERS] = {r->rax, r->rdx, r->rcx, r->rbx, r->rsi, r->rdi,
+                                          r->rbp, r->rsp, r->r8,  r->r9,  r->r10, r->r11,
+                                          r->r12, r->r13, r->r14, r->r15, r->rip};
+    memcpy(s->registers, of, sizeof of);
+    s->stack_at = r->rsp;
+    s->stack = malloc(SCENE_STACK);
+    s->stack_size = s->stack ? space_read(k->space, r->rsp, s->stack, SCENE_STACK) : 0;
+}
 
 static void take_scene(const struct task *k, const struct user_regs_struct *r)
 {
@@ -200,9 +220,12 @@ static void take_scene(const struct task *k, const struct user_regs_struct *r)
     s->pid = k->pid;
     s->tid = k->tid;
     s->address = r->rip;
-    s->call = k->depth ? k->calls[k->depth - 1].function : k->at.steps || k->at.module ? NULL : k->at.function;
+    s->call = k->depth                      ? k->calls[k->depth - 1].function
+              : k->at.steps || k->at.module ? NULL
+                                            : k->at.function;
     s->caller = k->depth ? k->calls[k->depth - 1].back : 0;
     s->maps = maps_text(k->pid);
+    take_stack(s, k, r);
 }
 
 static void set_free(void)
@@ -677,8 +700,9 @@ static void called_kernel(struct task *k)
         go(k, 0);
         return;
     }
-    bool commit = i.op == PTRACE_SYSCALL_INFO_ENTRY &&
-                  (i.entry.nr == SYS_fallocate || (i.entry.nr == SYS_madvise && i.entry.args[2] == POPULATE_WRITE));
+    bool commit =
+        i.op == PTRACE_SYSCALL_INFO_ENTRY &&
+        (i.entry.nr == SYS_fallocate || (i.entry.nr == SYS_madvise && i.entry.args[2] == POPULATE_WRITE));
     if (commit && ++t.commits == t.r->point->number) {
         k->failing = true;
         r.orig_rax = UINT64_MAX;
@@ -753,6 +777,8 @@ static void executed(struct task *k)
     k->at = (struct point){0};
     if (k->space && !t.free)
         t.r->traced |= space_arm(k->space, k->pid);
+    if (k->space && k->space->refused)
+        give_up("no breakpoint can be written into it, by /proc/PID/mem");
     go(k, 0);
 }
 
@@ -780,8 +806,9 @@ static void ended(struct task *k, int status)
         t.r->status = status;
     if (process && t.r->reached && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL &&
         (k->pid != t.r->scene.pid || t.r->deed != DEED_KILL))
-        add_text(t.r->victims, sizeof t.r->victims, "%s%s (pid %d) died of signal %d, %s", *t.r->victims ? "; " : "",
-                 k->name ? k->name : "a process", (int)k->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        add_text(t.r->victims, sizeof t.r->victims, "%s%s (pid %d) died of signal %d, %s",
+                 *t.r->victims ? "; " : "", k->name ? k->name : "a process", (int)k->pid, WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     if (t.parts_pid == k->pid)
         t.parts_pid = 0;
     forget(k);
@@ -865,8 +892,8 @@ static void choose_one(void)
 static void tell_who_is_left(void)
 {
     for (size_t k = 0; k < t.count; k++)
-        add_text(t.r->left, sizeof t.r->left, "%s%s (pid %d)", k ? ", " : "", t.tasks[k]->name ? t.tasks[k]->name : "?",
-                 (int)t.tasks[k]->tid);
+        add_text(t.r->left, sizeof t.r->left, "%s%s (pid %d)", k ? ", " : "",
+                 t.tasks[k]->name ? t.tasks[k]->name : "?", (int)t.tasks[k]->tid);
 }
 
 static void tick(void)
@@ -927,12 +954,13 @@ static void say_not_permitted(struct run *r, int e)
     if (f)
         fclose(f);
     if (scope >= 2)
-        snprintf(r->problem, sizeof r->problem,
-                 "this machine lets %s trace a process: /proc/sys/kernel/yama/ptrace_scope is %d, and must be 1 or 0",
+        snprintf(r->problem,
+                 sizeof r->problem, "this machine lets %s trace a process: /proc/sys/kernel/yama/ptrace_scope is %d, and must be 1 or 0",
                  scope == 2 ? "only root" : "nobody", scope);
     else
         snprintf(r->problem, sizeof r->problem,
-                 "a process may not be traced here: %s; in a container, it must have the right to (of docker: --cap-add "
+                 "a process may not be traced here: %s; in a container, it must have the right to (of "
+                 "docker: --cap-add "
                  "SYS_PTRACE), and under a debugger it cannot be",
                  strerror(e));
 }
@@ -1028,7 +1056,7 @@ bool tracer_run(struct run *r)
     while (t.count)
         forget(t.tasks[t.count - 1]);
     r->us = t.first_call ? (now_ns() - t.first_call) / 1000 : 0;
-    return true;
+    return !r->problem[0];
 }
 
 #else
@@ -1044,5 +1072,6 @@ bool tracer_run(struct run *r)
 void scene_free(struct scene *s)
 {
     free(s->maps);
+    free(s->stack);
     *s = (struct scene){0};
 }

@@ -3,6 +3,7 @@
  *     tracer.c          the run: tasks, what the kernel tells of them, the points, the deeds
  *     tracer_memory.c   address spaces: breakpoints, what is mapped
  *     module.c          programs and libraries: where the public calls of tarn are
+ *     frames.c          a backtrace
  *     instruction.c     what an instruction may change
  * One run at a time. No process outlives it, nor this one (PTRACE_O_EXITKILL).
  *
@@ -52,7 +53,7 @@ enum noted_kind {
 };
 struct survey {
     unsigned round; /* places are noted at their first time; their second; third and fourth; ...: round 0, 1, 2, ... */
-    bool outside;   /* what calls do inside is not looked at */
+    bool outside; /* what calls do inside is not looked at */
     struct noted *noted;
     size_t count;
     struct passes *passes; /* tracer.c's own: how often each place was passed */
@@ -71,12 +72,17 @@ struct used { /* a public function that the program calls */
 enum deed { DEED_NONE, DEED_KILL, DEED_STOP, DEED_EXEC, DEED_FAIL };
 
 /* Where the deed was done. */
+enum { SCENE_REGISTERS = 17, SCENE_STACK = 65536 };
 struct scene {
-    struct point point;       /* to be repeated by */
+    struct point point; /* to be repeated by */
     pid_t pid, tid;
-    const char *call;         /* the function that it was in, or just had returned from; or NULL */
+    const char *call; /* the function that it was in, or just had returned from; or NULL */
     uint64_t address, caller; /* of the instruction to come; where that call returns to, if it was inside of it, or 0 */
     char *maps;               /* of its process, as text */
+    uint64_t registers[SCENE_REGISTERS]; /* by their DWARF numbers */
+    uint8_t *stack;                      /* from its pointer upward */
+    uint64_t stack_at;
+    size_t stack_size;
 };
 
 struct run {
@@ -85,9 +91,9 @@ struct run {
     const struct point *point; /* where, or NULL */
     uint64_t after_us, pick;   /* point NULL: so long after the first call, to one chosen by this number */
     uint64_t stop_ms, timeout_ms;
-    bool show;                 /* what it says on stderr */
-    struct survey *survey;     /* to be filled, or NULL */
-    struct used **used;        /* grows */
+    bool show;             /* what it says on stderr */
+    struct survey *survey; /* to be filled, or NULL */
+    struct used **used;    /* grows */
     size_t *used_count;
     void (*look)(pid_t pid, void *arg); /* a process, while it is stopped: it has opened a segment, or the deed comes */
     void (*process)(pid_t pid, void *arg); /* there is one more */
@@ -98,12 +104,14 @@ struct run {
     int status;                /* of its first process, as of waitpid; good if that ended by itself */
     uint64_t calls, us;        /* of the program; from its first call to its end */
     struct scene scene;
-    char victims[256];         /* others that died of a signal */
-    char left[256];            /* late: who had not ended */
-    char problem[512];         /* why it could not be run */
+    char victims[256]; /* others that died of a signal */
+    char left[256];    /* late: who had not ended */
+    char problem[512]; /* why it could not be run */
 };
 /* false: it could not be run, and r->problem says why. */
 bool tracer_run(struct run *r);
 void scene_free(struct scene *s);
+/* frames.c: where the innermost function of the program's own was; 0: not to be found out. */
+uint64_t scene_user_frame(const struct scene *s);
 
 #endif

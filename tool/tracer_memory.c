@@ -96,7 +96,7 @@ static void set(struct space *s, uint64_t at, const char *function)
         more[k] = more[k - 1];
     more[k] = b;
     s->count++;
-    space_write(s, at, &trap, 1);
+    s->refused |= !space_write(s, at, &trap, 1);
 }
 
 static void note_system(struct space *s, const struct module *m, const struct mapped *code)

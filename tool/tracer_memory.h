@@ -19,9 +19,10 @@ struct space {
     struct breakpoint *points; /* by address */
     size_t count;
     uint64_t library, library_end; /* the code of libtarn; 0: it is in the program itself */
-    struct range system[4];  /* the code of the C library and of the dynamic linker */
+    struct range system[4];        /* the code of the C library and of the dynamic linker */
     size_t system_count;
-    bool disarmed;                 /* the program has its own bytes again */
+    bool refused;  /* a breakpoint could not be written */
+    bool disarmed; /* the program has its own bytes again */
 };
 
 struct space *space_new(pid_t pid);

@@ -133,7 +133,8 @@ int main(int argc, char **argv)
         raise(SIGABRT);
     if (!strcmp(how, "none"))
         return argc > 99 ? tarn_close(NULL) : 0;
-    must(tarn_open(url, TARN_CREATE, &(struct tarn_options){.size = sizeof(struct tarn_options), .initial = 262144}, &seg));
+    must(tarn_open(url, TARN_CREATE,
+                   &(struct tarn_options){.size = sizeof(struct tarn_options), .initial = 262144}, &seg));
     must(tarn_object(seg, "shared", struct shared, &shared));
     change();
     run(how);
