@@ -243,7 +243,9 @@ static void look_at_all(void)
             t.r->look(t.tasks[k]->pid, t.r->arg);
 }
 
-/* Its next instruction is a system call: execve("/bin/true", {"true", NULL}, NULL). */
+static void stop_others(const struct task *k);
+
+/* Its next instruction is a system call: execve("/bin/true", {"true", NULL}, NULL). Its other threads might come to that instruction before they end by it. */
 static void make_exec(const struct task *k, struct user_regs_struct r)
 {
     static const uint8_t enter[2] = {0x0f, 0x05};
@@ -252,6 +254,10 @@ static void make_exec(const struct task *k, struct user_regs_struct r)
         char path[16];
     } given = {.path = "/bin/true"};
     uint64_t at = (r.rsp - 4096) & ~15ull;
+    stop_others(k);
+    for (size_t n = 0; n < t.count; n++)
+        if (t.tasks[n]->space == k->space && t.tasks[n]->pending && WIFSTOPPED(t.tasks[n]->status))
+            t.tasks[n]->pending = false; /* they stay so */
     given.arguments[0] = at + sizeof given.arguments;
     space_write(k->space, at, &given, sizeof given);
     space_write(k->space, r.rip, enter, sizeof enter);

@@ -90,10 +90,12 @@ static void exec_child(void)
 
 static void grow(void)
 {
-    for (int i = 0; i < 32; i++) {
-        tarn_ref ref;
-        if (tarn_alloc(seg, 65536, &ref) < 0)
-            return;
+    tarn_ref ref;
+    int e = 0;
+    for (int i = 0; i < 8 && e == 0; i++) {
+        must(tarn_begin(seg));
+        e = tarn_alloc(seg, 262144, &ref);
+        must(e < 0 ? tarn_abort(seg) : tarn_commit(seg));
     }
 }
 
