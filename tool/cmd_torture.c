@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "frames.h"
 #include "module.h"
 #include "torture.h"
 #include "wait.h"

@@ -1,10 +1,38 @@
-/* frames.c - the backtrace of a task that is no more, from what was kept of it: registers, the upper part of its stack, its maps. By libdw; without it there is none. */
-#include "tracer.h"
-
-#ifdef HAVE_LIBDW
+/* frames.c - see frames.h: by libdw. */
 #include <elfutils/libdwfl.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "frames.h"
+
+static const Dwfl_Callbacks callbacks = {.find_elf = dwfl_linux_proc_find_elf,
+                                         .find_debuginfo = dwfl_standard_find_debuginfo};
+
+static Dwfl *open_maps(FILE *maps)
+{
+    Dwfl *d = dwfl_begin(&callbacks);
+    rewind(maps);
+    if (d && (dwfl_linux_proc_maps_report(d, maps) != 0 || dwfl_report_end(d, NULL, NULL) != 0)) {
+        dwfl_end(d);
+        return NULL;
+    }
+    return d;
+}
+
+void source_line(uint64_t address, FILE *maps, char *to, size_t room)
+{
+    Dwfl *d = open_maps(maps);
+    Dwfl_Module *m = d ? dwfl_addrmodule(d, address) : NULL;
+    Dwfl_Line *line = m ? dwfl_module_getsrc(m, address) : NULL;
+    int number = 0;
+    const char *file = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
+    if (file)
+        snprintf(to, room, ", %s:%d", file, number);
+    if (d)
+        dwfl_end(d);
+}
+
+/* ---- a backtrace ---- */
 
 struct walk {
     const struct scene *scene;
@@ -66,15 +94,12 @@ static int look_at_frame(Dwfl_Frame *frame, void *arg)
 
 uint64_t scene_user_frame(const struct scene *s)
 {
-    static const Dwfl_Callbacks callbacks = {.find_elf = dwfl_linux_proc_find_elf,
-                                             .find_debuginfo = dwfl_standard_find_debuginfo};
     static const Dwfl_Thread_Callbacks threads = {
         .next_thread = next_thread, .memory_read = read_word, .set_initial_registers = set_registers};
     struct walk w = {.scene = s};
     FILE *maps = s->maps && s->stack ? fmemopen(s->maps, strlen(s->maps), "r") : NULL;
-    Dwfl *d = maps ? dwfl_begin(&callbacks) : NULL;
-    if (d && dwfl_linux_proc_maps_report(d, maps) == 0 && dwfl_report_end(d, NULL, NULL) == 0 &&
-        dwfl_attach_state(d, NULL, s->pid, &threads, &w))
+    Dwfl *d = maps ? open_maps(maps) : NULL;
+    if (d && dwfl_attach_state(d, NULL, s->pid, &threads, &w))
         dwfl_getthread_frames(d, s->tid, look_at_frame, &w);
     if (d)
         dwfl_end(d);
@@ -82,10 +107,3 @@ uint64_t scene_user_frame(const struct scene *s)
         fclose(maps);
     return w.found;
 }
-#else
-uint64_t scene_user_frame(const struct scene *s)
-{
-    (void)s;
-    return 0;
-}
-#endif

@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "frames.h"
 #include "module.h"
 #include "tool.h"
 
@@ -259,35 +260,6 @@ static const struct symbol *function_at(struct module *m, uint64_t offset)
     return found;
 }
 
-#ifdef HAVE_LIBDW
-#include <elfutils/libdwfl.h>
-
-/* ", bank.c:31" */
-static void describe_line(uint64_t address, FILE *maps, char *to, size_t room)
-{
-    static const Dwfl_Callbacks callbacks = {.find_elf = dwfl_linux_proc_find_elf,
-                                             .find_debuginfo = dwfl_standard_find_debuginfo};
-    Dwfl *d = dwfl_begin(&callbacks);
-    if (!d)
-        return;
-    rewind(maps);
-    Dwfl_Module *m = NULL;
-    if (dwfl_linux_proc_maps_report(d, maps) == 0 && dwfl_report_end(d, NULL, NULL) == 0)
-        m = dwfl_addrmodule(d, address);
-    Dwfl_Line *line = m ? dwfl_module_getsrc(m, address) : NULL;
-    int number = 0;
-    const char *file = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
-    if (file)
-        snprintf(to, room, ", %s:%d", file, number);
-    dwfl_end(d);
-}
-#else
-static void describe_line(uint64_t address, FILE *maps, char *to, size_t room)
-{
-    (void)address, (void)maps, (void)to, (void)room;
-}
-#endif
-
 void module_describe(struct place_in_module p, uint64_t address, FILE *maps, char *to, size_t room)
 {
     char line[512] = "";
@@ -296,7 +268,7 @@ void module_describe(struct place_in_module p, uint64_t address, FILE *maps, cha
         return;
     }
     const struct symbol *s = function_at((struct module *)(uintptr_t)p.module, p.offset);
-    describe_line(address, maps, line, sizeof line);
+    source_line(address, maps, line, sizeof line);
     if (s && s->name)
         snprintf(to, room, "%s+%#" PRIx64 " (%s%s)", s->name, p.offset - s->value, p.module->name, line);
     else

@@ -228,12 +228,21 @@ static void take_scene(const struct task *k, const struct user_regs_struct *r)
     take_stack(s, k, r);
 }
 
-static void set_free(void)
+/* But for the memory of who is to die, if nobody else has it. */
+static void set_free(const struct space *dies)
 {
     t.free = true;
     for (size_t k = 0; k < t.count; k++)
-        if (t.tasks[k]->space && !t.tasks[k]->space->disarmed)
+        if (t.tasks[k]->space && t.tasks[k]->space != dies && !t.tasks[k]->space->disarmed)
             space_disarm(t.tasks[k]->space);
+}
+
+static bool is_alone(const struct task *k)
+{
+    int of_process = 0;
+    for (size_t n = 0; n < t.count; n++)
+        of_process += t.tasks[n]->pid == k->pid;
+    return of_process == k->space->tasks;
 }
 
 static void look_at_all(void)
@@ -274,7 +283,7 @@ static void reach(struct task *k, const struct user_regs_struct *r)
     t.r->reached = true;
     take_scene(k, r);
     look_at_all();
-    set_free();
+    set_free(t.r->deed == DEED_KILL && is_alone(k) ? k->space : NULL);
     k->walking = false;
     if (t.r->deed == DEED_KILL) {
         kill(k->pid, SIGKILL);

@@ -111,7 +111,5 @@ struct run {
 /* false: it could not be run, and r->problem says why. */
 bool tracer_run(struct run *r);
 void scene_free(struct scene *s);
-/* frames.c: where the innermost function of the program's own was; 0: not to be found out. */
-uint64_t scene_user_frame(const struct scene *s);
 
 #endif
