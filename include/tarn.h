@@ -690,6 +690,32 @@ struct tarn_heap_stats {
 };
 TARN_API int tarn_heap_stats(tarn *seg, struct tarn_heap_stats *ret_stats);
 
+/* tarn_spans - how the data space is filled: call back for each part of what is committed, from the first byte to the last without a gap. A part is a span of
+ * small blocks of one size, a run (one block of whole spans), or spans side by side that are alike otherwise. As tarn_heap_stats: each part as it was at one
+ * instant. Returns 0, or what `each` returned, if that was not 0, which ends it; -EINVAL: TARN_RAW. */
+enum tarn_span_kind {
+    TARN_SPAN_FREE,  /* nobody's */
+    TARN_SPAN_SMALL, /* of blocks of block_size bytes */
+    TARN_SPAN_RUN,   /* one block, of block_size bytes */
+    TARN_SPAN_OTHER  /* being made or taken apart, or what is left of a run whose maker died */
+};
+enum tarn_span_owner {
+    TARN_OWNER_NONE,
+    TARN_OWNER_ALIVE,
+    TARN_OWNER_DEAD,    /* and not recovered yet */
+    TARN_OWNER_ORPHANED /* was recovered, or has left: who next needs memory adopts it */
+};
+struct tarn_span {
+    tarn_ref ref;                /* where it begins */
+    uint64_t size;               /* bytes */
+    uint64_t block_size;         /* bytes of a block, or 0 */
+    uint32_t kind;               /* enum tarn_span_kind */
+    uint32_t owner, owner_state; /* a participant, which alone hands out its blocks, or 0; enum tarn_span_owner */
+    uint32_t blocks, allocated, free, limbo; /* limbo: freed or retired, and not to be handed out yet */
+    uint32_t reserved;
+};
+TARN_API int tarn_spans(tarn *seg, int (*each)(const struct tarn_span *span, void *arg), void *arg);
+
 /* tarn_grow - commit at least `bytes` more of data space now, for everybody, so that later allocations find it: growth happens by itself, but
  * takes time then. Any thread, also in a section, which does not undo it. 0; -ENOSPC -ENOMEM: full (the limit is named), with nothing
  * committed, or less; -EROFS; -EUCLEAN. */

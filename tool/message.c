@@ -38,7 +38,7 @@ static int read_line(struct source *s, size_t most, size_t *ret_size)
 {
     size_t n = 0;
     int c;
-    while ((c = getc_unlocked(s->input)) != EOF && c != '\n') {
+    while ((c = getc_unlocked(stdin)) != EOF && c != '\n') {
         if (n == most && s->form == JSON_LINES)
             return source_refused(s, "it has more than %zu bytes, which is more than a message of %u can take",
                                   most, s->most);
@@ -55,11 +55,11 @@ static int read_line(struct source *s, size_t most, size_t *ret_size)
 static int read_raw(struct source *s, size_t *ret_size)
 {
     size_t n;
-    if (feof(s->input))
+    if (feof(stdin))
         return 0;
     if (!grow_to(s, (size_t)s->most + 1))
         return REFUSED + 1;
-    n = fread(s->room, 1, (size_t)s->most + 1, s->input);
+    n = fread(s->room, 1, (size_t)s->most + 1, stdin);
     *ret_size = n;
     return n > s->most ? too_large(s) : 1;
 }
@@ -67,7 +67,7 @@ static int read_raw(struct source *s, size_t *ret_size)
 static int read_prefixed(struct source *s, size_t *ret_size)
 {
     unsigned char prefix[4];
-    size_t n = fread(prefix, 1, sizeof prefix, s->input);
+    size_t n = fread(prefix, 1, sizeof prefix, stdin);
     uint32_t size;
     if (n == 0)
         return 0;
@@ -76,8 +76,8 @@ static int read_prefixed(struct source *s, size_t *ret_size)
         return too_large(s);
     if (!grow_to(s, (size_t)size + 1))
         return REFUSED + 1;
-    if (n < sizeof prefix || fread(s->room, 1, size, s->input) < size) {
-        if (!ferror(s->input))
+    if (n < sizeof prefix || fread(s->room, 1, size, stdin) < size) {
+        if (!ferror(stdin))
             complain(s->command->name, "the input ends within message %" PRIu64, s->number);
         return WRONG + 1;
     }
@@ -91,12 +91,12 @@ int read_message(struct source *s, struct message *ret)
     s->number++;
     errno = 0;
     *ret = (struct message){0};
-    if (!grow_to(s, 1024) || (!s->input && !(s->input = open_input())))
+    if (!grow_to(s, 1024))
         return REFUSED + 1;
     e = s->form == RAW        ? read_raw(s, &ret->size)
         : s->form == PREFIXED ? read_prefixed(s, &ret->size)
                               : read_line(s, s->form == LINES ? s->most : JSON_MOST(s->most), &ret->size);
-    if (ferror(s->input) && !stopped) {
+    if (ferror(stdin) && !stopped) {
         complain(s->command->name, "the input could not be read: %s", strerror(errno));
         return REFUSED + 1;
     }
@@ -107,8 +107,6 @@ int read_message(struct source *s, struct message *ret)
 void source_close(struct source *s)
 {
     free(s->room);
-    if (s->input)
-        fclose(s->input);
 }
 
 void write_message(enum form form, const struct message *m)

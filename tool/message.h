@@ -26,7 +26,6 @@ struct source {
     bool priorities; /* the channel has such */
     uint32_t most;   /* bytes of a message */
     uint64_t number; /* of the message read last, from 1 on; of lines and JSON its line's */
-    FILE *input;     /* NULL before the first one is read */
     char *room;      /* its bytes, and what they were made of */
     size_t room_size;
 };

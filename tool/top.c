@@ -58,6 +58,7 @@ static struct inside look_inside(const struct machine *m, const struct object *o
 
 static void child(const struct top *t, size_t from, int to)
 {
+    signal(SIGALRM, SIG_DFL);
     alarm(PATIENCE);
     for (size_t k = from; k < t->count; k++)
         if (t->rows[k].object->maker == MADE_TARN) {

@@ -18,9 +18,9 @@
 #include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "instruction.h"
@@ -106,11 +106,17 @@ static void resume(struct task *k, int how, int signal);
 /* The first after so long; 0: no more. */
 static void set_ticks(uint64_t us)
 {
-    struct itimerval i = {.it_value = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)},
-                          .it_interval.tv_usec = us ? TICK_US : 0};
-    struct sigaction a = {.sa_handler = us ? on_tick : SIG_IGN};
-    sigaction(SIGALRM, &a, NULL);
-    setitimer(ITIMER_REAL, &i, NULL);
+    static timer_t timer;
+    static bool made;
+    struct sigevent how = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    struct itimerspec when = {.it_value = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000},
+                              .it_interval.tv_nsec = us ? TICK_US * 1000 : 0};
+    if (!made) {
+        sigaction(SIGRTMIN, &(struct sigaction){.sa_handler = on_tick}, NULL);
+        made = timer_create(CLOCK_MONOTONIC, &how, &timer) == 0;
+    }
+    if (made)
+        timer_settime(timer, 0, &when, NULL);
 }
 
 /* ---- tasks ---- */

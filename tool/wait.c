@@ -11,14 +11,18 @@ enum { PIECE_NS = 100000000 };
 
 volatile sig_atomic_t stopped;
 
+/* A signal that comes just before a call that waits would not end it: until we have ended, one comes again and again. */
 static void on_signal(int number)
 {
-    stopped = number;
+    if (number != SIGALRM)
+        stopped = number;
+    alarm(1);
 }
 
 void stop_by_signals(void)
 {
     struct sigaction a = {.sa_handler = on_signal}, was;
+    sigaction(SIGALRM, &a, NULL);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
     if (sigaction(SIGHUP, NULL, &was) == 0 && was.sa_handler != SIG_IGN) /* nohup */
@@ -79,20 +83,4 @@ void sleep_until(uint64_t until)
         nanosleep(&(struct timespec){.tv_nsec = (long)(piece_end(now, until) - now)}, NULL);
         look_at_reader();
     }
-}
-
-/* A signal that came just before read would be noticed when there is more input, and not before. */
-static ssize_t read_input(void *unused, char *bytes, size_t size)
-{
-    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-    (void)unused;
-    while (!stopped && poll(&in, 1, PIECE_NS / 1000000) == 0)
-        ;
-    errno = EINTR;
-    return stopped ? -1 : read(STDIN_FILENO, bytes, size);
-}
-
-FILE *open_input(void)
-{
-    return fopencookie(NULL, "r", (cookie_io_functions_t){.read = read_input});
 }

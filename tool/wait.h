@@ -5,13 +5,13 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <time.h>
 
 #define SECOND_NS 1000000000u
 #define NEVER UINT64_MAX
 
 extern volatile sig_atomic_t stopped; /* the number of the signal: ctrl-C, SIGTERM or SIGHUP; 0: none came */
+/* They end what waits with EINTR, at the latest a second later. SIGALRM is used for it. */
 void stop_by_signals(void);
 /* From now on it is SIGPIPE, too, once whoever reads our output has gone: who has nothing to print would never find out. */
 void stop_with_reader(void);
@@ -19,9 +19,6 @@ void stop_with_reader(void);
 uint64_t now_ns(void);            /* CLOCK_MONOTONIC */
 uint64_t deadline(uint64_t ms);   /* so many from now; 0: NEVER */
 void sleep_until(uint64_t until); /* or until a signal */
-
-/* The standard input, on which a signal is noticed as promptly: to be read instead of stdin. NULL: no memory. */
-FILE *open_input(void);
 
 /* One wait by timed calls of the library, of which each takes a piece:
  *     int e = -ETIMEDOUT;

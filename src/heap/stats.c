@@ -1,4 +1,4 @@
-/* heap/stats.c - tarn_heap_stats: what the heap's memory is used for.
+/* heap/stats.c - tarn_spans, tarn_heap_stats: what the heap's memory is used for.
  *
  * Takes no lock and writes nothing. Each span's word is read once, and what it says is checked; its F bits and R bytes are counted a word at a
  * time. So the work is that of one pass over the side tables of what is committed, whatever the bytes say. Whose spans are whose is judged by one
@@ -27,15 +27,12 @@ static void look_at_owners(struct tarn *seg, struct owners *o)
     }
 }
 
-static void add_owner(const struct owners *o, uint32_t owner, uint64_t bytes, struct tarn_heap_stats *t)
+static uint32_t owner_state(const struct owners *o, uint32_t owner)
 {
     uint32_t id = ID_INDEX(owner) < o->count ? o->id[ID_INDEX(owner)] : 0;
     if (id == owner)
-        return;
-    if (id == (owner | ID_DIRTY) && !(owner & ID_DIRTY))
-        t->dead += bytes;
-    else
-        t->orphaned += bytes;
+        return TARN_OWNER_ALIVE;
+    return id == (owner | ID_DIRTY) && !(owner & ID_DIRTY) ? TARN_OWNER_DEAD : TARN_OWNER_ORPHANED;
 }
 
 static uint32_t count(uint64_t bits)
@@ -43,72 +40,146 @@ static uint32_t count(uint64_t bits)
     return (uint32_t)__builtin_popcountll(bits);
 }
 
-static void add_small(struct tarn *seg, uint32_t index, uint32_t class, struct tarn_heap_class *c)
+static void look_at_blocks(struct tarn *seg, uint32_t index, uint32_t class, struct tarn_span *s)
 {
     const struct size_class *k = class_at(&seg->geometry, class);
     const uint64_t *f = free_words(span_at(seg, index));
     const uint8_t *freed = freed_bytes(seg, index, k);
-    uint64_t is_free = 0, limbo = 0;
     for (uint32_t w = 0; w < k->words; w++) {
         uint64_t has = load64(&f[w]) & word_mask(k, w), n = k->blocks - w * 64 < 64 ? k->blocks - w * 64 : 64;
-        is_free += count(has);
+        s->free += count(has);
         for (uint32_t i = 0; i < n; i++) /* F outranks R */
-            limbo += __atomic_load_n(&freed[w * 64 + i], __ATOMIC_RELAXED) && !(has >> i & 1);
+            s->limbo += __atomic_load_n(&freed[w * 64 + i], __ATOMIC_RELAXED) && !(has >> i & 1);
     }
-    c->spans++;
-    c->blocks += k->blocks;
-    c->free += is_free;
-    c->limbo += limbo;
-    c->allocated += k->blocks - is_free - limbo;
+    s->block_size = k->size;
+    s->blocks = k->blocks;
+    s->allocated = k->blocks - s->free - s->limbo;
 }
 
-static void add_run(struct tarn *seg, uint32_t index, uint32_t length, struct tarn_heap_stats *t)
+static void look_at_run(struct tarn *seg, uint32_t index, uint32_t length, struct tarn_span *s)
 {
-    uint64_t bytes = (uint64_t)length << seg->geometry.span_shift;
-    bool is_free = load64(free_words(span_at(seg, index))) & 1;
     uint8_t freed = *freed_bytes(seg, index, class_at(&seg->geometry, RUN));
-    *(is_free ? &t->run_free : freed ? &t->run_limbo : &t->run_allocated) += bytes;
-    t->runs++;
-    t->run_spans += length;
+    s->block_size = s->size = (uint64_t)length << seg->geometry.span_shift;
+    s->blocks = 1;
+    *(load64(free_words(span_at(seg, index))) & 1 ? &s->free : freed ? &s->limbo : &s->allocated) = 1;
 }
 
-/* Returns how many spans that was. */
-static uint32_t add_span(struct tarn *seg, uint32_t index, const struct owners *o, struct tarn_heap_stats *t)
+/* The span, or the run, that begins there. */
+static struct tarn_span look_at_span(struct tarn *seg, uint32_t index, uint32_t spans, const struct owners *o)
 {
     uint64_t w = load64(&span_at(seg, index)->word);
-    uint32_t argument = SPAN_ARGUMENT(w), length = 1;
-    if (!w) {
-        t->spans_free++;
-        return 1;
+    uint32_t argument = SPAN_ARGUMENT(w);
+    struct tarn_span s = {.ref = span_offset(seg, index), .size = seg->geometry.span_size, .owner = SPAN_OWNER(w)};
+    if (!w)
+        return s;
+    s.owner_state = owner_state(o, s.owner);
+    s.kind = TARN_SPAN_OTHER;
+    if (SPAN_STATE(w) == SPAN_SMALL && argument < class_count(&seg->geometry)) {
+        s.kind = TARN_SPAN_SMALL;
+        look_at_blocks(seg, index, argument, &s);
+    } else if (SPAN_STATE(w) == SPAN_RUN && argument && argument <= spans - index) {
+        s.kind = TARN_SPAN_RUN;
+        look_at_run(seg, index, argument, &s);
     }
-    if (SPAN_STATE(w) == SPAN_SMALL && argument < t->classes)
-        add_small(seg, index, argument, &t->by_size[argument]);
-    else if (SPAN_STATE(w) == SPAN_RUN && argument && argument <= t->spans - index)
-        add_run(seg, index, length = argument, t);
-    else
-        t->spans_other++;
-    add_owner(o, SPAN_OWNER(w), (uint64_t)length << seg->geometry.span_shift, t);
-    return length;
+    return s;
+}
+
+static int each_span(struct tarn *seg, int (*each)(const struct tarn_span *s, void *arg), void *arg)
+{
+    uint32_t spans = spans_committed(seg);
+    struct owners owners;
+    int e = 0;
+    look_at_owners(seg, &owners);
+    for (uint32_t i = 0; i < spans && !e;) {
+        struct tarn_span s = look_at_span(seg, i, spans, &owners);
+        i += (uint32_t)(s.size >> seg->geometry.span_shift);
+        e = each(&s, arg);
+    }
+    return e;
+}
+
+/* ---- spans ---- */
+
+struct merging {
+    struct tarn_span last; /* size 0: none yet */
+    int (*each)(const struct tarn_span *s, void *arg);
+    void *arg;
+};
+
+static int merge(const struct tarn_span *s, void *arg)
+{
+    struct merging *m = arg;
+    bool alike = m->last.size && s->kind == m->last.kind && s->owner == m->last.owner &&
+                 s->owner_state == m->last.owner_state;
+    if (alike && (s->kind == TARN_SPAN_FREE || s->kind == TARN_SPAN_OTHER)) {
+        m->last.size += s->size;
+        return 0;
+    }
+    struct tarn_span before = m->last;
+    m->last = *s;
+    return before.size ? m->each(&before, m->arg) : 0;
+}
+
+int tarn_spans(tarn *seg, int (*each)(const struct tarn_span *span, void *arg), void *arg)
+{
+    struct merging m = {.each = each, .arg = arg};
+    if (seg->raw)
+        return raw_refused(seg, "tarn_spans");
+    int e = each_span(seg, merge, &m);
+    return e || !m.last.size ? e : each(&m.last, arg);
+}
+
+/* ---- sums ---- */
+
+static void add_run(const struct tarn_span *s, struct tarn_heap_stats *t)
+{
+    *(s->free ? &t->run_free : s->limbo ? &t->run_limbo : &t->run_allocated) += s->size;
+    t->runs++;
+    t->run_spans += s->size / t->span_size;
+}
+
+static void add_small(const struct tarn_span *s, struct tarn_heap_stats *t)
+{
+    struct tarn_heap_class *c = t->by_size;
+    while (c->size != s->block_size)
+        c++;
+    c->spans++;
+    c->blocks += s->blocks;
+    c->free += s->free;
+    c->limbo += s->limbo;
+    c->allocated += s->allocated;
+}
+
+static int add_span(const struct tarn_span *s, void *arg)
+{
+    struct tarn_heap_stats *t = arg;
+    t->spans += s->size / t->span_size;
+    switch (s->kind) {
+    case TARN_SPAN_FREE: t->spans_free++; break;
+    case TARN_SPAN_SMALL: add_small(s, t); break;
+    case TARN_SPAN_RUN: add_run(s, t); break;
+    default: t->spans_other++;
+    }
+    if (s->owner_state == TARN_OWNER_DEAD)
+        t->dead += s->size;
+    if (s->owner_state == TARN_OWNER_ORPHANED)
+        t->orphaned += s->size;
+    return 0;
 }
 
 int tarn_heap_stats(tarn *seg, struct tarn_heap_stats *ret_stats)
 {
-    struct tarn_heap_stats t = {0};
-    struct owners owners;
+    struct tarn_heap_stats t = {.span_size = seg->geometry.span_size, .classes = class_count(&seg->geometry)};
     if (seg->raw)
         return raw_refused(seg, "tarn_heap_stats");
-    t.span_size = seg->geometry.span_size;
-    t.classes = class_count(&seg->geometry);
-    t.spans = spans_committed(seg);
-    look_at_owners(seg, &owners);
-    for (uint32_t i = 0; i < t.spans;)
-        i += add_span(seg, i, &owners, &t);
+    for (uint32_t c = 0; c < t.classes; c++)
+        t.by_size[c].size = class_at(&seg->geometry, c)->size;
+    each_span(seg, add_span, &t);
     t.allocated = t.run_allocated;
     t.free = t.run_free;
     t.limbo = t.run_limbo;
     for (uint32_t c = 0; c < t.classes; c++) {
-        struct tarn_heap_class *k = &t.by_size[c];
-        k->size = class_at(&seg->geometry, c)->size;
+        const struct tarn_heap_class *k = &t.by_size[c];
         t.allocated += k->allocated * k->size;
         t.free += k->free * k->size;
         t.limbo += k->limbo * k->size;

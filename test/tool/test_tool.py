@@ -20,6 +20,7 @@ import tempfile
 import termios
 import time
 import unittest
+import xml.etree.ElementTree
 
 import machine
 
@@ -241,6 +242,37 @@ class Look(Case):
         p.kill()
         p.wait()
         self.assertEqual(json.loads(self.tarn('heap', '-J', 'posix:/a'))['dead'], 65536 * sum(s['spans'] for s in used['sizes']))
+
+    def test_map(self):
+        self.tarn('create', '--size', '1M', 'posix:/a')
+        self.assertRegex(self.tarn('map', 'posix:/a'), r'\n +0x[0-9a-f]+  \.{16}\n  \.  nobody\'s: 1\.0M\n$')
+        p, _ = self.hold('posix:/a', 'odd<&"\033', 'plain')
+        parts = json.loads(self.tarn('map', '-J', 'posix:/a'))['parts']
+        used = json.loads(self.tarn('heap', '-J', 'posix:/a'))
+        self.assertEqual(sum(s['size'] for s in parts), 1 << 20)
+        for a, b in zip(parts, parts[1:]):
+            self.assertEqual(a['ref'] + a['size'], b['ref'])
+        blocks = [s for s in parts if s['blocks']]
+        for key in ('allocated', 'free', 'limbo'):
+            self.assertEqual(sum(s['block'] * s[key] for s in blocks), used[key])
+        self.assertEqual({(s['kind'], s['pid'], s['state']) for s in blocks}, {('small', p.pid, 'live')})
+        self.assertEqual(sum(s['named'] for s in parts), 2)
+        text = self.tarn('map', 'posix:/a')
+        signs = re.search(r'\n +0x[0-9a-f]+  (.{16})\n', text)[1]
+        self.assertEqual(set(signs), {'.'} | {chr(ord('a') + n) for n in range(len({s['block'] for s in blocks}))})
+        self.assertNotIn('\x1b', text)
+        top = xml.etree.ElementTree.fromstring(self.tarn('map', '--svg', 'posix:/a'))
+        titles = [t.text for t in top.iter('{http://www.w3.org/2000/svg}title')]
+        self.assertEqual(len(titles), 16)
+        self.assertTrue(any('; odd<&"\\x1b and 1 more' in t for t in titles), titles)
+        self.assertEqual(len(self.tarn('map', '--list', '--no-headings', 'posix:/a').splitlines()), len(parts))
+        p.kill()
+        p.wait()
+        self.assertIn('died and are not recovered yet', self.tarn('map', 'posix:/a'))
+        self.assertEqual({s['state'] for s in json.loads(self.tarn('map', '-J', 'posix:/a'))['parts']}, {None, 'dead'})
+        self.tarn('map', '--svg', '-J', 'posix:/a', status=2, says='--svg')
+        self.tarn('map', status=2, says='URL')
+        self.tarn('map', 'posix:/none', status=1, says='none')
 
     def test_dead_participant(self):
         p, _ = self.hold('posix:/a', 'plain')

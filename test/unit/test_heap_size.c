@@ -359,6 +359,39 @@ static void aligned_blocks(void **state)
 
 /* ---- statistics ---- */
 
+static int add_part(const struct tarn_span *s, void *arg)
+{
+    struct tarn_heap_stats *t = arg;
+    assert_int_equal(s->blocks, s->allocated + s->free + s->limbo);
+    assert_int_equal(s->ref, t->reserved[0]); /* no gap */
+    t->reserved[0] = s->ref + s->size;
+    t->spans += s->size / t->span_size;
+    t->spans_free += s->kind == TARN_SPAN_FREE ? s->size / t->span_size : 0;
+    t->runs += s->kind == TARN_SPAN_RUN;
+    t->allocated += s->block_size * s->allocated;
+    t->free += s->block_size * s->free;
+    t->limbo += s->block_size * s->limbo;
+    t->dead += s->owner_state == TARN_OWNER_DEAD ? s->size : 0;
+    t->orphaned += s->owner_state == TARN_OWNER_ORPHANED ? s->size : 0;
+    assert_true((s->owner_state == TARN_OWNER_NONE) == (s->kind == TARN_SPAN_FREE));
+    return 0;
+}
+
+/* Part by part it is the same. */
+static void assert_parts_add_up(struct fake *f, const struct tarn_heap_stats *t)
+{
+    struct tarn_heap_stats p = {.span_size = t->span_size, .reserved = {span_offset(&f->seg, 0)}};
+    assert_int_equal(tarn_spans(&f->seg, add_part, &p), 0);
+    assert_int_equal(p.spans, t->spans);
+    assert_int_equal(p.spans_free, t->spans_free);
+    assert_int_equal(p.runs, t->runs);
+    assert_int_equal(p.allocated, t->allocated);
+    assert_int_equal(p.free, t->free);
+    assert_int_equal(p.limbo, t->limbo);
+    assert_int_equal(p.dead, t->dead);
+    assert_int_equal(p.orphaned, t->orphaned);
+}
+
 static void assert_adds_up(struct fake *f, struct tarn_heap_stats *ret)
 {
     struct fake_count c = {0};
@@ -379,6 +412,7 @@ static void assert_adds_up(struct fake *f, struct tarn_heap_stats *ret)
     heap_walk(&f->seg, fake_count_block, &c);
     assert_int_equal(c.allocated + c.free_blocks + c.limbo, counts[0] + counts[1] + counts[2] + t.runs);
     assert_in_range(c.limbo - counts[2], 0, t.runs);
+    assert_parts_add_up(f, &t);
     *ret = t;
 }
 

@@ -701,6 +701,8 @@ static void checked_in_the_midst(void **state)
                 tarn_mutex_unlock(seg, &list->lock);
             }
         struct timespec moment = {0, 200000 + 1000 * (round % 100)};
+        while (!__atomic_load_n(&list->lock.owner, __ATOMIC_RELAXED)) /* it has not begun */
+            assert_int_equal(waitpid(child, &status, WNOHANG), 0);
         nanosleep(&moment, NULL);
         assert_int_equal(tarn_check(seg, NULL, NULL), 0); /* at work */
         assert_int_equal(kill(child, SIGSTOP), 0);
