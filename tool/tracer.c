@@ -104,7 +104,7 @@ static void go_from(struct task *k, const struct user_regs_struct *r);
 static void resume(struct task *k, int how, int signal);
 
 /* The first after so long; 0: no more. */
-static void set_ticks(uint64_t us)
+static bool set_ticks(uint64_t us)
 {
     static timer_t timer;
     static bool made;
@@ -117,6 +117,7 @@ static void set_ticks(uint64_t us)
     }
     if (made)
         timer_settime(timer, 0, &when, NULL);
+    return made;
 }
 
 /* ---- tasks ---- */
@@ -1053,7 +1054,8 @@ bool tracer_run(struct run *r)
     k->began = k->running = true;
     if (r->process)
         r->process(t.first, r->arg);
-    set_ticks(TICK_US);
+    if (!set_ticks(TICK_US))
+        give_up("no timer can be had");
     while (t.count) {
         int status;
         struct task *later = NULL;
