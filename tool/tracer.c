@@ -5,6 +5,9 @@
  * the next one a thread is stepped ("walks"). After the deed everything runs free. */
 #include "tracer.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #ifdef __x86_64__
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +15,6 @@
 #include <linux/kcmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/ptrace.h>
@@ -541,6 +542,8 @@ static void stepped(struct task *k, const struct user_regs_struct *r)
         set_debug(k, 1, 0);
     }
     k->at.steps++;
+    if (k->entered_kernel)
+        t.parts_pid = 0; /* it may have mapped something */
     if (at_the_return(k, r)) {
         returned(k, r);
         return;
@@ -931,6 +934,9 @@ static void tick(void)
         kill_all();
     } else if (t.r->late)
         kill_all(); /* of what was just made */
+    for (size_t k = 0; t.free && k < t.count; k++)
+        if (t.tasks[k]->began && !t.tasks[k]->name) /* its maker died before he told of it */
+            kill(t.tasks[k]->pid, SIGKILL);
     if (t.stopped_pid && now >= t.continue_at) {
         kill(t.stopped_pid, SIGCONT);
         t.stopped_pid = 0;
@@ -1083,8 +1089,6 @@ bool tracer_run(struct run *r)
 }
 
 #else
-#include <stdio.h>
-
 bool tracer_run(struct run *r)
 {
     snprintf(r->problem, sizeof r->problem, "programs can be stopped at points on x86-64 alone");

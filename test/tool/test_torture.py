@@ -65,7 +65,7 @@ class Bank(Case):
     CHECK = ('--check', f'{BANK} check posix:/bank')
 
     def test_the_fault_is_found(self):
-        r = self.report('--outside', '--points', '40', '--random', '0', *self.CHECK, '--', BANK, 'unsafe', 'posix:/bank', status=1)
+        r = self.report('--outside', '--points', '30', '--random', '0', *self.CHECK, '--', BANK, 'unsafe', 'posix:/bank', status=1)
         first = r['found'][0]
         self.assertRegex(first['point'], r'^0(\.1)?:tarn_mutex_(lock|consistent):\d:return\+\d+$')  # in its own code, under the lock
         self.assertRegex(first['before'], r'^(transfer_unsafely|move_money)\+0x[0-9a-f]+ \(bank')
@@ -94,21 +94,21 @@ class Bank(Case):
         return (pathlib.Path(__file__).parents[2] / 'examples' / 'torture' / 'bank.c').read_text().splitlines()
 
     def test_with_a_section_it_passes(self):
-        r = self.report('--outside', '--points', '44', '--random', '4', *self.CHECK, '--', BANK, 'safe', 'posix:/bank')
+        r = self.report('--outside', '--points', '32', '--random', '2', *self.CHECK, '--', BANK, 'safe', 'posix:/bank')
         self.assertEqual(r['violations'], 0)
-        self.assertGreater(r['deeds'], 30)
+        self.assertGreater(r['deeds'], 24)
         self.assertGreater(r['checks'], r['deeds'])
         self.assertEqual(r['functions_covered'], r['functions_used'])
 
     def test_setup(self):
         """The segment is there before: the set-up's, and it stays."""
         setup = f'tarn rm -f posix:/bank; {BANK} safe posix:/bank 0'
-        self.torture('--outside', '--points', '5', '--random', '0', '--setup', setup, *self.CHECK, '--', BANK, 'safe', 'posix:/bank')
+        self.torture('--outside', '--points', '2', '--random', '0', '--setup', setup, *self.CHECK, '--', BANK, 'safe', 'posix:/bank')
         self.assertEqual(os.listdir(self.dir), ['bank'])
 
 
 class Points(Case):
-    FEW = ('--outside', '--points', '12', '--random', '0')
+    FEW = ('--outside', '--points', '9', '--random', '0')
 
     def points(self, *arguments, **options):
         """Each that was gone to, by --verbose."""
@@ -117,18 +117,18 @@ class Points(Case):
 
     def test_inside(self):
         """In the calls, where shared memory has changed; the same instruction is met by steps alone."""
-        points = self.points('--points', '34', '--random', '0', '--', TORTURED, 'memory')
+        points = self.points('--points', '30', '--random', '0', '--', TORTURED, 'memory')
         inside = [p for p, _ in points if re.search(r':entry\+\d+$', p)]
-        self.assertGreater(len(inside), 5)
+        self.assertGreater(len(inside), 4)
         self.assertGreater(len({p.split(':')[1] for p in inside}), 1, 'of several functions')
         check = ('--check', 'test -z "$TARN_TORTURE_POINT"')
-        where = [json.loads(self.torture('-J', *check, '--at', p, '--', TORTURED, 'memory', status=1))['found'][0] for p in inside[-2:]]
-        for p, v in zip(inside[-2:], where):
+        where = [json.loads(self.torture('-J', *check, '--at', p, '--', TORTURED, 'memory', status=1))['found'][0] for p in inside[-1:]]
+        for p, v in zip(inside[-1:], where):
             self.assertEqual(v['point'], p)
             self.assertRegex(v['wrong'][0], '^the check ended with status 1')
 
     def test_random(self):
-        points = self.points('--outside', '--points', '1', '--random', '8', '--', TORTURED, 'threads', URL)
+        points = self.points('--outside', '--points', '1', '--random', '5', '--', TORTURED, 'threads', URL)
         times = [p for p, _ in points if '@' in p]
         self.assertTrue(times, points)
         self.assertRegex(times[0], r'^0[.\d]*:\w+:\d+:(entry|return)@\S+\+0x[0-9a-f]+$')
@@ -147,7 +147,7 @@ class Points(Case):
 
     def test_linked_statically(self):
         r = self.report(*self.FEW, '--', STATIC, 'memory')
-        self.assertGreater(r['deeds'], 8)
+        self.assertGreater(r['deeds'], 5)
         self.assertIn('tarn_mutex_lock', self.covered(r))
         stripped = str(self.dir / 'stripped')
         if shutil.which('strip'):
@@ -166,9 +166,9 @@ class Points(Case):
 
 class Deeds(Case):
     def test_stop(self):
-        r = self.report('--stop', '--stop-ms', '5', '--outside', '--points', '6', '--random', '1', '--', TORTURED, 'threads', URL)
+        r = self.report('--stop', '--stop-ms', '5', '--outside', '--points', '4', '--random', '1', '--', TORTURED, 'threads', URL)
         self.assertEqual((r['deed'], r['violations']), ('stop', 0))
-        self.assertGreater(r['deeds'], 3)
+        self.assertGreater(r['deeds'], 2)
 
     def test_exec(self):
         r = self.report('--exec', *Points.FEW, '--', TORTURED, 'threads', URL)
@@ -185,7 +185,8 @@ class Deeds(Case):
         check = ('--check', 'test -z "$TARN_TORTURE_POINT"')
         r = self.report('--at', f'commit:{r["deeds"]}', *check, '--', TORTURED, 'grow', URL, status=1)
         self.assertEqual(r['found'][0]['point'], f'commit:{r["found"][0]["point"].split(":")[1]}')
-        self.torture('--enospc', '3', '--', TORTURED, 'callback', 'posix:/none/such', status=3)
+        self.torture('--verbose', '--at', 'commit:1', '--', TORTURED, 'grow', URL)
+        self.assertRegex(self.err, r'tortured: posix:/tortured: no room for \d+ more bytes')
 
     def test_stuck(self):
         """Somebody waits for what a dead one was to do."""
@@ -256,6 +257,31 @@ class Ends(Case):
         out, err = p.communicate(timeout=100)
         self.assertEqual((p.returncode, err.decode().splitlines()[-1]), (0, 'tarn torture: ended by a signal'))
         self.assertRegex(out.decode(), r'^points \d+, kills \d+')
+        self.assertEqual((self.processes(), os.listdir(self.dir)), ([], []))
+
+    def test_while_one_is_stopped(self):
+        """It is stopped, as by a signal; and goes with the command."""
+        p = subprocess.Popen([self.TARN, 'torture', '--stop', '--stop-ms', '100000', '--timeout', '1000', '--at', '0.1:tarn_commit:1:entry', '--', TORTURED, 'memory', URL],
+                             env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(lambda: (p.kill(), p.wait(), p.stdout.close(), p.stderr.close()))
+
+        def states():
+            for pid in self.processes():
+                try:
+                    yield re.search(r'^State:\t(.)', pathlib.Path('/proc', pid, 'status').read_text(), re.M)[1]
+                except OSError:
+                    pass
+
+        seen = []  # one that is stopped stays so; at a breakpoint it is for a moment
+
+        def is_stopped():
+            seen[:] = [*seen, p.pid] if {'T', 't'} & set(states()) else []
+            return len(seen) > 9
+
+        self.until(is_stopped, 'one is stopped')
+        self.assertIsNone(p.poll())
+        p.send_signal(signal.SIGINT)
+        p.communicate(timeout=100)
         self.assertEqual((self.processes(), os.listdir(self.dir)), ([], []))
 
     def test_by_a_kill(self):
