@@ -133,14 +133,16 @@ static struct task *task_of(pid_t tid)
 
 static struct task *new_task(pid_t tid)
 {
-    struct task *k = calloc(1, sizeof *k);
-    struct task **at = k ? one_more(&t.tasks, &t.count, sizeof *at) : NULL;
-    if (!at) {
-        free(k);
+    struct task **at = one_more(&t.tasks, &t.count, sizeof *at);
+    if (!at)
+        return NULL;
+    *at = calloc(1, sizeof **at);
+    if (!*at) {
+        t.count--;
         return NULL;
     }
-    k->tid = k->pid = tid;
-    return *at = k;
+    (*at)->tid = (*at)->pid = tid;
+    return *at;
 }
 
 static void forget(struct task *k)

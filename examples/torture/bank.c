@@ -62,11 +62,12 @@ static void transfer_safely(tarn *seg, struct bank *bank, long amount)
 
 static void open_bank(tarn *seg, struct bank *bank)
 {
+    const long yes = 1, money = 100;
     must(tarn_begin(seg));
     must(tarn_mutex_lock(seg, &bank->lock));
     if (!bank->open) {
-        must(tarn_write(seg, &bank->open, &(long){1}, sizeof bank->open));
-        must(tarn_write(seg, &bank->account[0].money, &(long){100}, sizeof(long)));
+        must(tarn_write(seg, &bank->open, &yes, sizeof yes));
+        must(tarn_write(seg, &bank->account[0].money, &money, sizeof money));
     }
     must(tarn_mutex_unlock(seg, &bank->lock));
     must(tarn_commit(seg));
