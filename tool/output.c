@@ -173,9 +173,12 @@ static void print_segment(const struct info *i)
     ADD_LINE(t, "name", name_state(i));
     ADD_LINE(t, "uuid", uuid_text(s));
     ADD_LINE(t, "backing",
-             text("%.7s, layout version %u%s%s%s%s", s->backing, s->version,
+             text("%.7s, layout version %u%s%s%s%s%s", s->backing, s->version,
                   s->options & 1 ? ", unlocks by exchange" : "", s->options & 2 ? ", blocks not cleared" : "",
-                  s->address ? ", at one address for all" : "", s->options & 8 ? ", locked in memory" : ""));
+                  s->address ? ", at one address for all" : "", s->options & 8 ? ", locked in memory" : "",
+                  s->huge == TARN_HUGE_RESERVED      ? ", of huge pages"
+                  : s->huge == TARN_HUGE_TRANSPARENT ? ", for huge pages where the kernel can"
+                                                     : ""));
     ADD_LINE(t, "owner", owner_text(s));
     ADD_LINE(t, "created", time_text(s->created));
     ADD_LINE(t, "program",

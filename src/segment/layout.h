@@ -24,7 +24,9 @@ enum segment_option { /* bits of segment_header.options */
                       SEGMENT_LOCKED = 8,        /* kept in memory by whoever attaches it */
                       SEGMENT_DUMPED = 16,       /* in core dumps, too */
                       SEGMENT_PREFAULTED = 32,   /* mapped page by page when it is attached */
-                      SEGMENT_COPY_ON_WRITE = 64 /* of a file: may lie where writing over something needs room */
+                      SEGMENT_COPY_ON_WRITE = 64, /* of a file: may lie where writing over something needs room */
+                      SEGMENT_HUGE = 128, /* data space is to be mapped by huge pages, where the kernel can */
+                      SEGMENT_HUGE_RESERVED = 256 /* all of it is huge pages; never both */
 };
 
 /* When a segment ends by itself */

@@ -80,6 +80,9 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
     memcpy(s.backing, h->backing, sizeof s.backing - 1);
     s.version = SEGMENT_VERSION;
     s.options = g->options;
+    s.huge = g->options & SEGMENT_HUGE_RESERVED ? TARN_HUGE_RESERVED
+             : g->options & SEGMENT_HUGE        ? TARN_HUGE_TRANSPARENT
+                                                : 0;
     s.mode = f.mode;
     s.uid = f.uid;
     s.gid = f.gid;
