@@ -30,7 +30,7 @@ struct command {
 };
 extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm, cmd_pub, cmd_sub, cmd_call,
     cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_locks, cmd_metrics, cmd_why, cmd_doctor, cmd_gc,
-    cmd_recover, cmd_perms, cmd_dump, cmd_load, cmd_cp, cmd_top, cmd_map;
+    cmd_recover, cmd_perms, cmd_dump, cmd_load, cmd_cp, cmd_top, cmd_map, cmd_translate, cmd_show, cmd_torture;
 
 /* ---- arguments.c ---- */
 
