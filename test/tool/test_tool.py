@@ -90,10 +90,10 @@ class General(Case):
     def test_huge_and_numa(self):
         """What is asked for is told; what cannot be is said."""
         self.tarn('create', '--huge', 'transparent', '--numa', 'bind:0', 'posix:/h')
-        self.assertEqual(self.info('posix:/h')['options'] & 128, 128)
+        self.assertEqual(self.info('posix:/h')['segment']['options'] & 128, 128)
         self.assertIn('for huge pages where the kernel can', self.tarn('info', 'posix:/h'))
         self.tarn('create', '--huge', 'reserved', 'posix:/r')  # which /dev/shm has not
-        self.assertEqual(self.info('posix:/r')['options'] & 384, 128)
+        self.assertEqual(self.info('posix:/r')['segment']['options'] & 384, 128)
         self.tarn('create', '--numa', 'interleave:63', 'posix:/n', status=2, says='--numa')
         for option, value in (('--huge', 'much'), ('--numa', 'bind'), ('--numa', 'bind:'), ('--numa', 'bind:0,'), ('--numa', 'bind:64'), ('--numa', 'here:0')):
             with self.subTest(f'{option} {value}'):
