@@ -298,7 +298,8 @@ struct tarn_stat {
     uint32_t lifetime;          /* TARN_UNTIL_UNLINKED, ... */
     uint32_t creator;           /* process id of who made it, in its PID namespace */
     uint32_t huge;              /* TARN_HUGE_: what it has, which may be less than what was asked for; or 0 */
-    uint32_t reserved;
+    uint32_t build_id_size;     /* bytes of build_id; 0: not known */
+    uint8_t build_id[32]; /* of the program that made it, as its linker gave it (readelf -n): 32 bytes at most */
 };
 TARN_API int tarn_stat(tarn *seg, struct tarn_stat *ret_stat);
 
@@ -730,6 +731,40 @@ struct tarn_waiting {
     uint32_t circle;  /* 0, or the number of the circle of waiting participants that both are in, from 1 */
 };
 TARN_API int tarn_who_waits(tarn *seg, int (*each)(const struct tarn_waiting *waiting, void *arg), void *arg);
+
+/* tarn_locks - call back for each lock, and the like, that a participant holds, or is about to take or give up: who holds what, in the whole segment; of the
+ * dead what they held, until they are recovered. All of it is read from where a death would find it, so nobody who locks does anything for it; takes no
+ * lock, also on TARN_RDONLY; bounded by the size of the segment, whatever its bytes. A look: what changes meanwhile may be seen in part, and a reader who
+ * came too late for a moment.
+ *   Seen: mutexes, of the user's and of the library's own objects (collections, names); to read and to write a rwlock; units of held semaphores; members
+ *     of barriers; each with the participant whose it is. Who waits is seen as `moving`, but for held semaphores; tarn_who_waits says for whom.
+ *   Not seen: since when (that would be a clock in each lock); a lock that nobody has and that a death left dirty; units of a tarn_semaphore, which belong
+ *     to nobody; conditions and events, which nobody holds; readers of collections, who take no lock; what is not of tarn.
+ * held and moving:
+ *   1, 0  held                      1, 1  its words say this one has it; inside the call that takes it, or gives it up (a writer waits for readers so)
+ *   0, 1  wanted, or just given up  0, 0  its own words say otherwise: damaged, or it changed again and again while it was looked at
+ * 0; what `each` returned, if that was not 0, which ends it; -EUCLEAN: lists that share their memory were given up half-way. */
+enum tarn_lock_kind {
+    TARN_LOCK_MUTEX = 1,
+    TARN_LOCK_INNER, /* a mutex inside an object of the library's that guards changes of one store; also while tarn_once_run runs its function */
+    TARN_LOCK_READ,  /* a rwlock, to read */
+    TARN_LOCK_WRITE, /* ... to write */
+    TARN_LOCK_UNITS, /* of a held semaphore */
+    TARN_LOCK_MEMBER, /* of a barrier: others wait until it arrives */
+};
+struct tarn_lock {
+    uint32_t id, pid, tid; /* whose */
+    char state;            /* its: as in tarn_participant */
+    uint8_t held, moving;
+    uint8_t section;  /* 1: taken in its open section */
+    uint8_t deferred; /* 1: unlocked in it, which takes effect at its end */
+    uint8_t dirty;    /* 1: it came with TARN_RECOVERED, and is not consistent yet */
+    uint8_t reserved[2];
+    uint32_t kind; /* enum tarn_lock_kind, or one of a later version */
+    uint32_t number; /* how many times it is held; units; of a member: 1 if it has arrived in this turn, else 0 */
+    tarn_ref ref; /* of the mutex, rwlock, held semaphore or barrier */
+};
+TARN_API int tarn_locks(tarn *seg, int (*each)(const struct tarn_lock *lock, void *arg), void *arg);
 
 /* ---- sections ------------------------------------------------------------------------------------------------------- */
 

@@ -7,9 +7,10 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-    &cmd_ls,      &cmd_who,  &cmd_why, &cmd_translate, &cmd_doctor, &cmd_gc,   &cmd_top,    &cmd_perms,
-    &cmd_dump,    &cmd_load, &cmd_cp,  &cmd_create,    &cmd_info,   &cmd_heap, &cmd_map,    &cmd_check,
-    &cmd_recover, &cmd_rm,   &cmd_pub, &cmd_sub,       &cmd_call,   &cmd_hz,   &cmd_record, &cmd_replay};
+    &cmd_ls,     &cmd_who,  &cmd_locks, &cmd_metrics, &cmd_show,   &cmd_why,     &cmd_translate,
+    &cmd_doctor, &cmd_gc,   &cmd_top,   &cmd_perms,   &cmd_dump,   &cmd_load,    &cmd_cp,
+    &cmd_create, &cmd_info, &cmd_heap,  &cmd_map,     &cmd_check,  &cmd_recover, &cmd_rm,
+    &cmd_pub,    &cmd_sub,  &cmd_call,  &cmd_hz,      &cmd_record, &cmd_replay,  &cmd_torture};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static void help(FILE *to)

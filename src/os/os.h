@@ -227,6 +227,11 @@ struct os_parcel {
 };
 int os_socket_receive(int socket, void *message, size_t size, int *ret_fd, struct os_parcel *ret);
 
+/* ---- program.c ---- */
+
+/* The build id of the program that this process runs: at most `room` bytes of it. How many, or 0: it has none. */
+size_t os_build_id(uint8_t *to, size_t room);
+
 /* ---- proc.c ---- */
 
 int os_random(void *to, size_t size);

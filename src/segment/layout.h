@@ -65,9 +65,10 @@ struct segment_header {
     uint64_t creator_start; /* clock ticks since boot */
     uint64_t creator_namespace;
     uint32_t creator_pid; /* in that PID namespace */
-    uint32_t reserved0;
+    uint32_t build_id_size; /* bytes of build_id; 0: the program that made it has none, or a tarn before there was this field */
     char backing[8];
-    uint64_t reserved[11];
+    uint8_t build_id[32]; /* of the program that made it: its first bytes, and zeros */
+    uint64_t reserved[7];
     uint64_t sum; /* of all bytes before: FNV-1a, 64 bits. Against accidents only */
 
     /* line 4: changed by whoever grows, by compare-and-swap */

@@ -115,6 +115,7 @@ void stamp_write(struct segment_header *h, const struct geometry *g, const struc
     h->address = g->address;
     h->named = backing->named;
     strncpy(h->backing, backing->name, sizeof h->backing - 1);
+    h->build_id_size = (uint32_t)os_build_id(h->build_id, sizeof h->build_id);
     h->sum = stamp_sum(h);
 }
 

@@ -530,7 +530,7 @@ class Who(machine.Case):
         self.until(lambda: self.participant('posix:/a')[0]['state'] == 'stopped', 'it stops')
         self.assertEqual({u['state'] for u in self.who('posix:/a')['uses']}, {'stopped'})
         text = self.tarn('who', 'posix:/a')
-        self.assertRegex(text, rf'\n\nPARTICIPANT.*\n +0x1 +{p.pid} +{p.pid} stopped yes +1 +- +- holder\n')
+        self.assertRegex(text, rf'\n\nPARTICIPANT.*\n +0x1 +{p.pid} +{p.pid} stopped \S+ yes +1 mutex x +- +- holder\n')
         p.kill()
         p.wait()
         one, = self.participant('posix:/a')

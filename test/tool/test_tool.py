@@ -190,7 +190,7 @@ class Create(Case):
         self.assertEqual((self.dir / 'a').stat().st_mode & 0o7777, 0o640)
         text = self.tarn('info', 'posix:/a')
         self.assertEqual((i['segment']['until'], i['memory']['growth']), ('unlinked', i['memory']['limit']))
-        for part in ('posix:/a', 'mode 0640', '2M in 32 spans of 64K', 'leads here', 'at most 3', 'until its name is removed'):
+        for part in ('posix:/a', 'mode 0640', '2M in 32 spans of 64K', 'leads here', 'at most 3', 'until its name is removed', f'build id {i["segment"]["build_id"]}'):
             self.assertIn(part, text)
 
     def test_sizes(self):
