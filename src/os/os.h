@@ -115,8 +115,6 @@ int os_mapped_file(uint32_t pid, const struct os_mapping *m, uint64_t *ret_size,
 struct statfs;
 bool os_is_memory(const struct statfs *fs);
 bool os_in_memory(int fd);
-/* Bytes of the pages that the file is made of, if they are huge by their kind, else 0. */
-uint64_t os_pages_of(int fd);
 
 /* An entry of a page table, as /proc/PID/pagemap has it. */
 struct os_page {

@@ -153,14 +153,6 @@ bool os_in_memory(int fd)
     return fstatfs(fd, &fs) == 0 && os_is_memory(&fs);
 }
 
-uint64_t os_pages_of(int fd)
-{
-    struct statfs fs;
-    return fstatfs(fd, &fs) == 0 && ((unsigned long)fs.f_type & 0xffffffffu) == MAGIC_HUGETLBFS
-               ? (uint64_t)fs.f_bsize
-               : 0;
-}
-
 /* ---- the entry in the page table ---- */
 
 static int read_entry(int fd, uint64_t address, uint64_t *ret)

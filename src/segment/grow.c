@@ -89,8 +89,9 @@ uint64_t committed_checked(const struct tarn *seg, uint64_t committed)
         committed = seg->geometry.limit;
     if (committed > backed && seg->keeping->facts(&seg->object, &f) == 0 && f.size > data + backed) {
         backed = f.size - data;
-        if (seg->object.fd < 0 && !seg->private && backed > committed)
-            backed = committed; /* shared memory has its full size from the start, whatever of it is there */
+        bool full = seg->object.fd < 0 || seg->geometry.options & SEGMENT_HUGE_RESERVED;
+        if (full && !seg->private && backed > committed)
+            backed = committed; /* System V's, and huge pages, have their full size from the start, whatever of it is there */
         __atomic_store_n((uint64_t *)&seg->backed, backed, __ATOMIC_RELAXED);
     }
     return committed < backed ? committed : backed;

@@ -51,7 +51,6 @@ static struct entry *after(struct entry *e, struct chunk **at)
     *at = next_of(*at);
     return *at ? (*at)->entry : NULL;
 }
-#define each_entry(e, c) (struct entry *e = after(NULL, &(c)); e; e = after(e, &(c)))
 
 static void put(struct entry *e, const struct entry *now)
 {
@@ -72,12 +71,10 @@ static void clear(struct entry *e)
 static bool reserve(uint32_t count)
 {
     struct chunk *c, *last = &table;
-    for
-        each_entry(e, c)
-        {
-            count -= e->kind == KIND_NONE && count;
-            last = c;
-        }
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c)) {
+        count -= e->kind == KIND_NONE && count;
+        last = c;
+    }
     while (count) {
         struct chunk *more = calloc(1, sizeof *more);
         if (!more)
@@ -92,9 +89,8 @@ static bool reserve(uint32_t count)
 static void add(const struct entry *now)
 {
     struct chunk *c;
-    for
-        each_entry(e, c) if (e->kind == KIND_NONE)
-        {
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c))
+        if (e->kind == KIND_NONE) {
             put(e, now);
             return;
         }
@@ -133,17 +129,17 @@ static bool is_lifted(const struct tarn *seg)
 static void apply_all(const struct tarn *seg)
 {
     struct chunk *c;
-    for
-        each_entry(e, c) if (e->kind == KIND_GUARD && e->seg == seg)(void)
-            apply(seg, e->at, e->end, seg->lifts ? guard_widest(seg) : e->rights);
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c))
+        if (e->kind == KIND_GUARD && e->seg == seg)
+            (void)apply(seg, e->at, e->end, seg->lifts ? guard_widest(seg) : e->rights);
 }
 
 static void count_guards(struct tarn *seg)
 {
     struct chunk *c;
     uint32_t count = 0;
-    for
-        each_entry(e, c) count += e->kind == KIND_GUARD && e->seg == seg;
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c))
+        count += e->kind == KIND_GUARD && e->seg == seg;
     __atomic_store_n(&seg->guards, count, __ATOMIC_SEQ_CST);
 }
 
@@ -164,28 +160,27 @@ static void put_part(struct entry *to, const struct entry *was, uintptr_t at, ui
 static void cut(const struct tarn *seg, uintptr_t at, uintptr_t end)
 {
     struct chunk *c;
-    for
-        each_entry(e, c)
-        {
-            if (e->kind != KIND_GUARD || e->seg != seg || !overlaps(e, at, end))
-                continue;
-            struct entry was = *e;
-            if (was.at < at && was.end > end)
-                put_part(NULL, &was, end, was.end);
-            if (was.at < at)
-                put_part(e, &was, was.at, at);
-            else if (was.end > end)
-                put_part(e, &was, end, was.end);
-            else
-                clear(e);
-        }
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c)) {
+        if (e->kind != KIND_GUARD || e->seg != seg || !overlaps(e, at, end))
+            continue;
+        struct entry was = *e;
+        if (was.at < at && was.end > end)
+            put_part(NULL, &was, end, was.end);
+        if (was.at < at)
+            put_part(e, &was, was.at, at);
+        else if (was.end > end)
+            put_part(e, &was, end, was.end);
+        else
+            clear(e);
+    }
 }
 
 static bool is_guarded(const struct tarn *seg, uintptr_t at, uintptr_t end)
 {
     struct chunk *c;
-    for
-        each_entry(e, c) if (e->kind == KIND_GUARD && e->seg == seg && overlaps(e, at, end)) return true;
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c))
+        if (e->kind == KIND_GUARD && e->seg == seg && overlaps(e, at, end))
+            return true;
     return false;
 }
 
@@ -193,9 +188,10 @@ static bool is_guarded(const struct tarn *seg, uintptr_t at, uintptr_t end)
 static void drop_labels(const struct tarn *seg, uintptr_t at, uintptr_t end)
 {
     struct chunk *c;
-    for
-        each_entry(e, c) if (e->kind == KIND_LABEL && e->seg == seg &&
-                             ((e->at >= at && e->end <= end) || !is_guarded(seg, e->at, e->end))) clear(e);
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c))
+        if (e->kind == KIND_LABEL && e->seg == seg &&
+            ((e->at >= at && e->end <= end) || !is_guarded(seg, e->at, e->end)))
+            clear(e);
 }
 
 static void add_label(struct tarn *seg, const struct guard_name *n)
@@ -256,16 +252,14 @@ static void drop(struct tarn *seg, uintptr_t at, uintptr_t end)
 {
     struct chunk *c;
     bool parts = reserve(1);
-    for
-        each_entry(e, c)
-        {
-            if (e->kind != KIND_GUARD || e->seg != seg || !overlaps(e, at, end))
-                continue;
-            if (!parts || apply(seg, e->at > at ? e->at : at, e->end < end ? e->end : end, guard_widest(seg)) < 0) {
-                (void)apply(seg, e->at, e->end, guard_widest(seg));
-                clear(e);
-            }
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c)) {
+        if (e->kind != KIND_GUARD || e->seg != seg || !overlaps(e, at, end))
+            continue;
+        if (!parts || apply(seg, e->at > at ? e->at : at, e->end < end ? e->end : end, guard_widest(seg)) < 0) {
+            (void)apply(seg, e->at, e->end, guard_widest(seg));
+            clear(e);
         }
+    }
     cut(seg, at, end);
     drop_labels(seg, at, end);
     count_guards(seg);
@@ -288,10 +282,9 @@ int guard_refuses(struct tarn *seg, uint64_t offset, uint64_t size)
     uint64_t where = 0;
     bool found = false;
     pthread_mutex_lock(&lock);
-    for
-        each_entry(e, c) if (e->kind == KIND_GUARD && e->seg == seg && !(e->rights & TARN_PROT_WRITE) &&
-                             overlaps(e, address_of(seg, offset), address_of(seg, offset + size)))
-        {
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c))
+        if (e->kind == KIND_GUARD && e->seg == seg && !(e->rights & TARN_PROT_WRITE) &&
+            overlaps(e, address_of(seg, offset), address_of(seg, offset + size))) {
             where = e->ref;
             found = true;
         }
@@ -327,8 +320,9 @@ void guard_unmapped(struct tarn *seg)
 {
     struct chunk *c;
     pthread_mutex_lock(&lock);
-    for
-        each_entry(e, c) if (e->kind != KIND_NONE && e->seg == seg) clear(e);
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c))
+        if (e->kind != KIND_NONE && e->seg == seg)
+            clear(e);
     pthread_mutex_unlock(&lock);
 }
 
@@ -347,9 +341,8 @@ void guard_child(void)
 {
     struct chunk *c;
     pthread_mutex_init(&lock, NULL);
-    for
-        each_entry(e, c) if (e->kind == KIND_MAPPING && e->seg->lifts)
-        {
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c))
+        if (e->kind == KIND_MAPPING && e->seg->lifts) {
             e->seg->lifts = 0;
             apply_all(e->seg);
         }
@@ -376,24 +369,22 @@ bool guard_find(uintptr_t address, struct guard_found *ret)
     struct chunk *c;
     bool found = false;
     memset(ret, 0, sizeof *ret);
-    for
-        each_entry(e, c)
-        {
-            struct entry now;
-            if (!read_entry(e, address, &now))
-                continue;
-            found = true;
-            if (now.kind == KIND_MAPPING) {
-                ret->ref = now.ref + (address - now.at);
-                memcpy(ret->url, now.name, sizeof ret->url);
-            } else if (now.kind == KIND_GUARD) {
-                ret->is_guarded = true;
-                ret->rights = now.rights;
-            } else if (!ret->is_named || (!ret->name[0] && now.name[0])) {
-                ret->is_named = true;
-                ret->object = now.ref;
-                memcpy(ret->name, now.name, sizeof ret->name);
-            }
+    for (struct entry *e = after(NULL, &c); e; e = after(e, &c)) {
+        struct entry now;
+        if (!read_entry(e, address, &now))
+            continue;
+        found = true;
+        if (now.kind == KIND_MAPPING) {
+            ret->ref = now.ref + (address - now.at);
+            memcpy(ret->url, now.name, sizeof ret->url);
+        } else if (now.kind == KIND_GUARD) {
+            ret->is_guarded = true;
+            ret->rights = now.rights;
+        } else if (!ret->is_named || (!ret->name[0] && now.name[0])) {
+            ret->is_named = true;
+            ret->object = now.ref;
+            memcpy(ret->name, now.name, sizeof ret->name);
         }
+    }
     return found;
 }

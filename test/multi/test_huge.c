@@ -25,8 +25,30 @@ static int set_up(void **state)
     return e;
 }
 
+#define KEPT "/proc/sys/vm/nr_hugepages"
+static long kept_before = -1; /* what the machine kept; -1: it was not changed */
+
+static long kept_pages(void)
+{
+    long n = -1;
+    FILE *f = fopen(KEPT, "re");
+    if (f && fscanf(f, "%ld", &n) != 1)
+        n = -1;
+    if (f)
+        fclose(f);
+    return n;
+}
+static bool keep_pages(long n)
+{
+    FILE *f = fopen(KEPT, "we");
+    bool written = f && fprintf(f, "%ld\n", n) > 0;
+    return f && fclose(f) == 0 && written;
+}
+
 static int tear_down(void **state)
 {
+    if (kept_before >= 0) /* also if a test failed in between */
+        keep_pages(kept_before);
     keys_in(own_keys, true);
     return remove_directory(state);
 }
@@ -156,25 +178,6 @@ static void transparent_pages_are_asked_for(void **state)
 
 /* ---- reserved ---- */
 
-#define KEPT "/proc/sys/vm/nr_hugepages"
-
-static long kept_pages(void)
-{
-    long n = -1;
-    FILE *f = fopen(KEPT, "re");
-    if (f && fscanf(f, "%ld", &n) != 1)
-        n = -1;
-    if (f)
-        fclose(f);
-    return n;
-}
-static bool keep_pages(long n)
-{
-    FILE *f = fopen(KEPT, "we");
-    bool written = f && fprintf(f, "%ld\n", n) > 0;
-    return f && fclose(f) == 0 && written;
-}
-
 static void without_reserved_pages_it_says_so(void **state)
 {
     (void)state;
@@ -208,6 +211,7 @@ static void use_reserved(const char *url)
     assert_int_equal(tarn_grow(seg, 3 << 20), 0); /* not a whole number of its pages */
     for (uint64_t at = 0; at < committed_of(seg); at += 65536)
         *(volatile char *)data_at(seg, at + 65535) += 0;
+    assert_int_equal(seg->geometry.end % UNIT, 0);
     if (tarn_fd(seg) >= 0 || url == key_url) {
         assert_int_equal(tarn_fd(seg) >= 0 ? tarn_open_fd(tarn_fd(seg), TARN_RDONLY, &reader)
                                            : tarn_open(url, TARN_RDONLY, NULL, &reader),
@@ -245,6 +249,7 @@ static void reserved_pages_are_used_if_there_are_some(void **state)
         print_message("not root, or this machine keeps huge pages for others: skipped\n");
         skip();
     }
+    kept_before = before;
     bool got = keep_pages(FEW) && kept_pages() == FEW;
     if (got)
         for (size_t i = 2; i < sizeof urls / sizeof *urls; i++)
