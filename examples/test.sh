@@ -62,6 +62,13 @@ helper: to write, it has no right
 parent: afterwards it is gone"
     [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
     ;;
+guard)
+    expect 0 "client: reads a price: 42; a write would be SIGSEGV
+client: caught: a write to the prices
+market: the client was ended by a signal; the price is 42
+market: and now 43"
+    [[ -z $(ls -A "$TARN_SHM_DIR") ]] || fail "it left its name"
+    ;;
 cameras)
     expect 0 "viewer: the second camera was killed in the midst of a frame; another goes on
 viewer: 12 frames of the first camera, 12 of the second; 0 lost, 0 skipped, 0 broken"

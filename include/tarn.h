@@ -14,7 +14,7 @@
  * - Results are 0, or positive for success with news, or a negative errno. Results come through the last `ret_` parameters,
  *   which are untouched on failure. tarn_error() says the last failure of the calling thread as a sentence.
  * - Nothing here is async-signal-safe; no call is a cancellation point; system calls interrupted by signals are restarted.
- *   The library prints nothing, never exits, installs no signal handler and starts no thread.
+ *   The library prints nothing, never exits, installs no signal handler that it was not asked for, and starts no thread unasked.
  *
  * Open by nature
  * - Whoever may write a POSIX object or a file may truncate it, which is SIGBUS for the rest (memfd and anon segments are sealed).
@@ -147,6 +147,18 @@ typedef struct tarn_event {
 #define TARN_PROT_EXEC 4u
 #define TARN_PROT_NONE 8u /* alone: neither */
 
+/* options.huge, tarn_stat.huge */
+#define TARN_HUGE_TRANSPARENT                                                                                \
+    1u /* data space lies so that the kernel can map it by huge pages, and is asked to: where it can, also of what is added later */
+#define TARN_HUGE_RESERVED                                                                                   \
+    2u /* memfd:, anon:, sysv:: all of it in huge pages that the machine keeps for this (vm.nr_hugepages). If there are not enough, or another backing: as
+        * TARN_HUGE_TRANSPARENT, which tarn_stat tells */
+
+/* options.numa: on which of `nodes` memory is taken, by whoever it is committed, for as long as the segment lasts */
+#define TARN_NUMA_BIND 1u       /* on these and no others */
+#define TARN_NUMA_INTERLEAVE 2u /* page by page on one after the other */
+#define TARN_NUMA_PREFER 3u     /* on the first of them, if it has room */
+
 /* Options of a creation; a segment that exists keeps its own. Zero the struct, set size to sizeof, and what you want;
  * 0 in a field means the default. */
 struct tarn_options {
@@ -154,6 +166,7 @@ struct tarn_options {
     uint64_t initial; /* bytes of data space committed at once; default 1 MiB; rounded up to spans */
     uint64_t limit; /* bytes of data space it may grow to, 64 KiB to 2^46; default 16 GiB (address space, not memory) */
     void *address; /* also at opening: map it there, a multiple of a page, or nowhere (-EADDRINUSE); default: anywhere */
+    uint64_t nodes;                  /* with numa: a bit for each node, from bit 0 on */
     uint64_t raw_offset, raw_length; /* TARN_RAW, also at opening: which bytes; a length of 0: to the object's end */
     uint32_t raw_protection; /* ... and for what: of TARN_PROT_; default: reading, and writing unless TARN_RDONLY */
     uint32_t mode;         /* permission bits; default 0600 (the umask is not applied to what you ask for) */
@@ -168,7 +181,9 @@ struct tarn_options {
     uint32_t dumped;   /* 1: not left out of core dumps, which delay the notice of a death */
     uint32_t prefault; /* 1: what is committed is mapped when it is attached, and what is committed later by who commits it, not at first use */
     uint32_t lifetime; /* TARN_UNTIL_UNLINKED (default), TARN_UNTIL_UNUSED, TARN_UNTIL_CREATOR: see below, 'lifetimes' */
-    uint32_t reserved[9]; /* 0 */
+    uint32_t huge; /* TARN_HUGE_; default: pages of the usual size */
+    uint32_t numa; /* TARN_NUMA_; not of a file: on a disk (-EOPNOTSUPP). Default: where who first touches it runs, or commits it */
+    uint32_t reserved[5]; /* 0 */
 };
 
 /* Lifetimes. TARN_UNTIL_UNUSED: the last tarn_close removes the name; if the last user was killed, the next to come does: tarn_open finds the segment as if
@@ -282,6 +297,9 @@ struct tarn_stat {
     uint64_t growth;            /* bytes that it may become now: as `limit`, or less, by tarn_set_limit */
     uint32_t lifetime;          /* TARN_UNTIL_UNLINKED, ... */
     uint32_t creator;           /* process id of who made it, in its PID namespace */
+    uint32_t huge;              /* TARN_HUGE_: what it has, which may be less than what was asked for; or 0 */
+    uint32_t build_id_size;     /* bytes of build_id; 0: not known */
+    uint8_t build_id[32]; /* of the program that made it, as its linker gave it (readelf -n): 32 bytes at most */
 };
 TARN_API int tarn_stat(tarn *seg, struct tarn_stat *ret_stat);
 
@@ -392,6 +410,117 @@ TARN_API void *tarn_ptr(tarn *seg, tarn_ref ref, size_t size);
 
 /* tarn_ref_of - the ref of an address inside the segment's committed bytes, or 0. */
 TARN_API tarn_ref tarn_ref_of(tarn *seg, const void *address);
+
+/* ---- address translation ---------------------------------------------------------------------------------------------- */
+
+/* What an access would do now, in that process. */
+#define TARN_ACCESS_NOTHING 0u /* the processor finds the page: no fault */
+#define TARN_ACCESS_MINOR 1u /* a fault that needs no input: an entry in the page table, or a page, is made */
+#define TARN_ACCESS_MAJOR 2u /* ... that waits for a disk: its page is swapped out, or not read yet */
+#define TARN_ACCESS_SIGBUS 3u  /* nothing is behind the mapping there */
+#define TARN_ACCESS_SIGSEGV 4u /* the mapping does not allow it */
+
+/* Which of the fields of struct tarn_translation are known; the others are 0 (node: -1), and on_read and on_write without their bit the worst that it can be. */
+#define TARN_KNOWN_MAPPING                                                                                   \
+    0x1u /* start, end, device, inode, rights, shared, path; always known but for a machine without /proc */
+#define TARN_KNOWN_PAGE 0x2u         /* page_size, page */
+#define TARN_KNOWN_MAPPED 0x4u       /* mapped, exclusive */
+#define TARN_KNOWN_FRAME 0x8u        /* frame: needs CAP_SYS_ADMIN, and a page that is mapped */
+#define TARN_KNOWN_NODE 0x10u        /* node: of a page that is mapped */
+#define TARN_KNOWN_RESIDENT 0x20u    /* resident; of another process known only of what it has mapped */
+#define TARN_KNOWN_SWAPPED 0x40u     /* swapped */
+#define TARN_KNOWN_HUGE 0x80u        /* huge */
+#define TARN_KNOWN_DIRTY 0x100u      /* dirty: needs the frame, and CAP_SYS_ADMIN */
+#define TARN_KNOWN_SOFT_DIRTY 0x200u /* soft_dirty: a kernel that tracks it */
+#define TARN_KNOWN_READ 0x400u       /* on_read, on_write */
+#define TARN_KNOWN_WRITE 0x800u
+
+/* From a ref to a frame of physical memory, as the kernel has it at this moment. */
+struct tarn_translation {
+    tarn_ref ref;               /* offset in the segment; of TARN_RAW and of tarn_translate_process 0 */
+    uint64_t address;           /* the virtual address */
+    uint64_t offset;            /* in the backing */
+    uint64_t start, end;        /* of the mapping that it lies in: its first byte, and the first behind it */
+    uint64_t device, inode;     /* what is mapped there */
+    uint64_t page;              /* virtual page number: address / page_size */
+    uint64_t frame;             /* physical frame number, of the machine's smallest pages */
+    uint32_t page_size;         /* bytes of a page of this mapping */
+    uint32_t rights;            /* of the mapping: of TARN_PROT_ */
+    int32_t node;               /* NUMA node that the frame is of */
+    uint32_t known;             /* of TARN_KNOWN_ */
+    uint32_t on_read, on_write; /* of TARN_ACCESS_ */
+    uint8_t shared;    /* 1: writes are seen by others; 0: a private mapping, copied when it is written */
+    uint8_t committed; /* 1: within what the segment, or the object, has */
+    uint8_t mapped;    /* 1: this process's page table leads to a frame */
+    uint8_t exclusive; /* 1: and no other page table does */
+    uint8_t resident;  /* 1: it is in memory, whoever has it mapped */
+    uint8_t swapped;   /* 1: it is in the swap */
+    uint8_t huge;      /* 1: mapped by an entry greater than the smallest page's */
+    uint8_t dirty;     /* 1: its frame has what the disk, or the swap, has not */
+    uint8_t soft_dirty; /* 1: written by this process since it mapped it, or since its /proc/PID/clear_refs was told 4 */
+    uint8_t reserved0[7];
+    uint64_t reserved[4];
+    char path[256]; /* what /proc/PID/maps calls it: bytes of whoever named it; cut if it is longer */
+};
+
+/* tarn_translate - of an address in what this handle maps, in this process; tarn_translate_ref - of a ref, committed or not (0 is the header's). Touches
+ * nothing there, so it changes nothing; a look at many pages costs three system calls and a walk over /proc/self/smaps each. What is told may be
+ * otherwise in the next moment. A "minor fault" more than was told may come where the kernel lends a page for reading first: after tarn_protect,
+ * after a fork, or to learn which node uses it. Any thread, also on TARN_RDONLY, TARN_PRIVATE, TARN_RAW. 0; -EINVAL: not in the mapping. What cannot be
+ * known is no error: see TARN_KNOWN_. */
+TARN_API int tarn_translate(tarn *seg, const void *address, struct tarn_translation *ret_translation);
+TARN_API int tarn_translate_ref(tarn *seg, tarn_ref ref, struct tarn_translation *ret_translation);
+
+/* tarn_translate_process - of an address in any process, whatever is mapped there. 0; -EFAULT: nothing is mapped there; -ESRCH: no such process;
+ * -EACCES: no right to look at its memory (as for ptrace); -ENOSYS: no /proc. */
+TARN_API int tarn_translate_process(uint32_t pid, uint64_t address, struct tarn_translation *ret_translation);
+
+/* ---- rights of objects -------------------------------------------------------------------------------------------------- */
+
+#define TARN_PROTECT_WIDEN 1u /* tarn_protect: whole pages, and whatever else of users' lies on them */
+
+/* tarn_protect - from now on this process may do that with [ref, ref + size) by this handle: rights is TARN_PROT_NONE, TARN_PROT_READ, or TARN_PROT_WRITE (both). size 0: all of the
+ * block that begins at ref. Others' rights, and another handle's of this process, stay. For finding stray accesses (see tarn_fault_handler), and for
+ * what nobody here is to change. A forked child has the same rights at first.
+ *   Rights are pages'. The range must be whole pages, as a block of tarn_alloc_aligned is whose size and alignment are multiples of a page; else -EINVAL, unless TARN_PROTECT_WIDEN
+ * says that what else lies on the first and the last page may have these rights, too.
+ *   Only users' memory has rights: -EPERM if free memory, a table of the heap, a block of a collection, of a channel, of a name or of a log lies on the pages;
+ * -EBUSY if a lock in it is held or waited for. It is walked over all the segment to see that, as tarn_check does: this is for setting things up.
+ *   The library keeps to it, and does not fault for it. tarn_save, tarn_write, tarn_realloc, and every call that would change there what it saves (a list whose link lies there)
+ * are -EACCES. A call that is given an object of synchronisation, or a place for a ref, that lies there accesses it like the caller's own code. Recovering a dead
+ * participant, undoing a section, tarn_check, and looking who waits for whom lift all rights of the handle for that time; a stray access then is not caught. If this
+ * process frees a block, or gets the memory anew, its pages have the mapping's rights again. Another process that frees it and uses the memory for something
+ * else leaves this one with the old rights on that: whoever protects an object sees that nobody else frees it (or, with TARN_PROTECT_WIDEN, what lies beside it), and that no
+ * other thread of this process is at work there during the call.
+ *   To give rights back: TARN_PROT_WRITE (of a handle to read: TARN_PROT_READ), which asks for nothing but whole pages. While any range has rights, frees of this
+ * process take a slower path.
+ * Any thread, any time; from a signal handler never. 0, -EINVAL, -EPERM, -EBUSY, -EROFS (writing by a handle to read), -ENOMEM (of memory, or of mappings). */
+TARN_API int tarn_protect(tarn *seg, tarn_ref ref, size_t size, uint32_t rights, unsigned flags);
+
+/* A fault in a segment. */
+#define TARN_FAULT_UNKNOWN 0u /* the processor's word is not known here: not on x86-64 */
+#define TARN_FAULT_READ 1u
+#define TARN_FAULT_WRITE 2u
+#define TARN_FAULT_EXECUTE 3u
+struct tarn_fault {
+    const void *address, *pc; /* what was accessed; by the instruction there. NULL: not known */
+    int32_t signal, code;     /* SIGSEGV, SIGBUS; si_code */
+    uint32_t kind;            /* of TARN_FAULT_ */
+    uint32_t rights;          /* that tarn_protect has left, of TARN_PROT_; 0: it has no part in it */
+    tarn_ref ref;             /* of the address; of TARN_RAW the offset */
+    tarn_ref object;          /* the named object, or the block, that was protected; 0: not known */
+    uint64_t offset;          /* of the address, in it */
+    char name[64];            /* as it was when it was protected, cut; "": it had none */
+    char url[64];             /* of the segment, cut; "": opened by descriptor */
+};
+
+/* tarn_fault_handler - from now on a SIGSEGV or SIGBUS at an address in a segment of this process (protected; read-only; not committed; truncated) is told, by a line on
+ * stderr, or to `told_by`, which is called in the signal's handler: only what is async-signal-safe may be done there. Then the handler that was there before is
+ * called, or the signal takes its default effect, as if this one were not there. Called again, it only sets who is told. The only handler that the
+ * library installs, and only when it is asked here. It runs on the alternate stack, if the thread has one. 0, or what sigaction says.
+ * tarn_fault_handler_end - the handler before it is put back. 0; -EBUSY: another was installed over it, which goes on to it, so it stays. */
+TARN_API int tarn_fault_handler(void (*told_by)(const struct tarn_fault *fault, void *arg), void *arg);
+TARN_API int tarn_fault_handler_end(void);
 
 /* ---- mutex ---------------------------------------------------------------------------------------------------------- */
 
@@ -602,6 +731,40 @@ struct tarn_waiting {
     uint32_t circle;  /* 0, or the number of the circle of waiting participants that both are in, from 1 */
 };
 TARN_API int tarn_who_waits(tarn *seg, int (*each)(const struct tarn_waiting *waiting, void *arg), void *arg);
+
+/* tarn_locks - call back for each lock, and the like, that a participant holds, or is about to take or give up: who holds what, in the whole segment; of the
+ * dead what they held, until they are recovered. All of it is read from where a death would find it, so nobody who locks does anything for it; takes no
+ * lock, also on TARN_RDONLY; bounded by the size of the segment, whatever its bytes. A look: what changes meanwhile may be seen in part, and a reader who
+ * came too late for a moment.
+ *   Seen: mutexes, of the user's and of the library's own objects (collections, names); to read and to write a rwlock; units of held semaphores; members
+ *     of barriers; each with the participant whose it is. Who waits is seen as `moving`, but for held semaphores; tarn_who_waits says for whom.
+ *   Not seen: since when (that would be a clock in each lock); a lock that nobody has and that a death left dirty; units of a tarn_semaphore, which belong
+ *     to nobody; conditions and events, which nobody holds; readers of collections, who take no lock; what is not of tarn.
+ * held and moving:
+ *   1, 0  held                      1, 1  its words say this one has it; inside the call that takes it, or gives it up (a writer waits for readers so)
+ *   0, 1  wanted, or just given up  0, 0  its own words say otherwise: damaged, or it changed again and again while it was looked at
+ * 0; what `each` returned, if that was not 0, which ends it; -EUCLEAN: lists that share their memory were given up half-way. */
+enum tarn_lock_kind {
+    TARN_LOCK_MUTEX = 1,
+    TARN_LOCK_INNER, /* a mutex inside an object of the library's that guards changes of one store; also while tarn_once_run runs its function */
+    TARN_LOCK_READ,  /* a rwlock, to read */
+    TARN_LOCK_WRITE, /* ... to write */
+    TARN_LOCK_UNITS, /* of a held semaphore */
+    TARN_LOCK_MEMBER, /* of a barrier: others wait until it arrives */
+};
+struct tarn_lock {
+    uint32_t id, pid, tid; /* whose */
+    char state;            /* its: as in tarn_participant */
+    uint8_t held, moving;
+    uint8_t section;  /* 1: taken in its open section */
+    uint8_t deferred; /* 1: unlocked in it, which takes effect at its end */
+    uint8_t dirty;    /* 1: it came with TARN_RECOVERED, and is not consistent yet */
+    uint8_t reserved[2];
+    uint32_t kind; /* enum tarn_lock_kind, or one of a later version */
+    uint32_t number; /* how many times it is held; units; of a member: 1 if it has arrived in this turn, else 0 */
+    tarn_ref ref; /* of the mutex, rwlock, held semaphore or barrier */
+};
+TARN_API int tarn_locks(tarn *seg, int (*each)(const struct tarn_lock *lock, void *arg), void *arg);
 
 /* ---- sections ------------------------------------------------------------------------------------------------------- */
 

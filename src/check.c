@@ -18,6 +18,7 @@
 #include "heap/heap.h"
 #include "object.h"
 #include "os/os.h"
+#include "segment/guard.h"
 
 #define LOOKS 4
 #define FOUND_MOST 65536u
@@ -39,6 +40,7 @@ struct look {
     uint64_t *reached, bits; /* one for each 16 bytes of data space committed when the look began */
     struct found_list found;
     const char *name; /* of the object that is looked at, or NULL */
+    bool ours;        /* only what the library has for itself is reached */
     int failed;       /* -ENOMEM */
 };
 
@@ -134,7 +136,7 @@ static void on_entry(uint64_t block, void *arg)
 static void on_member(uint64_t ref, void *arg)
 {
     struct look *l = arg;
-    if (heap_state(l->seg, ref, NULL) == BLOCK_ALLOCATED)
+    if (!l->ours && heap_state(l->seg, ref, NULL) == BLOCK_ALLOCATED)
         reach(l, ref);
 }
 
@@ -143,6 +145,8 @@ static void on_object(const struct name_copy *n, void *arg)
     struct look *l = arg;
     const struct collection_checker k = {
         .damage = damage, .block = reach_block, .member = on_member, .owner = check_owner, .arg = l};
+    if (l->ours && !object_is_ours(n))
+        return;
     if (heap_state(l->seg, n->ref, NULL) != BLOCK_ALLOCATED || reach(l, n->ref))
         return; /* reported with the name; a second name of it */
     l->name = n->name;
@@ -188,11 +192,11 @@ static void check_record(struct look *l, uint32_t index)
 }
 
 /* One look at everything but the heap's tables. 0, -ENOMEM. */
-static int look_once(struct tarn *seg, struct look *l)
+static int look_at_all(struct tarn *seg, struct look *l, bool ours)
 {
     const struct name_checker names = {.damage = damage, .entry = on_entry, .object = on_object, .arg = l};
     int e;
-    *l = (struct look){.seg = seg, .bits = committed_of(seg) / 16};
+    *l = (struct look){.seg = seg, .ours = ours, .bits = committed_of(seg) / 16};
     l->reached = calloc(l->bits / 64 + 1, 8);
     if (!l->reached)
         return fail(-ENOMEM, "no memory to check %llu bytes of data space", (unsigned long long)l->bits * 16);
@@ -204,6 +208,14 @@ static int look_once(struct tarn *seg, struct look *l)
     for (uint32_t i = 0; i < seg->geometry.records; i++)
         check_record(l, i);
     return e < 0 ? e : l->failed ? fail(l->failed, "no memory for the list of damages") : 0;
+}
+
+static int look_once(struct tarn *seg, struct look *l, bool ours)
+{
+    guard_lift(seg);
+    int e = look_at_all(seg, l, ours);
+    guard_lower(seg);
+    return e;
 }
 
 static void look_free(struct look *l)
@@ -267,7 +279,7 @@ static int check_all(tarn *seg, int (*each)(const struct tarn_damage *d, void *a
         struct look l;
         if (i)
             nanosleep(&pause, NULL);
-        e = look_once(seg, &l);
+        e = look_once(seg, &l, false);
         if (e == 0 && l.found.count)
             qsort(l.found.at, l.found.count, sizeof *l.found.at, by_place);
         if (e == 0 && i == 0) {
@@ -314,11 +326,26 @@ int tarn_leaked(tarn *seg, uint64_t *ret_bytes)
     struct leaked k = {.l = &l};
     if (seg->raw)
         return raw_refused(seg, "tarn_leaked");
-    int e = look_once(seg, &l);
+    int e = look_once(seg, &l, false);
     if (e == 0)
         e = heap_walk(seg, add_leaked, &k);
     look_free(&l);
     if (e == 0)
         *ret_bytes = k.bytes;
+    return e;
+}
+
+/* ---- what is the library's own ---- */
+
+int check_ours(struct tarn *seg, uint64_t **ret_bits, uint64_t *ret_count)
+{
+    struct look l;
+    int e = look_once(seg, &l, true);
+    if (e == 0) {
+        *ret_bits = l.reached;
+        *ret_count = l.bits;
+        l.reached = NULL;
+    }
+    look_free(&l);
     return e;
 }

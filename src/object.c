@@ -53,6 +53,11 @@ int object_retire(struct self *s, const struct name_copy *n)
     return kind && kind->retire ? kind->retire(s, n->ref) : heap_free(s, n->ref, LOG_RETIRE);
 }
 
+bool object_is_ours(const struct name_copy *n)
+{
+    return is_channel(n->type, n->size) || kind_of(n);
+}
+
 enum object_lock object_lock_of(const struct name_copy *n)
 {
     const struct object_kind *kind = kind_of(n);

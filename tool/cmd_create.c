@@ -1,10 +1,11 @@
 /* cmd_create.c - tarn create: make a segment, so that its size, mode and limits are decided before any program runs. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tool.h"
 
-enum { SIZE = 256, LIMIT, MODE, PARTICIPANTS, EXCL, SAME_ADDRESS, LOCKED, DUMP, PREFAULT };
+enum { SIZE = 256, LIMIT, MODE, PARTICIPANTS, EXCL, SAME_ADDRESS, LOCKED, DUMP, PREFAULT, HUGE, NUMA };
 
 static const struct option names[] = {
     {"size", required_argument, NULL, SIZE},
@@ -16,9 +17,48 @@ static const struct option names[] = {
     {"locked", no_argument, NULL, LOCKED},
     {"dump", no_argument, NULL, DUMP},
     {"prefault", no_argument, NULL, PREFAULT},
+    {"huge", required_argument, NULL, HUGE},
+    {"numa", required_argument, NULL, NUMA},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+
+static int take_huge(const struct command *c, const char *value, struct tarn_options *o)
+{
+    o->huge = strcmp(value, "transparent") == 0 ? TARN_HUGE_TRANSPARENT
+              : strcmp(value, "reserved") == 0  ? TARN_HUGE_RESERVED
+                                                : 0;
+    return o->huge ? DONE : misused(c, "--huge %s: it is transparent or reserved", value);
+}
+
+/* MODE:NODE,NODE... */
+static int take_numa(const struct command *c, const char *value, struct tarn_options *o)
+{
+    static const char *const modes[] = {"", "bind:", "interleave:", "prefer:"};
+    const char *at = NULL;
+    o->nodes = 0;
+    for (uint32_t k = 1; k < sizeof modes / sizeof *modes && !at; k++)
+        if (strncmp(value, modes[k], strlen(modes[k])) == 0) {
+            o->numa = k; /* TARN_NUMA_BIND, ... */
+            at = value + strlen(modes[k]);
+        }
+    for (bool more = at; more;) {
+        size_t length = strcspn(at, ",");
+        char number[16];
+        uint64_t node;
+        snprintf(number, sizeof number, "%.*s", (int)length, at);
+        if (length >= sizeof number || !parse_number(number, 10, 63, &node)) {
+            at = NULL;
+            break;
+        }
+        o->nodes |= UINT64_C(1) << node;
+        more = at[length] == ',';
+        at += length + more;
+    }
+    return at ? DONE
+              : misused(c, "--numa %s: it is bind:, interleave: or prefer:, and nodes of 0 to 63, parted by commas",
+                        value);
+}
 
 /* One option into *o; DONE, or USAGE after a complaint. */
 static int take(const struct command *c, int option, const char *value, struct tarn_options *o, unsigned *flags)
@@ -41,6 +81,8 @@ static int take(const struct command *c, int option, const char *value, struct t
     case LOCKED: o->locked = 1; return DONE;
     case DUMP: o->dumped = 1; return DONE;
     case PREFAULT: o->prefault = 1; return DONE;
+    case HUGE: return take_huge(c, value, o);
+    case NUMA: return take_numa(c, value, o);
     default: *flags |= TARN_EXCL; return DONE;
     }
 }
@@ -53,7 +95,7 @@ static int not_made(const struct command *c, const char *url, int error)
         return WRONG;
     }
     if (strstr(tarn_error(), "options."))
-        return misused(c, "%s: %s (initial is --size)", url, tarn_error());
+        return misused(c, "%s: %s (initial is --size; nodes are --numa)", url, tarn_error());
     return failed(c, error);
 }
 
@@ -96,6 +138,14 @@ const struct command cmd_create = {
         "  --locked            whoever attaches it keeps it in memory\n"
         "  --dump              it is in core dumps, which delays the notice of a death\n"
         "  --prefault          what is committed is mapped when it is attached, not at first use\n"
+        "  --huge KIND         transparent: data space can be mapped by huge pages, and the kernel is asked "
+        "to; "
+        "reserved: all of it in\n"
+        "                      huge pages that the machine keeps (sysv:), or transparent, if there are not "
+        "enough\n"
+        "  --numa MODE:NODES   on which nodes its memory is: bind:0 on these only, interleave:0,1 page by "
+        "page, "
+        "prefer:0 if there is room\n"
         "  --excl              fail, with status 1, if it is there already\n"
         "BYTES may have K, M, G or T behind it. What is there already keeps its own size, limit, mode "
         "and participants.\n",

@@ -148,9 +148,11 @@ enum {
     P_NSPID,
     P_NSTID,
     P_STATE,
+    P_STARTED,
     P_SINCE,
     P_SECTION,
     P_LOCKS,
+    P_HOLDS,
     P_WAITS,
     P_WHAT,
     P_HOLDER,
@@ -168,9 +170,11 @@ static const struct column participant_columns[P_COLUMNS] = {
     [P_NSPID] = {"NSPID", J | R, 0, "its process, as its PID namespace has it"},
     [P_NSTID] = {"NSTID", J | R, 0, "its thread, as its PID namespace has it"},
     [P_STATE] = {"STATE", T | J, 0, "live; stopped; dead, and not recovered yet; unknown from here"},
-    [P_SINCE] = {"STARTED", J, 0, "when its thread was started"},
+    [P_STARTED] = {"STARTED", J, 0, "when its thread was started"},
+    [P_SINCE] = {"SINCE", T | J, 0, "when it began to take part"},
     [P_SECTION] = {"SECTION", T | J, 0, "is a section open?"},
     [P_LOCKS] = {"LOCKS", T | J | R, 0, "how many locks it holds"},
+    [P_HOLDS] = {"HOLDS", T | J, 0, "which: tarn locks tells more"},
     [P_WAITS] = {"WAITS-FOR", T | J | R, 0, "ref of what it waits for"},
     [P_WHAT] = {"WHAT", J, 0, "what that is"},
     [P_HOLDER] = {"HOLDER", T | J | R, 0, "the participant it waits for"},
@@ -213,7 +217,7 @@ static void cell_of_thread(const struct member *p, unsigned column, struct machi
     case P_NSPID: cell_number(c, p->told.pid); break;
     case P_NSTID: cell_number(c, p->told.tid); break;
     case P_STATE: cell_text(c, member_state(p)); break;
-    case P_SINCE: cell_time(c, p->since); break;
+    case P_STARTED: cell_time(c, p->since); break;
     case P_COMMAND: cell_text(c, p->pid ? pid_command(m, p->pid) : NULL); break;
     }
 }
@@ -224,7 +228,9 @@ static void cell_of_participant(const void *row, unsigned column, void *context,
     switch (column) {
     case P_ID: cell_reference(c, p->told.id); break;
     case P_SECTION: cell_truth(c, p->told.section_open); break;
+    case P_SINCE: cell_time(c, (int64_t)(p->told.since / 1000000000)); break;
     case P_LOCKS: cell_number(c, p->told.locks_held); break;
+    case P_HOLDS: cell_text(c, p->holds); break;
     case P_CLAIMLESS: cell_truth(c, p->told.claimless); break;
     case P_NAME: cell_text(c, p->object->name); break;
     }
@@ -325,13 +331,32 @@ static bool is_segment(const struct object *o)
            (o->kind == OBJECT_SYSV && !o->uses && o->key && look_by_attaching(o) == MADE_TARN);
 }
 
+static bool move_members(struct members *from, struct members *to)
+{
+    struct member *list = realloc(to->list, (to->count + from->count + 1) * sizeof *list);
+    if (!list)
+        return false;
+    to->list = list;
+    for (size_t k = 0; k < from->count; k++) {
+        to->list[to->count] = from->list[k];
+        to->list[to->count++].holds = holds_text(from, from->list[k].told.id);
+    }
+    return true;
+}
+
 static int gather_members(const struct command *c, struct choice *ch, struct members *ret)
 {
     int status = DONE;
     for (size_t k = 0; k < ch->objects_count; k++) {
+        struct members of = {0};
         int worse = DONE;
-        if (is_segment(ch->objects[k]) && !members_of(c, ch->m, ch->objects[k], ret, &worse) && worse > status)
-            status = worse;
+        if (is_segment(ch->objects[k])) {
+            members_of(c, ch->m, ch->objects[k], &of, &worse);
+            if (!move_members(&of, ret))
+                worse = REFUSED;
+        }
+        members_free(&of);
+        status = worse > status ? worse : status;
     }
     return status;
 }
@@ -482,8 +507,8 @@ const struct command cmd_who = {
             "tarn ls prints; a path, also "
             "/proc/PID/fd/N; fd:N.\n"
             "Of segments of tarn also the participants are listed: PARTICIPANT PID TID NSPID NSTID STATE "
-            "STARTED SECTION LOCKS\n"
-            "WAITS-FOR WHAT HOLDER TIMED CIRCLE CLAIMLESS COMMAND NAME.\n",
+            "STARTED SINCE SECTION\n"
+            "LOCKS HOLDS WAITS-FOR WHAT HOLDER TIMED CIRCLE CLAIMLESS COMMAND NAME.\n",
     .columns = columns,
     .columns_count = COLUMNS,
     .run = run,

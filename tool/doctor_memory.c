@@ -82,9 +82,12 @@ static void find_open(struct doctor *d, const struct object *o)
         o->kind == OBJECT_ANON)
         return;
     char *word = o->path ? shell_word(o->path) : NULL;
-    found(d, WARNING, "world-writable", o->name, word ? make_text("chmod o-w -- %s", word) : NULL,
+    char *cure = o->kind == OBJECT_SYSV ? make_text("tarn perms --mode o-w shmid:%" PRIu64, o->inode)
+                 : word                 ? make_text("chmod o-w -- %s", word)
+                                        : NULL;
+    found(d, WARNING, "world-writable", o->name, cure,
           "its mode is %04o: every user of the machine may change its bytes%s", o->mode,
-          o->kind == OBJECT_SYSV ? "; no command changes that, its maker must ask for less" : ", and truncate it");
+          o->kind == OBJECT_SYSV ? "" : ", and truncate it");
     free(word);
 }
 
@@ -97,13 +100,15 @@ static void find_state(struct doctor *d, const struct member *p, bool anybody)
     if (strcmp(state, "dead") == 0 && word)
         found(d, p->told.locks_held || p->told.section_open ? WARNING : INFO, "dead", url,
               make_text("tarn recover %s", word),
-              "participant %#x (process %u) is dead and not recovered; it holds %u locks%s%s", p->told.id,
-              p->told.pid, p->told.locks_held, p->told.section_open ? " and has a section open" : "",
+              "participant %#x (process %u) is dead and not recovered; it holds %u lock%s%s%s", p->told.id,
+              p->told.pid, p->told.locks_held, p->told.locks_held == 1 ? "" : "s",
+              p->told.section_open ? " and has a section open" : "",
               anybody ? "; whoever meets them does it" : "; whoever opens the segment next and meets them does it");
     if (strcmp(state, "stopped") == 0 && (p->told.locks_held || p->told.section_open))
         found(d, WARNING, "stopped", url, make_text("kill -CONT %u", p->pid),
-              "participant %#x (process %u) is stopped, and holds %u locks%s: who wants them waits",
-              p->told.id, p->pid, p->told.locks_held, p->told.section_open ? ", with a section open" : "");
+              "participant %#x (process %u) is stopped, and holds %u lock%s%s: who wants them waits",
+              p->told.id, p->pid, p->told.locks_held, p->told.locks_held == 1 ? "" : "s",
+              p->told.section_open ? ", with a section open" : "");
     if (strcmp(state, "unknown") == 0)
         found(d, INFO, "dead-elsewhere", url,
               NULL, "participant %#x seems dead, but is of another PID namespace: somebody of that one must recover it",

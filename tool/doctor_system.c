@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "doctor.h"
+#include "mounts.h"
 
 #define MIB (UINT64_C(1) << 20)
 enum { NEARLY = 90, ALMOST = 98 }; /* percent */
@@ -75,26 +76,6 @@ static enum severity by_fill(unsigned fill)
 }
 
 /* ---- file systems ---- */
-
-struct mount {
-    char *point;
-    uint64_t device;
-    bool is_tmpfs;
-};
-
-/* 36 35 98:0 /root /mount/point options... - type source options */
-static bool parse_mount(char *line, struct mount *ret)
-{
-    unsigned major, minor;
-    int end = 0;
-    const char *type = strstr(line, " - ");
-    if (!type || sscanf(line, "%*u %*u %u:%u %*s %n", &major, &minor, &end) != 2 || !end)
-        return false;
-    line[(size_t)end + strcspn(line + end, " ")] = 0;
-    mount_unescape(line + end);
-    *ret = (struct mount){line + end, makedev(major, minor), strncmp(type + 3, "tmpfs ", 6) == 0};
-    return true;
-}
 
 static bool holds_shared(const struct doctor *d, uint64_t device)
 {
@@ -172,31 +153,16 @@ static bool is_for_sharing(const struct doctor *d, const struct mount *mount)
     return mount->is_tmpfs && base && (strcasestr(base, "shm") || holds_shared(d, mount->device));
 }
 
-/* Of several at one point the last is seen. */
 static void examine_mounts(struct doctor *d)
 {
-    struct mount *list = NULL, one;
-    size_t count = 0, room = 0;
-    char *line = NULL;
+    size_t count = 0;
     bool main = false;
     FILE *f = open_below(d, "/proc/self/mountinfo");
-    while (f && getline(&line, &room, f) > 0) {
-        struct mount *more = parse_mount(line, &one) ? realloc(list, (count + 1) * sizeof *list) : NULL;
-        if (!more)
-            continue;
-        list = more;
-        one.point = strdup(one.point);
-        for (size_t k = 0; one.point && k < count; k++)
-            if (strcmp(list[k].point, one.point) == 0)
-                list[k].is_tmpfs = false;
-        if (one.point)
-            list[count++] = one;
-    }
+    struct mount *list = f ? mounts_read(f, &count) : NULL;
     for (size_t k = 0; k < count; k++) {
         main |= list[k].is_tmpfs && strcmp(list[k].point, "/dev/shm") == 0;
         if (is_for_sharing(d, &list[k]))
             examine_mount(d, &list[k]);
-        free(list[k].point);
     }
     if (f && !main)
         found(d, ERROR, "no-shm", "/dev/shm",
@@ -204,8 +170,7 @@ static void examine_mounts(struct doctor *d)
               "no tmpfs is mounted there: POSIX objects cannot be made, or are on a disk");
     if (f)
         fclose(f);
-    free(line);
-    free(list);
+    mounts_free(list, count);
 }
 
 /* ---- System V ---- */

@@ -7,16 +7,17 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-    &cmd_ls,   &cmd_who, &cmd_why,    &cmd_doctor, &cmd_gc,   &cmd_top,    &cmd_perms,  &cmd_dump,
-    &cmd_load, &cmd_cp,  &cmd_create, &cmd_info,   &cmd_heap, &cmd_map,    &cmd_check,  &cmd_recover,
-    &cmd_rm,   &cmd_pub, &cmd_sub,    &cmd_call,   &cmd_hz,   &cmd_record, &cmd_replay, &cmd_torture};
+    &cmd_ls,     &cmd_who,  &cmd_locks, &cmd_metrics, &cmd_show,   &cmd_why,     &cmd_translate,
+    &cmd_doctor, &cmd_gc,   &cmd_top,   &cmd_perms,   &cmd_dump,   &cmd_load,    &cmd_cp,
+    &cmd_create, &cmd_info, &cmd_heap,  &cmd_map,     &cmd_check,  &cmd_recover, &cmd_rm,
+    &cmd_pub,    &cmd_sub,  &cmd_call,  &cmd_hz,      &cmd_record, &cmd_replay,  &cmd_torture};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static void help(FILE *to)
 {
     fputs("usage: tarn COMMAND [OPTION...] URL\n\n", to);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(to, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
     fputs(
         "\n"
         "A URL is posix:/name, sysv:KEY or file:path; or, but for create and rm, /proc/PID/fd/N or fd:N: the "

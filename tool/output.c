@@ -113,6 +113,14 @@ static const char *uuid_text(const struct tarn_stat *s)
                 u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 }
 
+static const char *build_id_text(const struct tarn_stat *s)
+{
+    static char digits[2 * sizeof s->build_id + 1];
+    for (uint32_t k = 0; k < s->build_id_size; k++)
+        sprintf(digits + 2 * k, "%02x", s->build_id[k]);
+    return digits;
+}
+
 static const char *owner_text(const struct tarn_stat *s)
 {
     const struct passwd *p = getpwuid(s->uid);
@@ -165,11 +173,16 @@ static void print_segment(const struct info *i)
     ADD_LINE(t, "name", name_state(i));
     ADD_LINE(t, "uuid", uuid_text(s));
     ADD_LINE(t, "backing",
-             text("%.7s, layout version %u%s%s%s%s", s->backing, s->version,
+             text("%.7s, layout version %u%s%s%s%s%s", s->backing, s->version,
                   s->options & 1 ? ", unlocks by exchange" : "", s->options & 2 ? ", blocks not cleared" : "",
-                  s->address ? ", at one address for all" : "", s->options & 8 ? ", locked in memory" : ""));
+                  s->address ? ", at one address for all" : "", s->options & 8 ? ", locked in memory" : "",
+                  s->huge == TARN_HUGE_RESERVED      ? ", of huge pages"
+                  : s->huge == TARN_HUGE_TRANSPARENT ? ", for huge pages where the kernel can"
+                                                     : ""));
     ADD_LINE(t, "owner", owner_text(s));
     ADD_LINE(t, "created", time_text(s->created));
+    ADD_LINE(t, "program",
+             s->build_id_size ? text("build id %s", build_id_text(s)) : "not known: it had no build id");
     ADD_LINE(t, "lifetime", lifetime_text(i));
     ADD_LINE(t, "committed",
              s->growth < s->limit ? text("%s, may become %s, and %s if its limit is set anew",
@@ -398,6 +411,8 @@ static void json_segment(const struct info *i)
     json_text("url", i->url);
     fputs(", ", stdout);
     json_text("uuid", uuid_text(s));
+    fputs(", \"build_id\": ", stdout);
+    s->build_id_size ? print_json_string(build_id_text(s)) : (void)fputs("null", stdout);
     fputs(", ", stdout);
     json_text("backing", text("%.7s", s->backing));
     printf(", \"version\": %u, \"options\": %u, \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u", s->version,

@@ -29,8 +29,8 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the command's name */
 };
 extern const struct command cmd_create, cmd_info, cmd_heap, cmd_check, cmd_rm, cmd_pub, cmd_sub, cmd_call,
-    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_why, cmd_doctor, cmd_gc, cmd_recover, cmd_perms,
-    cmd_dump, cmd_load, cmd_cp, cmd_top, cmd_map, cmd_torture;
+    cmd_hz, cmd_record, cmd_replay, cmd_ls, cmd_who, cmd_locks, cmd_metrics, cmd_why, cmd_doctor, cmd_gc,
+    cmd_recover, cmd_perms, cmd_dump, cmd_load, cmd_cp, cmd_top, cmd_map, cmd_translate, cmd_show, cmd_torture;
 
 /* ---- arguments.c ---- */
 

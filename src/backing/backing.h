@@ -45,6 +45,7 @@ struct demand {
     uint32_t sum;       /* of all that makers must agree on */
     bool copy_on_write; /* a file system that writes elsewhere will do */
     bool plain;         /* not a segment: bytes, for TARN_RAW */
+    bool huge;          /* of huge pages that the machine keeps: asked only of who can */
 };
 
 /* An object that is being made. Private memory; nobody else sees it as a segment. */
@@ -59,6 +60,7 @@ struct backing {
     const char *name; /* the URL's scheme; up to 7 bytes: it stands in the header */
     bool named;       /* others can open it by its name. If not: open, look and unlink are NULL */
     bool durable;     /* it survives the machine: see segment/tenure.c */
+    bool huge;        /* it can be made of huge pages that the machine keeps */
     const struct keeping *keeping;
 
     /* The URL that means the same from any working directory, to be freed. NULL: all do. -ENOMEM, -ENAMETOOLONG, -ENOENT */

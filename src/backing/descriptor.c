@@ -47,7 +47,12 @@ static void unmap(void *at, uint64_t offset, uint64_t size)
 
 static int commit(const struct object *o, void *base, uint64_t offset, uint64_t size)
 {
+    uint64_t page = os_pages_of(o->fd);
     (void)base;
+    if (page) { /* a file of huge pages ends with a whole one, or its last part is not there */
+        size = (offset + size + page - 1) / page * page - offset / page * page;
+        offset = offset / page * page;
+    }
     return os_commit(o->fd, offset, size);
 }
 

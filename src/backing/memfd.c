@@ -27,9 +27,9 @@ static int anon_check(const char *url, const char *name)
     return *name ? fail(-EINVAL, "\"%.300s\": anon: takes no name; for a label, say memfd:label", url) : 0;
 }
 
-static int create(const char *label, struct making *ret)
+static int create(const char *label, bool huge, struct making *ret)
 {
-    int fd = os_memfd(label);
+    int fd = huge ? os_memfd_huge(label) : os_memfd(label);
     if (fd < 0)
         return fail(fd, "memfd \"%s\" cannot be made: %s", label, strerror(-fd));
     *ret = (struct making){.object = {.fd = fd, .shm = -1}};
@@ -38,15 +38,13 @@ static int create(const char *label, struct making *ret)
 
 static int memfd_create_file(const char *name, const struct demand *demand, struct making *ret)
 {
-    (void)demand;
-    return create(name, ret);
+    return create(name, demand->huge, ret);
 }
 
 static int anon_create_file(const char *name, const struct demand *demand, struct making *ret)
 {
     (void)name;
-    (void)demand;
-    return create("tarn", ret);
+    return create("tarn", demand->huge, ret);
 }
 
 static int memfd_publish(const char *name, struct making *m)
@@ -64,6 +62,7 @@ static void memfd_discard(const char *name, struct making *m)
 
 const struct backing memfd_backing = {
     .name = "memfd",
+    .huge = true,
     .keeping = &descriptor_keeping,
     .check = memfd_check,
     .create = memfd_create_file,
@@ -73,6 +72,7 @@ const struct backing memfd_backing = {
 
 const struct backing anon_backing = {
     .name = "anon",
+    .huge = true,
     .keeping = &descriptor_keeping,
     .check = anon_check,
     .create = anon_create_file,

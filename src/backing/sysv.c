@@ -295,7 +295,7 @@ static int adopt(const char *name, uint64_t size, struct making *ret)
 static int create_at(const char *name, int32_t key, const struct demand *d, struct making *ret)
 {
     uint64_t size = told_size(d);
-    int id, error = os_shm_create(key, size, d->mode, &id);
+    int id, error = os_shm_create(key, size, d->mode | (d->huge ? OS_SHM_HUGE : 0), &id);
     if (error == -EEXIST)
         return d->plain ? error : adopt(name, size, ret);
     if (error < 0)
@@ -374,6 +374,7 @@ static void sysv_discard(const char *name, struct making *m)
 const struct backing sysv_backing = {
     .name = "sysv",
     .named = true,
+    .huge = true,
     .keeping = &sysv_keeping,
     .check = sysv_check,
     .create = sysv_create,
@@ -388,6 +389,7 @@ const struct backing sysv_backing = {
 
 const struct backing sysv_private_backing = {
     .name = "sysv",
+    .huge = true,
     .keeping = &sysv_keeping,
     .check = private_check,
     .create = private_create,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "heap/table.h"
+#include "segment/guard.h"
 
 void cache_start(struct self *s, struct heap_cache *h)
 {
@@ -56,6 +57,8 @@ static bool take_from(struct self *s, struct heap_cache *h, uint32_t index, uint
                 continue;
             if (!cache_put(q, b, f, i))
                 return false;
+            if (guarded(s->seg)) /* freed by another process, behind our back: what is in a cache has no rights of its own */
+                guard_drop(s->seg, b, k->size);
             __builtin_prefetch(at_offset(s->seg, b), 1, 2);
             __builtin_prefetch(at_offset(s->seg, b + k->size - 8), 1, 2);
             if (TARN_RARE(freed[i])) /* freed by another, and then by its owner, which is an error; F outranks R */
@@ -167,8 +170,11 @@ static int pick(struct self *s, struct heap_cache *h, uint64_t size, struct fres
             ret->bit = 1ull << (c->bit & 63);
         }
     }
-    if (!e)
+    if (!e) {
         h->picked[h->picks++] = ret->block;
+        if (guarded(s->seg))
+            guard_drop(s->seg, ret->block, ret->size);
+    }
     return e;
 }
 

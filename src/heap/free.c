@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "heap/table.h"
+#include "segment/guard.h"
 
 static int refuse_ref(uint64_t ref, const char *why)
 {
@@ -28,6 +29,8 @@ static int find_allocated(struct self *s, uint64_t ref, struct block *b)
 static inline void set_state(struct self *s, struct heap_cache *h, const struct block *b, unsigned kind)
 {
     uint32_t class = SPAN_ARGUMENT(b->word);
+    if (guarded(s->seg))
+        guard_drop(s->seg, b->offset, b->size);
     if (SPAN_OWNER(b->word) != s->id || kind != LOG_FREE) {
         store8(b->freed_byte, (uint8_t)(s->code | (kind == LOG_FREE ? 0 : BLOCK_RETIRED)));
         if (h && SPAN_OWNER(b->word) == s->id && !block_is_run(b))
@@ -194,7 +197,8 @@ static inline __attribute__((always_inline)) bool retire_from_fast(struct self *
 int heap_free_from(struct self *s, uint64_t *place, unsigned kind)
 {
     struct heap_cache *h = s->heap;
-    if (kind == LOG_FREE ? free_from_fast(s, h, place, false) : retire_from_fast(s, h, place, false))
+    if (!guarded(s->seg) &&
+        (kind == LOG_FREE ? free_from_fast(s, h, place, false) : retire_from_fast(s, h, place, false)))
         return 0;
     return free_from_slow(s, place, kind);
 }
@@ -242,7 +246,7 @@ static __attribute__((noinline)) int free_from_start(tarn *seg, tarn_ref *place,
 int tarn_free_from(tarn *seg, tarn_ref *place)
 {
     struct self *s = self_last;
-    if (TARN_RARE(s->plain != seg))
+    if (TARN_RARE(s->plain != seg || guarded(seg)))
         return free_from_start(seg, place, LOG_FREE);
     return free_from_fast(s, fast_cache(s), place, true) ? 0 : heap_free_from(s, place, LOG_FREE);
 }
@@ -250,7 +254,7 @@ int tarn_free_from(tarn *seg, tarn_ref *place)
 int tarn_retire_from(tarn *seg, tarn_ref *place)
 {
     struct self *s = self_last;
-    if (TARN_RARE(s->plain != seg))
+    if (TARN_RARE(s->plain != seg || guarded(seg)))
         return free_from_start(seg, place, LOG_RETIRE);
     return retire_from_fast(s, fast_cache(s), place, true) ? 0 : heap_free_from(s, place, LOG_RETIRE);
 }

@@ -47,6 +47,10 @@ enum block_state heap_state(struct tarn *seg, uint64_t offset, uint64_t *ret_siz
 /* For check, tools and tests: call back for each block of each span. */
 int heap_walk(struct tarn *seg,
               int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg);
+/* What there is within [from, to) of data space: call back for each block that reaches into it, and with BLOCK_NONE for what is of no block, but for what the
+ * last block of a span leaves over. A result other than 0 ends it and is returned. */
+int heap_within(struct tarn *seg, uint64_t from, uint64_t to,
+                int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg);
 /* What is damaged in side tables: calls back for each (NULL: only counts). Returns how many, or what the callback returned other than 0.
  * Bounded, and harmless, whatever the bytes. */
 int heap_check(struct tarn *seg, int (*each)(const struct tarn_damage *d, void *arg), void *arg);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "heap/table.h"
+#include "segment/guard.h"
 
 static int refuse_size(const struct tarn *seg, uint64_t size)
 {
@@ -17,13 +18,13 @@ static int refuse_size(const struct tarn *seg, uint64_t size)
                 (unsigned long long)size, (unsigned long long)heap_most(seg));
 }
 
-static int find_block(const struct tarn *seg, uint64_t ref, uint64_t size, struct block *b)
+static int find_block(struct tarn *seg, uint64_t ref, uint64_t size, struct block *b)
 {
     if (size - 1 >= heap_most(seg))
         return refuse_size(seg, size);
     if (!block_find(seg, ref, b) || !block_is_allocated(b))
         return fail(-EINVAL, "ref %llu is not the beginning of an allocated block", (unsigned long long)ref);
-    return 0;
+    return guarded(seg) ? guard_refuses(seg, b->offset, b->size) : 0;
 }
 
 static uint32_t spans_for(const struct geometry *g, uint64_t size)
@@ -129,6 +130,8 @@ static bool lengthen(struct self *s, const struct block *b, uint32_t n)
     if (claimed) {
         for (uint32_t d = had; d < n; d++)
             store64(word_at(seg, b->span + d), SPAN_WORD(s->id, d, SPAN_REST));
+        if (guarded(seg))
+            guard_drop(seg, span_offset(seg, b->span + had), (uint64_t)(n - had) << seg->geometry.span_shift);
         if (!seg->uninitialized)
             memset(at_offset(seg, span_offset(seg, b->span + had)), 0,
                    (uint64_t)(n - had) << seg->geometry.span_shift);

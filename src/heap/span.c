@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "heap/table.h"
+#include "segment/guard.h"
 
 /* ---- lists of one's own ---- */
 
@@ -78,6 +79,8 @@ void span_make_small(struct self *s, struct heap_cache *h, uint32_t index, uint3
     struct span *span = span_at(s->seg, index);
     uint64_t *f = free_words(span);
     uint8_t *freed = freed_bytes(s->seg, index, k);
+    if (guarded(s->seg))
+        guard_drop(s->seg, span_offset(s->seg, index), s->seg->geometry.span_size);
     notes_clear(span);
     for (uint32_t i = 0; i < k->blocks; i++)
         freed[i] = 0;

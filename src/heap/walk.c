@@ -61,6 +61,53 @@ int heap_walk(struct tarn *seg,
     return 0;
 }
 
+/* One span of small blocks: of [from, to) what is its. R bytes at its end are of no block. */
+static int small_within(struct tarn *seg, uint32_t index, const struct size_class *k, uint64_t from, uint64_t to,
+                        int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg)
+{
+    uint64_t begin = span_offset(seg, index), far = k->far ? begin + k->freed_at : UINT64_MAX;
+    uint64_t first = from > begin ? (from - begin) / k->size : 0;
+    for (uint64_t i = first; i < k->blocks && begin + i * k->size < to; i++) {
+        struct block b;
+        uint64_t at = begin + i * k->size;
+        bool found = block_find(seg, at, &b);
+        int e = each(at, k->size, found ? state_of(block_is_free(&b), block_freed(&b)) : BLOCK_NONE, arg);
+        if (e)
+            return e;
+    }
+    return far < to ? each(far, to - far, BLOCK_NONE, arg) : 0;
+}
+
+int heap_within(struct tarn *seg, uint64_t from, uint64_t to,
+                int (*each)(uint64_t offset, uint64_t size, enum block_state state, void *arg), void *arg)
+{
+    const struct geometry *g = &seg->geometry;
+    uint32_t spans = spans_committed(seg), length;
+    while (from < to) {
+        uint32_t index = (uint32_t)((from - g->zone[ZONE_DATA]) >> g->span_shift);
+        uint64_t w = index < spans ? load64(&span_at(seg, index)->word) : 0, end = span_offset(seg, index + 1);
+        int e;
+        if (SPAN_STATE(w) == SPAN_REST && SPAN_ARGUMENT(w) && SPAN_ARGUMENT(w) <= index) {
+            index -= SPAN_ARGUMENT(w);
+            w = load64(&span_at(seg, index)->word);
+        }
+        const struct size_class *k = w ? span_class(seg, index, spans, w, &length) : NULL;
+        if (k && k->size)
+            e = small_within(seg, index, k, from, to < end ? to : end, each, arg);
+        else if (k) {
+            uint64_t begin = span_offset(seg, index), run_end = span_offset(seg, index + length), size = 0;
+            enum block_state state = heap_state(seg, begin, &size);
+            e = each(begin, size, run_end > from ? state : BLOCK_NONE, arg);
+            end = run_end > end ? run_end : end;
+        } else
+            e = each(from, end - from, BLOCK_NONE, arg);
+        if (e)
+            return e;
+        from = end;
+    }
+    return 0;
+}
+
 /* ---- sums ---- */
 
 static int add_block(uint64_t offset, uint64_t size, enum block_state state, void *arg)

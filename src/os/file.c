@@ -13,18 +13,32 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef MFD_HUGETLB
+#define MFD_HUGETLB 4U
+#endif
 #ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
 #define MFD_NOEXEC_SEAL 8U
 #endif
 
 #define BYTE_LOCKS ((off_t)1 << 40) /* beyond any file position that is written by descriptor */
 
+static int make_memfd(const char *label, unsigned kind)
+{
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | kind;
+    int fd = memfd_create(label, flags | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) /* a kernel that does not know the last */
+        fd = memfd_create(label, flags);
+    return fd < 0 ? -errno : fd;
+}
+
 int os_memfd(const char *label)
 {
-    int fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-    if (fd < 0 && errno == EINVAL) /* a kernel that does not know the last */
-        fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return fd < 0 ? -errno : fd;
+    return make_memfd(label, 0);
+}
+
+int os_memfd_huge(const char *label)
+{
+    return make_memfd(label, MFD_HUGETLB);
 }
 
 int os_seal(int fd)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -14,6 +15,9 @@
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
 #endif
 #ifndef MAP_FIXED_NOREPLACE /* Linux 4.17 */
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -124,9 +128,70 @@ int os_populate(void *address, uint64_t size, bool writable)
     return 0;
 }
 
+int os_protect(void *address, uint64_t size, bool readable, bool writable, bool executable)
+{
+    int protection = (readable ? PROT_READ : 0) | (writable ? PROT_WRITE : 0) | (executable ? PROT_EXEC : 0);
+    return mprotect(address, size, protection) != 0 ? -errno : 0;
+}
+
 int os_lock_memory(void *address, uint64_t size)
 {
     return syscall(SYS_mlock2, address, size, 1 /* MLOCK_ONFAULT */) != 0 ? -errno : 0;
+}
+
+/* ---- huge pages, nodes ---- */
+
+/* A line of /proc/meminfo, or 0. */
+static uint64_t meminfo(const char *name)
+{
+    char line[128];
+    uint64_t number = 0;
+    size_t length = strlen(name);
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, name, length) == 0 && line[length] == ':') {
+            number = strtoull(line + length + 1, NULL, 10);
+            break;
+        }
+    if (f)
+        fclose(f);
+    return number;
+}
+
+uint64_t os_huge_page(void)
+{
+    return meminfo("Hugepagesize") << 10;
+}
+
+uint64_t os_huge_free(void)
+{
+    uint64_t free_pages = meminfo("HugePages_Free"), promised = meminfo("HugePages_Rsvd");
+    return free_pages > promised ? (free_pages - promised) * os_huge_page() : 0;
+}
+
+void *os_room_for(uint64_t size, uint64_t unit)
+{
+    char *base = mmap(NULL, size + unit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return NULL;
+    munmap(base, size + unit);
+    return base + (unit - (uintptr_t)base % unit) % unit;
+}
+
+void os_wish_huge(void *address, uint64_t size)
+{
+    (void)madvise(address, size, MADV_HUGEPAGE);
+}
+
+void os_make_huge(void *address, uint64_t size)
+{
+    (void)madvise(address, size, MADV_COLLAPSE);
+}
+
+int os_place_on_nodes(void *address, uint64_t size, int mode, uint64_t nodes)
+{
+    unsigned long mask = nodes;
+    return syscall(SYS_mbind, address, size, mode, &mask, 64ul + 1, 0) != 0 ? -errno : 0;
 }
 
 static size_t whole_pages(size_t size)

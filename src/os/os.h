@@ -58,6 +58,7 @@ struct os_place {
     bool writable, executable, private; /* private: what is written is this process's alone */
     bool unreadable;                    /* neither read nor written: for TARN_RAW only */
     bool dumped;                        /* in core dumps, too */
+    uint64_t page;                      /* bytes of the pages that it has; 0: the usual ones */
 };
 
 /* Map bytes [offset, offset + size) of a file shared, though it may end before that: what lies beyond its end must not be touched until it has
@@ -74,17 +75,73 @@ bool os_stack_grows_into(const void *address, uint64_t size);
 /* Have the pages of [address, address + size) there: as after a write (or a read) of each. -ENOMEM; -EFAULT: the backing has no room; -EINVAL:
  * a kernel before Linux 5.14. May be interrupted only by death. */
 int os_populate(void *address, uint64_t size, bool writable);
+/* Rights of whole pages of a mapping, for this process. -ENOMEM: as many mappings as the kernel allows. */
+int os_protect(void *address, uint64_t size, bool readable, bool writable, bool executable);
 /* Pages of the range stay in memory from their first use on. -ENOMEM, -EPERM: RLIMIT_MEMLOCK. */
 int os_lock_memory(void *address, uint64_t size);
+
+/* Bytes of a huge page, as the machine keeps them; and bytes in those that are free. 0: it has none. */
+uint64_t os_huge_page(void);
+uint64_t os_huge_free(void);
+/* An address at which so many bytes are free now, a multiple of `unit`. NULL: none. */
+void *os_room_for(uint64_t size, uint64_t unit);
+/* Have the kernel map what lies there by huge pages, from now on, where it can; and make huge pages of what is there already. A wish. */
+void os_wish_huge(void *address, uint64_t size);
+void os_make_huge(void *address, uint64_t size);
+/* Where memory is taken for what is mapped there, and not taken yet: of shared memory for everybody, and for good. mode: 1 preferred, 2 bound, 3 interleaved. -EINVAL:
+ * no such nodes; -ENOSYS. */
+int os_place_on_nodes(void *address, uint64_t size, int mode, uint64_t nodes);
 
 /* Zeroed private memory (rounded up to pages) that a forked child finds zeroed again. NULL: none. */
 void *os_wipe_page(size_t size);
 void os_wipe_free(void *page, size_t size);
 
+/* ---- page.c: one page ---- */
+
+/* A mapping: a line of /proc/PID/maps, and what smaps tells of it. */
+struct os_mapping {
+    uint64_t start, end, offset; /* offset: of its first byte, in what is mapped */
+    uint64_t device, inode;
+    bool read, write, execute, shared;
+    bool told;                /* by smaps: what follows is known */
+    bool huge_page;           /* of pages that are huge by their kind: hugetlbfs */
+    uint64_t page_size, huge; /* bytes of its pages; bytes that are mapped by huge entries */
+    char path[256];
+};
+/* What is mapped at the address in a process; pid 0: in this one. -EFAULT: nothing; -ENOENT: no such process, or no /proc; -EACCES. */
+int os_mapping_of(uint32_t pid, uint64_t address, struct os_mapping *ret);
+/* How long the mapped file is, and whether its file system is of memory. -EPERM, -EACCES: no right to know. */
+int os_mapped_file(uint32_t pid, const struct os_mapping *m, uint64_t *ret_size, bool *ret_memory);
+struct statfs;
+bool os_is_memory(const struct statfs *fs);
+bool os_in_memory(int fd);
+/* Bytes of the pages that the file is made of, if they are huge by their kind, else 0. */
+uint64_t os_pages_of(int fd);
+
+/* An entry of a page table, as /proc/PID/pagemap has it. */
+struct os_page {
+    bool present, swapped; /* swapped: by the entry, which tells of private memory only */
+    bool exclusive, file;  /* no other mapping has it; it is of a file, or of shared memory */
+    bool soft_dirty_told, soft_dirty;
+    bool huge_told, huge;
+    bool dirty_told, dirty; /* of its frame */
+    uint64_t frame;         /* in units of the smallest page; 0: no right to know, or not present */
+    int node;
+};
+int os_page_of(uint32_t pid, uint64_t address, struct os_page *ret);
+/* The NUMA node of a page that the process has mapped. -ENOENT: it has not; -EPERM, -ENOSYS, ... */
+int os_page_node(uint32_t pid, uint64_t address);
+/* Is the page at this address of this process in memory, whoever has mapped it? 0, 1. Who could not write what is mapped is always told 1. */
+int os_page_cached(const void *address);
+/* Has the file nothing at the offset's page? 1: it reads as zeros; also, of memory, where it was committed and never touched. */
+int os_page_is_hole(int fd, uint64_t offset);
+bool os_swaps(void); /* is anything on this machine swapped out? */
+
 /* ---- file.c ---- */
 
 /* An anonymous memory file whose seals may be set. Its mode is not the caller's yet: fchmod. */
 int os_memfd(const char *label);
+int os_memfd_huge(const char *label); /* of huge pages */
 /* Nobody may ever shrink it, nor change its seals. */
 int os_seal(int fd);
 
@@ -126,6 +183,7 @@ struct os_shm {
     bool removed;                   /* marked: gone when its last user is */
 };
 /* A fresh one, zeroed, of which no page is there yet nor accounted for. -EEXIST, -ENOSPC (shmmni, shmall), -EINVAL (shmmax). */
+#define OS_SHM_HUGE 04000u /* in mode: of huge pages */
 int os_shm_create(int32_t key, uint64_t size, uint32_t mode, int *ret_id);
 int os_shm_find(int32_t key, int *ret_id); /* asks for no right on it. -ENOENT */
 int os_shm_may_write(int32_t key);         /* and read. -EACCES, -ENOENT */
@@ -170,6 +228,11 @@ struct os_parcel {
     bool cut;    /* it was longer, or the kernel let descriptors fall */
 };
 int os_socket_receive(int socket, void *message, size_t size, int *ret_fd, struct os_parcel *ret);
+
+/* ---- program.c ---- */
+
+/* The build id of the program that this process runs: at most `room` bytes of it. How many, or 0: it has none. */
+size_t os_build_id(uint8_t *to, size_t room);
 
 /* ---- proc.c ---- */
 

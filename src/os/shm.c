@@ -124,6 +124,8 @@ int os_shm_map(int id, const struct os_place *place, void **ret_base)
         os_neighbour(place->address, ds.shm_segsz, neighbour, sizeof neighbour); /* shmat has one word for all */
         return *neighbour ? -EEXIST : -EINVAL;
     }
+    uint64_t page = place->page ? place->page : os_page_size();
+    ds.shm_segsz = (ds.shm_segsz + page - 1) / page * page;
     /* Not by SHM_EXEC, which asks for a right to execute among the mode's: of files nobody asks that. */
     if (place->executable &&
         mprotect(base, ds.shm_segsz, PROT_READ | PROT_EXEC | (place->writable ? PROT_WRITE : 0)) != 0) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "participant/log.h"
+#include "segment/guard.h"
 
 /* ---- extents ---- */
 
@@ -201,8 +202,10 @@ void log_forget(struct self *s)
 int log_word(struct self *s, uint64_t word)
 {
     uint64_t *at;
-    if (!room(s, 1, 1, &at))
+    if (!room(s, 1, 1, &at)) {
+        s->refused = false;
         return -ENOSPC;
+    }
     store64(at, word);
     put_journal(s, JOURNAL_OPEN, JOURNAL_WORDS(s->journal) + 1);
     if (is_free(word)) {
@@ -220,6 +223,10 @@ int log_reserve(struct self *s, uint64_t words)
 
 int log_save(struct self *s, uint64_t offset, uint64_t words)
 {
+    int e = guarded(s->seg) ? guard_refuses(s->seg, offset, words * 8) : 0;
+    s->refused = e < 0;
+    if (e < 0)
+        return e;
     while (words) {
         uint64_t *at, n = room(s, 2, words + 1 < 0x7fff ? words + 1 : 0x7fff, &at);
         const uint64_t *from = at_offset(s->seg, offset);
@@ -271,6 +278,7 @@ static void count_undone(const struct tarn *seg, uint64_t offset)
 void log_undo(struct self *s)
 {
     uint64_t n = JOURNAL_WORDS(s->journal), w, *saved;
+    guard_lift(s->seg); /* what was saved before this process's right to write there was taken */
     while (n) {
         uint64_t k = entry_before(s, n, &w, &saved);
         if (!k)
@@ -288,6 +296,7 @@ void log_undo(struct self *s)
         put_journal(s, JOURNAL_OPEN, n);
     }
     put_journal(s, JOURNAL_OPEN, 0);
+    guard_lower(s->seg);
 }
 
 /* The frees of a committed section, newest first. */

@@ -29,6 +29,7 @@ struct self {
     uint64_t slots_used;    /* record->slots_used */
     uint32_t bell;          /* nested bell_arm */
     uint32_t recovered;     /* how many it has recovered */
+    bool refused;           /* the last save, because this process may not write there: tarn_error says it */
     void *volatile *pending; /* list_op_pending in glibc's robust list head of this thread; NULL: it has none. See bell_arm */
     void *bell_entry; /* what is stored there */
     /* the log: words [log_base, log_base + log_room) are at log_at; log_extent: refs of its extents so far seen, first to last (log.c) */
@@ -185,7 +186,7 @@ int section_commit(struct self *s);
 int section_abort(struct self *s);
 /* The end of a call that is a section of its own, or part of the open one: e < 0 undoes it, if it is its own, and is returned. */
 int section_end(struct self *s, int e);
-int log_is_full(void); /* -ENOSPC, with the words for it */
+int log_is_full(void); /* -ENOSPC, with the words for it; -EACCES, if that was why the last save failed */
 /* log_save of words at that address, with the words for its failure. */
 static inline int section_save(struct self *s, const void *from, uint64_t words)
 {

@@ -9,6 +9,7 @@
 #include "participant/claim.h"
 #include "participant/event.h"
 #include "participant/log.h"
+#include "segment/guard.h"
 
 /* A self for the dead one's record, without caches. */
 static void lend(struct self *dead, struct tarn *seg, uint32_t id)
@@ -72,6 +73,7 @@ static void put_right(struct self *me, uint32_t id)
     struct record *r;
     uint64_t intent, journal, began = os_clock();
     unsigned state, held;
+    guard_lift(seg); /* what the dead one changed is put right, whatever this process may do there */
     lend(&dead, seg, id);
     held = note_held(me, &dead);
     r = dead.record;
@@ -100,6 +102,7 @@ static void put_right(struct self *me, uint32_t id)
     store32(&participants_of(seg)->orphans, 1);                /* now its spans may be adopted */
     record_unlock_dead(r);
     store32(&r->state, RECORD_FREE);
+    guard_lower(seg);
 }
 
 /* Whom to recover so that x can be: x itself, or the dead one at the end of its chain of dead recoverers. 0: nobody, and *ret_who is

@@ -96,6 +96,8 @@ int section_end(struct self *s, int e)
 
 int log_is_full(void)
 {
+    if (self_last->refused)
+        return -EACCES; /* said */
     return fail(-ENOSPC,
                 "the section's log is full, and no memory is left for more of it: abort, or commit in "
                 "smaller sections");
@@ -134,6 +136,8 @@ int tarn_save(tarn *seg, void *address, size_t size)
     if (TARN_RARE(!in_data(seg, offset, size))) /* its ends are whole words, so the words around are in it too */
         return fail(-EINVAL, "tarn_save: %zu bytes at %p are not in the segment's committed data", size, address);
     e = log_save(s, from, (offset + size - from + 7) / 8);
+    if (TARN_RARE(e == -EACCES))
+        return e; /* said */
     if (TARN_RARE(e))
         return fail(e,
                     "the section's log is full (%llu words) and no memory is left for more of it: abort, or "

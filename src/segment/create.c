@@ -59,6 +59,12 @@ static int check_values(const struct tarn_options *o)
     if ((uintptr_t)o->address % os_page_size())
         return fail(-EINVAL, "options.address is %p, and must be a multiple of a page, %zu bytes", o->address,
                     os_page_size());
+    if (o->huge > TARN_HUGE_RESERVED)
+        return fail(-EINVAL, "options.huge is %u, and may be 0, TARN_HUGE_TRANSPARENT or TARN_HUGE_RESERVED",
+                    o->huge);
+    if (o->numa > TARN_NUMA_PREFER || !o->numa != !o->nodes)
+        return fail(-EINVAL, "options.numa is %u, and nodes %#llx: one of TARN_NUMA_BIND, _INTERLEAVE and _PREFER with one node or more, or both 0",
+                    o->numa, (unsigned long long)o->nodes);
     if (o->copy_on_write > 1)
         return fail(-EINVAL, "options.copy_on_write is %u, and may be 0 or 1", o->copy_on_write);
     return 0;
@@ -76,7 +82,7 @@ int plan_make(const struct tarn_options *options, struct plan *ret)
     int error = check_size(o);
     if (error < 0 || (error = check_values(o)) < 0)
         return error;
-    struct plan p = {.mode = o->mode ? o->mode : MODE, .lifetime = o->lifetime};
+    struct plan p = {.mode = o->mode ? o->mode : MODE, .lifetime = o->lifetime, .numa = o->numa, .nodes = o->nodes};
     struct geometry *g = &p.geometry;
     g->span_size = o->span_size ? o->span_size : SPAN_SIZE;
     g->record_size = o->record_size ? o->record_size : RECORD_SIZE;
@@ -87,6 +93,7 @@ int plan_make(const struct tarn_options *options, struct plan *ret)
     g->options |= o->copy_on_write ? SEGMENT_COPY_ON_WRITE : 0u;
     g->options |= (o->same_address ? SEGMENT_SAME_ADDRESS : 0u) | (o->locked ? SEGMENT_LOCKED : 0u) |
                   (o->dumped ? SEGMENT_DUMPED : 0u) | (o->prefault ? SEGMENT_PREFAULTED : 0u);
+    g->options |= o->huge == TARN_HUGE_RESERVED ? SEGMENT_HUGE_RESERVED : o->huge ? SEGMENT_HUGE : 0u;
     g->address = o->same_address ? (uintptr_t)o->address : 0;
     if ((error = geometry_compute(g)) < 0)
         return error;
@@ -144,14 +151,15 @@ static uint32_t sum_of(const struct plan *plan)
 /* In an object that is mapped, and that nobody sees yet. */
 static int furnish(const char *what, const struct url *url, const struct plan *plan, struct tarn *seg)
 {
-    int error = commit_zones(what, seg, plan);
-    if (error < 0)
+    int error = plan->numa ? place_on_nodes(what, seg, plan->numa, plan->nodes) : 0;
+    if (error < 0 || (error = commit_zones(what, seg, plan)) < 0)
         return error;
     if ((error = seg->keeping->set_mode(&seg->object, plan->mode)) < 0)
         return fail(error, "%s: its mode cannot be set to %04o: %s", what, plan->mode, strerror(-error));
     if ((error = fill(what, seg, url, plan)) < 0 || (error = place_settle(what, seg)) < 0 ||
         (error = handle_attach(seg)) < 0)
         return error;
+    place_make_huge(seg, 0, plan->initial);
     stamp_publish(header_of(seg));
     return 0;
 }
@@ -173,14 +181,15 @@ static int map_fresh(const char *what, const struct object *o, const struct plan
     return error;
 }
 
-int segment_make(const char *what, const struct url *url, const struct plan *plan,
-                 const struct attaching *how, struct tarn **ret_seg)
+static int make_as(const char *what, const struct url *url, const struct plan *plan,
+                   const struct attaching *how, struct tarn **ret_seg)
 {
     const struct backing *b = url->backing;
     const struct demand demand = {.size = plan->geometry.end,
                                   .mode = plan->mode,
                                   .sum = sum_of(plan),
-                                  .copy_on_write = plan->geometry.options & SEGMENT_COPY_ON_WRITE};
+                                  .copy_on_write = plan->geometry.options & SEGMENT_COPY_ON_WRITE,
+                                  .huge = plan->geometry.options & SEGMENT_HUGE_RESERVED};
     struct making making;
     struct tarn *seg = NULL;
     bool attached = false;
@@ -211,5 +220,43 @@ int segment_make(const char *what, const struct url *url, const struct plan *pla
             handle_detach(seg);
         handle_free(seg);
     }
+    return error;
+}
+
+/* ---- huge pages that the machine keeps, if it has them ---- */
+
+/* What it takes at first, in whole pages of that size: the zones before side tables, and what is committed of both others. */
+static bool has_huge(const struct plan *plan)
+{
+    const struct geometry *g = &plan->geometry;
+    uint64_t page = g->page, side = g->zone[ZONE_SIDE] + (uint64_t)g->side_size * (plan->initial >> g->span_shift);
+    uint64_t first = (side + page - 1) / page * page,
+             last = (g->zone[ZONE_DATA] + plan->initial + page - 1) / page * page;
+    uint64_t from = g->zone[ZONE_DATA] / page * page;
+    return os_huge_free() >= first + (last - (from > first ? from : first));
+}
+
+static int without_huge(struct plan *plan)
+{
+    plan->geometry.options = (plan->geometry.options & ~(uint32_t)SEGMENT_HUGE_RESERVED) | SEGMENT_HUGE;
+    return geometry_compute(&plan->geometry);
+}
+
+/* Others may take them first, or this process may not have any: then all is begun anew. */
+int segment_make(const char *what, const struct url *url, const struct plan *plan,
+                 const struct attaching *how, struct tarn **ret_seg)
+{
+    struct plan p = *plan;
+    bool huge = p.geometry.options & SEGMENT_HUGE_RESERVED;
+    int error;
+    if (huge && !(url->backing->huge && has_huge(&p))) {
+        huge = false;
+        if ((error = without_huge(&p)) < 0)
+            return error;
+    }
+    error = make_as(what, url, &p, how, ret_seg);
+    if (huge && (error == -ENOSPC || error == -ENOMEM || error == -EPERM || error == -EACCES || error == -ENOSYS) &&
+        without_huge(&p) == 0)
+        error = make_as(what, url, &p, how, ret_seg);
     return error;
 }

@@ -19,9 +19,13 @@
 
 /* ---- committing, in words ---- */
 
-static int no_room(const char *what, const struct object *o, uint64_t size)
+static int no_room(const char *what, const struct object *o, bool huge, uint64_t size)
 {
     uint64_t room = 0, total = 0;
+    if (huge)
+        return fail(-ENOSPC, "%s: no room for %llu more bytes: it is made of huge pages of %llu bytes, of which %llu bytes are free: raise vm.nr_hugepages",
+                    what, (unsigned long long)size, (unsigned long long)os_huge_page(),
+                    (unsigned long long)os_huge_free());
     if (o->fd >= 0 && os_room(o->fd, &room, &total) == 0 && total)
         return fail(-ENOSPC,
                     "%s: no room for %llu more bytes: the file system that holds it has %llu bytes, %llu of "
@@ -34,10 +38,13 @@ static int no_room(const char *what, const struct object *o, uint64_t size)
 
 int commit_range(const char *what, const struct tarn *seg, uint64_t offset, uint64_t size)
 {
+    bool huge = seg->geometry.options & SEGMENT_HUGE_RESERVED;
     int error = size == 0 ? 0 : seg->keeping->commit(&seg->object, seg->base, offset, size);
+    if (huge && error == -ENOMEM)
+        error = -ENOSPC;
     switch (error) {
     case 0: return 0;
-    case -ENOSPC: return no_room(what, &seg->object, size);
+    case -ENOSPC: return no_room(what, &seg->object, huge, size);
     case -EDQUOT:
         return fail(-ENOSPC, "%s: no room for %llu more bytes: this user's quota is used up", what,
                     (unsigned long long)size);
@@ -162,6 +169,7 @@ static int grow(struct tarn *seg, uint64_t bytes)
             return error;
         uint64_t found = old;
         if (__atomic_compare_exchange_n(committed, &found, old + step, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+            place_make_huge(seg, old, old + step);
             if (g->options & SEGMENT_PREFAULTED)
                 (void)place_populate(handle_name(seg), seg, old, step); /* without, it is only slower */
             for (const struct floor *const *f = tarn_floors; *f; f++)

@@ -24,7 +24,9 @@ enum segment_option { /* bits of segment_header.options */
                       SEGMENT_LOCKED = 8,        /* kept in memory by whoever attaches it */
                       SEGMENT_DUMPED = 16,       /* in core dumps, too */
                       SEGMENT_PREFAULTED = 32,   /* mapped page by page when it is attached */
-                      SEGMENT_COPY_ON_WRITE = 64 /* of a file: may lie where writing over something needs room */
+                      SEGMENT_COPY_ON_WRITE = 64, /* of a file: may lie where writing over something needs room */
+                      SEGMENT_HUGE = 128, /* data space is to be mapped by huge pages, where the kernel can */
+                      SEGMENT_HUGE_RESERVED = 256 /* all of it is huge pages; never both */
 };
 
 /* When a segment ends by itself */
@@ -63,9 +65,10 @@ struct segment_header {
     uint64_t creator_start; /* clock ticks since boot */
     uint64_t creator_namespace;
     uint32_t creator_pid; /* in that PID namespace */
-    uint32_t reserved0;
+    uint32_t build_id_size; /* bytes of build_id; 0: the program that made it has none, or a tarn before there was this field */
     char backing[8];
-    uint64_t reserved[11];
+    uint8_t build_id[32]; /* of the program that made it: its first bytes, and zeros */
+    uint64_t reserved[7];
     uint64_t sum; /* of all bytes before: FNV-1a, 64 bits. Against accidents only */
 
     /* line 4: changed by whoever grows, by compare-and-swap */

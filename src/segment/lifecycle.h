@@ -48,6 +48,8 @@ struct plan { /* options, checked, with the defaults filled in */
     uint64_t initial; /* bytes, whole spans */
     uint32_t mode;
     uint32_t lifetime; /* enum segment_lifetime */
+    uint32_t numa;     /* of TARN_NUMA_ */
+    uint64_t nodes;
 };
 int plan_make(const struct tarn_options *options, struct plan *ret);
 
@@ -102,6 +104,10 @@ int place_map(const char *what, const struct object *o, const struct geometry *g
 int place_taken(const char *what, const void *address, uint64_t size);
 /* It has attached: what its options ask for besides. */
 int place_settle(const char *what, struct tarn *seg);
+/* Data space [from, to) was committed, by this process: where it is to be huge pages, they are made. */
+void place_make_huge(const struct tarn *seg, uint64_t from, uint64_t to);
+/* Before anything is committed: on which nodes it will be. */
+int place_on_nodes(const char *what, const struct tarn *seg, uint32_t numa, uint64_t nodes);
 /* Pages of side tables and data from `from` on, and before the first all that is before them. */
 int place_populate(const char *what, const struct tarn *seg, uint64_t from, uint64_t bytes);
 

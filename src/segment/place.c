@@ -150,8 +150,9 @@ static int private_map(const char *what, const struct object *o, const struct ge
                     "%s: others have it attached for writing: a private copy would be of many moments", what);
     if ((error = committed_now(what, o, g, f, &committed)) < 0 || (error = os_map_zero(g->end, place, &base)) < 0)
         return error;
-    error = o->fd >= 0 ? os_map_over(o->fd, base, g->zone[ZONE_DATA] + committed, place)
-                       : copy_zones(o, base, g, committed);
+    error = o->fd >= 0 && !(g->options & SEGMENT_HUGE_RESERVED)
+                ? os_map_over(o->fd, base, g->zone[ZONE_DATA] + committed, place)
+                : copy_zones(o, base, g, committed);
     if (error < 0) {
         os_unmap(base, g->end);
         return error;
@@ -162,6 +163,22 @@ static int private_map(const char *what, const struct object *o, const struct ge
 
 /* ---- mapping ---- */
 
+/* Huge pages need an address that is a multiple of theirs. Somebody else may take the room that was found; without any it is mapped anywhere. */
+static int map_aligned(const struct object *o, const struct geometry *g, struct os_place *place,
+                       const struct keeping *keeping, void **ret_base)
+{
+    uint64_t unit = os_huge_page();
+    int error = -EEXIST;
+    for (int tries = 0; tries < 16 && error == -EEXIST && unit; tries++) {
+        place->address = os_room_for(g->end, unit);
+        if (!place->address)
+            break;
+        error = keeping->map(o, 0, g->end, place, ret_base);
+    }
+    place->address = NULL;
+    return error == 0 ? 0 : keeping->map(o, 0, g->end, place, ret_base);
+}
+
 int place_map(const char *what, const struct object *o, const struct geometry *g, const struct facts *f,
               const struct attaching *how, const struct keeping *keeping, void **ret_base)
 {
@@ -169,7 +186,11 @@ int place_map(const char *what, const struct object *o, const struct geometry *g
                              .writable = !how->readonly,
                              .executable = how->executable,
                              .private = how->private,
-                             .dumped = g->options & SEGMENT_DUMPED};
+                             .dumped = g->options & SEGMENT_DUMPED,
+                             .page = g->page};
+    if (g->options & SEGMENT_HUGE_RESERVED && (uintptr_t)how->address % g->page)
+        return fail(-EINVAL, "%s: it is made of pages of %llu bytes, and address %p is no multiple of that",
+                    what, (unsigned long long)g->page, how->address);
     if (g->address) {
         if (how->address && (uintptr_t)how->address != g->address)
             return fail(-EINVAL, "%s: it is mapped at %#llx by everybody, and address %p was asked for", what,
@@ -185,8 +206,13 @@ int place_map(const char *what, const struct object *o, const struct geometry *g
                     "%s: truncated, or an image of another backing's segment: it has %llu bytes, wants %llu, "
                     "and System V memory cannot grow",
                     what, (unsigned long long)f->size, (unsigned long long)g->end);
-    int error = how->private ? private_map(what, o, g, f, &place, ret_base)
-                             : keeping->map(o, 0, g->end, &place, ret_base);
+    int error;
+    if (how->private)
+        error = private_map(what, o, g, f, &place, ret_base);
+    else if (g->options & SEGMENT_HUGE && !place.address)
+        error = map_aligned(o, g, &place, keeping, ret_base);
+    else
+        error = keeping->map(o, 0, g->end, &place, ret_base);
     return error == -EEXIST ? place_taken(what, place.address, g->end) : error;
 }
 
@@ -216,6 +242,47 @@ int place_populate(const char *what, const struct tarn *seg, uint64_t from, uint
     return error < 0 ? fail(error, "%s: its pages cannot be mapped beforehand: %s", what, strerror(-error)) : 0;
 }
 
+/* Where data space can be mapped by huge pages: from the first whole one on, so that nothing else is in them. */
+static uint64_t first_huge(const struct tarn *seg, uint64_t unit)
+{
+    return (seg->geometry.zone[ZONE_DATA] + unit - 1) / unit * unit;
+}
+
+void place_make_huge(const struct tarn *seg, uint64_t from, uint64_t to)
+{
+    uint64_t unit = seg->geometry.options & SEGMENT_HUGE ? os_huge_page() : 0,
+             data = seg->geometry.zone[ZONE_DATA];
+    if (!unit || (uintptr_t)seg->base % unit)
+        return;
+    uint64_t first = first_huge(seg, unit), begin = (data + from) / unit * unit, end = (data + to) / unit * unit;
+    if (begin < first)
+        begin = first;
+    if (begin < end)
+        os_make_huge(seg->base + begin, end - begin);
+}
+
+static void wish_huge(const struct tarn *seg)
+{
+    uint64_t unit = os_huge_page(), first = unit ? first_huge(seg, unit) : 0;
+    if (unit && first < seg->geometry.end)
+        os_wish_huge(seg->base + first, seg->geometry.end - first);
+}
+
+int place_on_nodes(const char *what, const struct tarn *seg, uint32_t numa, uint64_t nodes)
+{
+    static const int modes[] = {[TARN_NUMA_BIND] = 2, [TARN_NUMA_INTERLEAVE] = 3, [TARN_NUMA_PREFER] = 1};
+    int error = seg->object.fd >= 0 && !os_in_memory(seg->object.fd)
+                    ? -EOPNOTSUPP
+                    : os_place_on_nodes(seg->base, seg->geometry.end, modes[numa], nodes);
+    if (error == -EOPNOTSUPP)
+        return fail(error, "%s: the pages of a file on a disk are taken where the kernel likes: options.numa is for memory",
+                    what);
+    if (error == -EINVAL)
+        return fail(error, "%s: options.nodes is %#llx, and this process may use none, or not all, of these nodes of the machine",
+                    what, (unsigned long long)nodes);
+    return error < 0 ? fail(error, "%s: its memory cannot be placed on nodes: %s", what, strerror(-error)) : 0;
+}
+
 int place_settle(const char *what, struct tarn *seg)
 {
     uint32_t options = seg->geometry.options;
@@ -224,6 +291,8 @@ int place_settle(const char *what, struct tarn *seg)
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->all_dead)
                 (*f)->all_dead(seg);
+    if (options & SEGMENT_HUGE && !seg->private)
+        wish_huge(seg);
     if (options & SEGMENT_LOCKED && !seg->private)
         error = lock_memory(what, seg);
     if (error == 0 && options & SEGMENT_PREFAULTED)

@@ -5,6 +5,8 @@
  * object makes SIGBUS of the rest, and nobody's death is noticed. */
 #include "segment/lifecycle.h"
 
+#include "segment/guard.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -90,6 +92,7 @@ int raw_attach(const char *what, struct object *o, const struct attaching *how, 
     seg->keeping = keeping;
     seg->device = f.device;
     seg->inode = f.inode;
+    guard_mapped(seg);
     *ret_seg = seg;
     return handle_attach(seg);
 }

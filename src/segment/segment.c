@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
+#include "segment/guard.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tarn *handles;
@@ -32,10 +33,12 @@ static void before_fork(void)
                 (*f)->fork(seg);
         lifetime_fork(seg);
     }
+    guard_fork();
 }
 
 static void after_fork_parent(void)
 {
+    guard_parent();
     for (struct tarn *seg = handles; seg; seg = seg->next) {
         for (const struct floor *const *f = tarn_floors; *f; f++)
             if ((*f)->parent)
@@ -48,6 +51,7 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
+    guard_child();
     atomic_fetch_add(&generation, 1);
     for (struct tarn *seg = handles; seg; seg = seg->next) {
         for (const struct floor *const *f = tarn_floors; *f; f++)
@@ -177,6 +181,7 @@ int handle_map(const char *what, const struct object *o, const struct geometry *
     seg->base = base;
     seg->geometry = *g;
     seg->readonly = how->readonly;
+    seg->executable = how->executable;
     seg->exchange_unlock = g->options & SEGMENT_EXCHANGE_UNLOCK;
     seg->uninitialized = g->options & SEGMENT_UNINITIALIZED;
     seg->object = *o;
@@ -188,6 +193,7 @@ int handle_map(const char *what, const struct object *o, const struct geometry *
     seg->no_growth = how->no_growth;
     if (how->private)
         seg->backed = g->limit;
+    guard_mapped(seg);
     *ret = seg;
     return 0;
 }
@@ -227,6 +233,7 @@ void handle_detach(struct tarn *seg)
 
 void handle_free(struct tarn *seg)
 {
+    guard_unmapped(seg);
     if (seg->raw)
         raw_unmap(seg);
     else

@@ -24,9 +24,10 @@ struct self;
 
 /* What the stamp says, checked, in this process. */
 struct geometry {
-    uint64_t zone[ZONES];                             /* offsets */
-    uint64_t limit;                                   /* bytes of data space at most */
-    uint64_t end;                                     /* zone[ZONE_DATA] + limit: bytes that are mapped */
+    uint64_t zone[ZONES]; /* offsets */
+    uint64_t limit;       /* bytes of data space at most */
+    uint64_t end;         /* zone[ZONE_DATA] + limit, in whole pages: bytes that are mapped */
+    uint64_t page;        /* bytes of a page of its memory */
     uint32_t span_size, span_shift, spans, side_size; /* spans: at most */
     uint32_t record_size, records;
     uint32_t slots;     /* held slots within a record */
@@ -40,6 +41,9 @@ struct tarn {
     char *base;                                    /* where this process has it; fixed */
     struct geometry geometry;                      /* fixed */
     bool readonly, exchange_unlock, uninitialized; /* fixed */
+    uint32_t guards; /* how many ranges of pages have rights of their own (guard.c); atomic, written under its lock */
+    uint32_t lifts;                /* how many have lifted those for a while; atomic */
+    bool executable;               /* fixed */
     bool finds_deadlocks;          /* tarn_set_deadlock: of this process's waits outside sections, too */
     struct object object;          /* a descriptor, or an id; fixed */
     const struct keeping *keeping; /* fixed: what can be done with it */

@@ -14,7 +14,7 @@
 
 #define KNOWN_OPTIONS                                                                                        \
     (SEGMENT_SAME_ADDRESS | SEGMENT_LOCKED | SEGMENT_DUMPED | SEGMENT_PREFAULTED | SEGMENT_EXCHANGE_UNLOCK | \
-     SEGMENT_UNINITIALIZED | SEGMENT_COPY_ON_WRITE)
+     SEGMENT_UNINITIALIZED | SEGMENT_COPY_ON_WRITE | SEGMENT_HUGE | SEGMENT_HUGE_RESERVED)
 #define LIMIT_LEAST (UINT64_C(64) << 10)
 #define LIMIT_MOST (UINT64_C(1) << 46)
 #define SPANS_MOST                                                                                           \
@@ -64,6 +64,11 @@ static void compute_zones(struct geometry *g)
         at += whole_pages(size[zone]);
     }
     g->end = g->zone[ZONE_DATA] + g->limit;
+    g->page = os_page_size();
+    if (g->options & SEGMENT_HUGE_RESERVED) { /* what is mapped is whole pages */
+        g->page = os_huge_page();
+        g->end = (g->end + g->page - 1) / g->page * g->page;
+    }
 }
 
 int geometry_compute(struct geometry *g)
@@ -110,6 +115,7 @@ void stamp_write(struct segment_header *h, const struct geometry *g, const struc
     h->address = g->address;
     h->named = backing->named;
     strncpy(h->backing, backing->name, sizeof h->backing - 1);
+    h->build_id_size = (uint32_t)os_build_id(h->build_id, sizeof h->build_id);
     h->sum = stamp_sum(h);
 }
 

@@ -80,6 +80,9 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
     memcpy(s.backing, h->backing, sizeof s.backing - 1);
     s.version = SEGMENT_VERSION;
     s.options = g->options;
+    s.huge = g->options & SEGMENT_HUGE_RESERVED ? TARN_HUGE_RESERVED
+             : g->options & SEGMENT_HUGE        ? TARN_HUGE_TRANSPARENT
+                                                : 0;
     s.mode = f.mode;
     s.uid = f.uid;
     s.gid = f.gid;
@@ -96,6 +99,8 @@ int tarn_stat(tarn *seg, struct tarn_stat *ret_stat)
     s.created = h->created;
     s.lifetime = seg->lifetime;
     s.creator = h->creator_pid;
+    s.build_id_size = h->build_id_size <= sizeof s.build_id ? h->build_id_size : 0;
+    memcpy(s.build_id, h->build_id, s.build_id_size);
     uint64_t growth = growth_limit_of(seg);
     s.growth = g->zone[ZONE_SIDE] + (growth >> g->span_shift) * g->side_size + growth;
     for (const struct floor *const *floor = tarn_floors; *floor; floor++)

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "participant/event.h"
+#include "segment/guard.h"
 #include "sync/sync.h"
 
 bool mutex_cap_off;
@@ -159,7 +160,10 @@ static bool leads_back(struct search *q, uint64_t what, int branches)
 static uint64_t look_for_circle(struct self *s, uint64_t what)
 {
     struct search q = {s, 0x9e3779b97f4a7c15ull, 0, 4 * s->seg->geometry.records + 16};
-    return leads_back(&q, what, 0) ? q.mark : 0;
+    guard_lift(s->seg); /* it reads others' locks, wherever they lie */
+    bool back = leads_back(&q, what, 0);
+    guard_lower(s->seg);
+    return back ? q.mark : 0;
 }
 
 bool waits_in_a_circle(struct self *s, uint64_t what)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "segment/guard.h"
 #include "sync/sync.h"
 
 int tarn_set_deadlock(tarn *seg, int on)
@@ -56,23 +57,25 @@ static bool add_edge(struct graph *g, struct edge e)
 
 static bool read_graph(struct tarn *seg, struct graph *g)
 {
-    for (uint32_t i = 0; i < g->nodes; i++) {
+    bool done = true;
+    guard_lift(seg); /* locks are read, wherever they lie */
+    for (uint32_t i = 0; i < g->nodes && done; i++) {
         struct record *r = record_at(seg, i);
         uint64_t what = load64(&r->waits);
         uint32_t at = 0, id, n = 0;
         g->first[i] = g->edges;
         if (load32(&r->state) == RECORD_FREE || !what)
             continue;
-        while ((id = waited_for(seg, what, &at))) {
+        while (done && (id = waited_for(seg, what, &at))) {
             n++;
-            if (!add_edge(g, (struct edge){i, ID_INDEX(id), id, what}))
-                return false;
+            done = add_edge(g, (struct edge){i, ID_INDEX(id), id, what});
         }
-        if (!n && !add_edge(g, (struct edge){i, i, 0, what}))
-            return false;
+        if (!n)
+            done = add_edge(g, (struct edge){i, i, 0, what});
     }
+    guard_lower(seg);
     g->first[g->nodes] = g->edges;
-    return true;
+    return done;
 }
 
 static void find_circles(struct graph *g)

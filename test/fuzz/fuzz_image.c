@@ -260,6 +260,10 @@ static int nothing_p(const struct tarn_participant *p, void *arg)
 {
     return (void)arg, p->id == 1u << 31;
 }
+static int nothing_l(const struct tarn_lock *lock, void *arg)
+{
+    return (void)arg, lock->id == 1u << 31;
+}
 static int nothing_e(const void *k, size_t ks, const void *v, size_t vs, void *arg)
 {
     const unsigned char *a = k, *b = v;
@@ -382,6 +386,7 @@ static void read_all(tarn *seg, bool readonly)
     tarn_leaked(seg, &n);
     tarn_names(seg, nothing, NULL);
     tarn_participants(seg, nothing_p, NULL);
+    tarn_locks(seg, nothing_l, NULL);
     tarn_find(seg, "thing", NULL, &ref);
     tarn_find(seg, "absent", NULL, &ref);
     if (tarn_map_open(seg, "map", 0, &map) == 0) {

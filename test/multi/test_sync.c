@@ -809,6 +809,112 @@ static void circles(void **state)
     assert_true(answer_of(0) >= 0);
 }
 
+/* ---- who holds what ---- */
+
+struct locks_of {
+    uint32_t pid;
+    int n, dead;
+    struct tarn_lock lock[8];
+};
+static int of_pid(const struct tarn_lock *lock, void *arg)
+{
+    struct locks_of *of = arg;
+    if (lock->pid == of->pid && of->n < 8) {
+        of->dead += lock->state == 'd';
+        of->lock[of->n++] = *lock;
+    }
+    return 0;
+}
+static struct locks_of locks_of(pid_t pid)
+{
+    struct locks_of of = {.pid = (uint32_t)pid};
+    assert_int_equal(tarn_locks(seg, of_pid, &of), 0);
+    return of;
+}
+static bool is_among(const struct locks_of *of, const void *object, uint32_t kind, uint32_t number, int held)
+{
+    for (int i = 0; i < of->n; i++) {
+        const struct tarn_lock *l = &of->lock[i];
+        if (l->ref == tarn_ref_of(seg, object) && l->kind == kind && l->number == number && l->held == held &&
+            l->moving == !held)
+            return true;
+    }
+    return false;
+}
+static void has_all(pid_t pid, int dead)
+{
+    struct locks_of of = locks_of(pid);
+    assert_int_equal(of.n, 4);
+    assert_int_equal(of.dead, dead ? 4 : 0);
+    assert_true(is_among(&of, &r->mutex[1], TARN_LOCK_MUTEX, 1, 1));
+    assert_true(is_among(&of, &r->rwlock[1], TARN_LOCK_WRITE, 1, 1));
+    assert_true(is_among(&of, &r->rwlock[2], TARN_LOCK_READ, 1, 1));
+    assert_true(is_among(&of, &r->held[1], TARN_LOCK_UNITS, 2, 1));
+}
+static void holders_are_told(void **state)
+{
+    (void)state;
+    assert_int_equal(tarn_held_set(seg, &r->held[1], 2), 0);
+    spawn(0, take_all_and_stay);
+    await_at(0, 1);
+    has_all(child[0], 0);
+    kill(child[0], SIGSTOP);
+    waitpid(child[0], NULL, WUNTRACED);
+    has_all(child[0], 0); /* a stopped one lives */
+    kill(child[0], SIGKILL);
+    assert_int_equal(waitpid(child[0], NULL, 0), child[0]);
+    has_all(child[0], 1);
+    assert_int_equal(tarn_recover(seg), 1);
+    assert_int_equal(locks_of(child[0]).n, 0);
+    child[0] = 0;
+    assert_int_equal(tarn_mutex_lock(seg, &r->mutex[1]), TARN_RECOVERED);
+    struct locks_of mine = locks_of(getpid());
+    assert_int_equal(mine.n, 1);
+    assert_int_equal(mine.lock[0].dirty, 1);
+    assert_int_equal(tarn_mutex_consistent(seg, &r->mutex[1]), 0);
+    assert_int_equal(tarn_mutex_unlock(seg, &r->mutex[1]), 0);
+}
+
+static int links; /* of the circle */
+static void lock_own_then_next(void)
+{
+    struct timespec late = from_now(100000);
+    check(tarn_mutex_lock(seg, &r->mutex[4 + me]) >= 0);
+    at(1);
+    await(&shared->go, 1);
+    told(tarn_mutex_timed(seg, &r->mutex[4 + (me + 1) % links], &late));
+    pauses();
+}
+static void circles_are_told(void **state)
+{
+    (void)state;
+    for (links = 2; links <= 3; links++) {
+        shared->go = 0;
+        for (int i = 0; i < links; i++) {
+            spawn(i, lock_own_then_next);
+            await_at(i, 1);
+        }
+        reach(&shared->go, 1);
+        for (int i = 0; i < links; i++)
+            await_waiting(seg, &r->mutex[4 + i], 1);
+        for (int i = 0; i < links; i++) {
+            struct locks_of of = locks_of(child[i]);
+            struct found w = waiter_of(child[i]);
+            assert_int_equal(of.n, 2);
+            assert_true(is_among(&of, &r->mutex[4 + i], TARN_LOCK_MUTEX, 1, 1));
+            assert_true(is_among(&of, &r->mutex[4 + (i + 1) % links], TARN_LOCK_MUTEX, 1, 0));
+            assert_int_equal(w.circle, 1);
+            assert_int_equal(w.holder, id_of(child[(i + 1) % links]));
+        }
+        end_by_kill(0); /* who waits for him gets it */
+        assert_int_equal(answer_of(links - 1), TARN_RECOVERED);
+        assert_int_equal(locks_of(child[links - 1]).n, 2);
+        for (int i = 1; i < links; i++)
+            end_by_kill(i);
+        assert_true(tarn_recover(seg) >= 0);
+    }
+}
+
 int main(void)
 {
 #define with_segment(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -825,6 +931,8 @@ int main(void)
         with_segment(killed_runners),
         with_segment(the_stopped_are_waited_for),
         with_segment(circles),
+        with_segment(holders_are_told),
+        with_segment(circles_are_told),
     };
     if (getenv("ONLY"))
         cmocka_set_test_filter(getenv("ONLY"));

@@ -20,7 +20,7 @@ libc.shmdt.argtypes = [ctypes.c_void_p]
 
 # What may be said of processes that the machine keeps from us, also from root
 UNREAD = re.compile(r'^tarn \w+: (\d+ of \d+ processes may not be looked at|System V ids of \d+ other IPC namespaces may not be listed|'
-                    'this /proc shows no processes of other users)')
+                    r'this /proc shows no processes of other users|\d+ segments could not be looked into)')
 
 
 def on_terminal(run):
@@ -195,7 +195,7 @@ USE = {
     'size': Maybe(int), 'offset': Maybe(int), 'fd': Maybe(int), 'state': Maybe(('live', 'stopped', 'zombie')), 'command': str, 'kind': KIND, 'id': ID,
     'name': str}
 PARTICIPANT = {
-    'participant': int, 'pid': int, 'tid': int, 'nspid': int, 'nstid': int, 'state': ('live', 'stopped', 'dead', 'unknown'), 'started': Maybe(int),
-    'section': bool, 'locks': int, 'waits_for': Maybe(int), 'what': Maybe(str), 'holder': Maybe(int), 'timed': Maybe(bool), 'circle': Maybe(int),
+    'participant': int, 'pid': int, 'tid': int, 'nspid': int, 'nstid': int, 'state': ('live', 'stopped', 'dead', 'unknown'), 'started': Maybe(int), 'since': Maybe(int),
+    'section': bool, 'locks': int, 'holds': Maybe(str), 'waits_for': Maybe(int), 'what': Maybe(str), 'holder': Maybe(int), 'timed': Maybe(bool), 'circle': Maybe(int),
     'claimless': bool, 'command': Maybe(str), 'name': str}
 WHO = {'uses': [USE], 'participants': [PARTICIPANT]}

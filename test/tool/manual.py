@@ -44,7 +44,7 @@ def command_faults(top):
             yield f'man/meson.build: {page.name} is not installed'
         manual = page.read_text()
         shared = listing if 'LISTING_OPTIONS' in text and not re.search(r'other options are those of\n.Xr tarn-ls 1', manual) else ''
-        for option in re.findall(r'\{"([a-z-]+)", (?:no|required)_argument', text + shared):
+        for option in re.findall(r'\{"([a-z-]+)", (?:no|required|optional)_argument', text + shared):
             if option != 'help' and not re.search(rf'Fl -{option}\b', manual):
                 yield f'{page.name}: says nothing of --{option}'
         for column in re.findall(r'^    \[\w+\] =\s+\{"([A-Z-]+)"', text, re.M):

@@ -530,7 +530,7 @@ class Who(machine.Case):
         self.until(lambda: self.participant('posix:/a')[0]['state'] == 'stopped', 'it stops')
         self.assertEqual({u['state'] for u in self.who('posix:/a')['uses']}, {'stopped'})
         text = self.tarn('who', 'posix:/a')
-        self.assertRegex(text, rf'\n\nPARTICIPANT.*\n +0x1 +{p.pid} +{p.pid} stopped yes +1 +- +- holder\n')
+        self.assertRegex(text, rf'\n\nPARTICIPANT.*\n +0x1 +{p.pid} +{p.pid} stopped \S+ yes +1 mutex x +- +- holder\n')
         p.kill()
         p.wait()
         one, = self.participant('posix:/a')
@@ -761,6 +761,107 @@ class Why(machine.Case):
         self.assertEqual(event['thread'], '\x1b[31m\n"')
         self.assertNotIn('\x1b', self.tarn('why', 'posix:/a'))
         self.assertNotIn('\x1b', self.tarn('why', '--raw', 'posix:/a'))
+
+
+class Translate(machine.Case):
+    def translate(self, *arguments):
+        return json.loads(self.tarn('translate', '-J', *arguments))['translations']
+
+    def test_two_processes(self):
+        """Two that have touched an object: two addresses, one frame. A third, which maps it to read only, has not."""
+        self.ours()
+        holders = [self.hold('posix:/a', 'x')]
+        ref = next(n['ref'] for n in json.loads(self.tarn('info', '-J', 'posix:/a'))['names'] if n['name'] == 'x')
+        holders.append(subprocess.Popen([sys.executable, '-c', f'''
+import mmap
+f = open('{self.dir}/a', 'r+b')
+m = mmap.mmap(f.fileno(), 0)
+m[{ref}:{ref + 1}] = m[{ref}:{ref + 1}]
+print(flush=True), input()'''], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        self.addCleanup(self.release, holders[1])
+        holders[1].stdout.readline()
+        with open(self.dir / 'a', 'rb') as f:
+            mapped = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+        self.addCleanup(mapped.close)
+        rows = {r['pid']: r for r in self.translate('posix:/a', 'x')}
+        self.assertEqual(list(rows), sorted([ME] + [p.pid for p in holders]))
+        first, second = (rows[p.pid] for p in holders)
+        for row in rows.values():
+            self.assertEqual((row['ref'], row['offset'], row['page_size'], row['shared'], row['committed']), (ref, ref, PAGE, True, True))
+            self.assertEqual(row['page'], row['address'] // PAGE)
+            self.assertTrue(row['start'] <= row['address'] < row['end'])
+            self.assertTrue(row['resident'])
+        for row in (first, second):
+            self.assertEqual((row['rights'], row['mapped'], row['read']), ('rw-s', True, 'nothing'))
+            self.assertIn(row['write'], ('nothing', 'minor?') if ROOT else ('nothing', 'minor', 'minor?'))
+        self.assertEqual(first['command'], 'holder')
+        self.assertNotEqual(first['address'], second['address'])
+        self.assertEqual(first['frame'], second['frame'])
+        self.assertEqual('FRAME' in (first['untold'] or ''), first['frame'] is None)
+        self.assertEqual((rows[ME]['rights'], rows[ME]['mapped'], rows[ME]['frame'], rows[ME]['read'], rows[ME]['write']), ('r--s', False, None, 'minor', 'SIGSEGV'))
+        self.assertEqual(mapped[ref], mapped[ref])
+        touched, = self.translate('--pid', str(ME), 'posix:/a', hex(ref))
+        self.assertEqual((touched['mapped'], touched['read'], touched['frame'], touched['exclusive']), (True, 'nothing', first['frame'], False))
+        self.assertEqual(self.tarn('translate', '--raw', '--no-headings', '--sort', '-PID', '-o', 'PID,REF', 'posix:/a', 'x').splitlines(),
+                         [f'{pid} {ref}' for pid in sorted(rows)])
+        text = self.tarn('translate', 'posix:/a', 'x').splitlines()
+        self.assertEqual(text[0].split(), 'PID COMMAND ADDRESS RIGHTS PAGE-SIZE PAGE FRAME NODE MAPPED RESIDENT READ WRITE'.split())
+        self.assertEqual(len(text), 4)
+        self.assertIn(f'{first["address"]:x}', '\n'.join(text))
+        self.assertNotIn('\x1b', '\n'.join(text))
+
+    def test_without_a_name(self):
+        """A memfd, by the descriptor of who has it; System V, by its key."""
+        p = self.hold('memfd:m', 'x')
+        fd = next(fd for fd in os.listdir(f'/proc/{p.pid}/fd') if os.readlink(f'/proc/{p.pid}/fd/{fd}').startswith('/memfd:m'))
+        row, = self.translate(f'/proc/{p.pid}/fd/{fd}', 'x')
+        self.assertEqual((row['pid'], row['read']), (p.pid, 'nothing'))
+        key = 0x76000000 | ME
+        p = self.hold(f'sysv:{key}', 'x')
+        self.addCleanup(self.tarn, 'rm', f'sysv:{key}')
+        row, = self.translate(f'sysv:{key:#x}', 'x')
+        self.assertEqual((row['pid'], row['read'], row['rights']), (p.pid, 'nothing', 'rw-s'))
+
+    def test_beyond(self):
+        """What is not committed is SIGBUS to whoever touches it."""
+        self.ours()
+        p = self.hold('posix:/a', 'x')
+        size = os.stat(self.dir / 'a').st_size
+        row, = self.translate('posix:/a', str(size))
+        self.assertEqual((row['pid'], row['committed'], row['read'], row['write']), (p.pid, False, 'SIGBUS', 'SIGBUS'))
+
+    def test_without_rights(self):
+        if not ROOT:
+            self.skipTest('not root: there is no other user to try')
+        self.ours()
+        self.hold('posix:/a', 'x')
+        (self.dir / 'a').chmod(0o644)
+        own = subprocess.Popen(['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups', '--', sys.executable, '-c', f"""
+import mmap
+f = open('{self.dir}/a', 'rb')
+m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+m[0x1000], print(flush=True), input()"""], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.release, own)
+        own.stdout.readline()
+        r = subprocess.run(['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups', '--', self.TARN, 'translate', '-J', 'posix:/a', '0x1000'],
+                           env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(r.returncode, 0)
+        row, = json.loads(r.stdout)['translations']
+        self.assertEqual((row['pid'], row['mapped'], row['read'], row['frame'], row['dirty']), (own.pid, True, 'nothing', None, None))
+        self.assertIn('FRAME', row['untold'])
+        self.assertIn(b'processes may not be looked at', r.stderr)
+        self.assertIn(b'told to CAP_SYS_ADMIN alone: of 1 they are missing', r.stderr)
+
+    def test_complaints(self):
+        self.ours()
+        self.hold('posix:/a', 'x')
+        for arguments, status, says in (
+                ([], 2, 'no URL'), (['posix:/a'], 2, 'and what in it?'), (['posix:/a', '0', '1'], 2, '"1" is one argument too many'),
+                (['--pid', 'x', 'posix:/a', '0'], 2, '--pid x'), (['-o', 'NONE', 'posix:/a', '0'], 2, 'NONE'),
+                (['posix:/a', 'none'], 1, 'none: no ref'), (['posix:/none', '0'], 1, 'none'),
+                (['posix:/a', '0xffffffffffff'], 1, 'beyond its limit'), (['--pid', str(ME), 'posix:/a', '0'], 1, 'does not map that')):
+            with self.subTest(arguments):
+                self.tarn('translate', *arguments, status=status, says=says)
 
 
 if __name__ == '__main__':

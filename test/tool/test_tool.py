@@ -87,6 +87,19 @@ class General(Case):
     def test_version(self):
         self.assertRegex(self.tarn('--version'), r'^tarn \d+\.\d+\.\d+\n$')
 
+    def test_huge_and_numa(self):
+        """What is asked for is told; what cannot be is said."""
+        self.tarn('create', '--huge', 'transparent', '--numa', 'bind:0', 'posix:/h')
+        self.assertEqual(self.info('posix:/h')['options'] & 128, 128)
+        self.assertIn('for huge pages where the kernel can', self.tarn('info', 'posix:/h'))
+        self.tarn('create', '--huge', 'reserved', 'posix:/r')  # which /dev/shm has not
+        self.assertEqual(self.info('posix:/r')['options'] & 384, 128)
+        self.tarn('create', '--numa', 'interleave:63', 'posix:/n', status=2, says='--numa')
+        for option, value in (('--huge', 'much'), ('--numa', 'bind'), ('--numa', 'bind:'), ('--numa', 'bind:0,'), ('--numa', 'bind:64'), ('--numa', 'here:0')):
+            with self.subTest(f'{option} {value}'):
+                self.tarn('create', option, value, 'posix:/n', status=2, says=f'{option} {value}: it is')
+        self.assertEqual(sorted(f.name for f in self.dir.iterdir()), ['h', 'r'])
+
     def test_wrong_usage(self):
         for arguments, says in (
                 ([], 'usage: tarn COMMAND'),
@@ -177,7 +190,7 @@ class Create(Case):
         self.assertEqual((self.dir / 'a').stat().st_mode & 0o7777, 0o640)
         text = self.tarn('info', 'posix:/a')
         self.assertEqual((i['segment']['until'], i['memory']['growth']), ('unlinked', i['memory']['limit']))
-        for part in ('posix:/a', 'mode 0640', '2M in 32 spans of 64K', 'leads here', 'at most 3', 'until its name is removed'):
+        for part in ('posix:/a', 'mode 0640', '2M in 32 spans of 64K', 'leads here', 'at most 3', 'until its name is removed', f'build id {i["segment"]["build_id"]}'):
             self.assertIn(part, text)
 
     def test_sizes(self):

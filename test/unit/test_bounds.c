@@ -22,6 +22,13 @@ static int nothing(const struct tarn_participant *p, void *arg)
     return 0;
 }
 
+static int no_lock(const struct tarn_lock *lock, void *arg)
+{
+    (void)lock;
+    ++*(uint32_t *)arg;
+    return 0;
+}
+
 /* A segment in which a participant died: its record, which nobody has recovered yet. */
 static struct record *with_a_dead_one(tarn **ret_seg)
 {
@@ -43,7 +50,8 @@ static struct record *with_a_dead_one(tarn **ret_seg)
 static void look_at_all(tarn *seg, struct record *r)
 {
     struct tarn_stat s;
-    uint32_t dead = 0;
+    uint32_t dead = 0, locks = 0;
+    check(tarn_locks(seg, no_lock, &locks) == 0 && locks == 0);
     check(tarn_participants(seg, nothing, &dead) == 0 && dead == 1);
     check(!slot_points_into(seg, seg->geometry.zone[ZONE_DATA], 64));
     check(tarn_check(seg, NULL, NULL) >= 0);

@@ -126,7 +126,7 @@ static void options_are_judged(void **state)
         {{.span_size = 131072}, -EINVAL},
         {{.span_size = 4096, .limit = UINT64_C(1) << 46}, -EINVAL}, /* more spans than can be counted */
         {{.exchange_unlock = 2}, -EINVAL},
-        {{.reserved = {[5] = 1}}, -EINVAL},
+        {{.reserved = {[4] = 1}}, -EINVAL},
         {{.limit = 65536}, 0}, /* the default `initial` is greater, and gives way */
         {{.limit = 65536, .initial = 1}, 0},
         {{.participants = 4096, .record_size = 2048}, 0},
