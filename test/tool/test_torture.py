@@ -68,7 +68,7 @@ class Bank(Case):
         r = self.report('--outside', '--points', '30', '--random', '0', *self.CHECK, '--', BANK, 'unsafe', 'posix:/bank', status=1)
         first = r['found'][0]
         self.assertRegex(first['point'], r'^0(\.1)?:tarn_mutex_(lock|consistent):\d:return\+\d+$')  # in its own code, under the lock
-        self.assertRegex(first['before'], r'^(transfer_unsafely|move_money)\+0x[0-9a-f]+ \(bank')
+        self.assertRegex(first['before'], r'^\w+\+0x[0-9a-f]+ \(bank')
         self.assertRegex(first['wrong'][0], r'^the check ended with status 1: -?\d+ \+ -?\d+ is -?\d+, and was 100$')
         events = [(e['event'], e['other_pid']) for e in first['why']['events']]
         self.assertIn(('recover', first['pid']), events)
@@ -81,13 +81,16 @@ class Bank(Case):
         self.assertRegex(text, r'(?s)What happened there, by tarn why:\n.*recovered 0x')
         self.assertRegex(text, r'\npoints 1, kills 1, checks 2, violations 1; functions covered \d of the \d')
 
+        r = self.report('--exec', '--at', first['point'], *self.CHECK, '--', BANK, 'unsafe', 'posix:/bank', status=1)
+        self.assertIn(f' --exec --at {first["point"]} -- ', r['found'][0]['repeat'])
+
     def test_lines_of_sources(self):
         if b'libdw' not in subprocess.run(['ldd', self.TARN], stdout=subprocess.PIPE, check=True).stdout:
             self.skipTest('built without libdw')
-        text = self.torture('--check', 'test -z "$TARN_TORTURE_POINT"', '--at', '0:tarn_mutex_lock:2:entry+5', '--', BANK, 'unsafe', 'posix:/bank', status=1)
-        self.assertRegex(text, r'before     tarn_mutex_lock\+0x[0-9a-f]+ \(libtarn.so.[0-9.]+, \S*mutex\S*\.c:\d+\)')
+        text = self.torture('--check', 'test -z "$TARN_TORTURE_POINT"', '--at', '0:tarn_mutex_lock:2:entry', '--', BANK, 'unsafe', 'posix:/bank', status=1)
+        self.assertRegex(text, r'before     tarn_mutex_lock\+0 \(libtarn.so.[0-9.]+, \S*mutex\S*\.c:\d+\)')
         line = [n for n, text in enumerate(self.source(), 1) if 'tarn_mutex_lock' in text and 'RECOVERED' in text]
-        self.assertRegex(text, rf'called by  transfer_unsafely\+0x[0-9a-f]+ \(bank, \S*bank.c:{line[0]}\)')
+        self.assertRegex(text, rf'called by  \w+\+0x[0-9a-f]+ \(bank, \S*bank.c:{line[0]}\)')
 
     @staticmethod
     def source():
@@ -123,9 +126,12 @@ class Points(Case):
         self.assertEqual(os.listdir(self.dir), ['tortured'])
 
     def test_random(self):
-        points = self.points('--outside', '--points', '1', '--random', '5', '--', TORTURED, 'threads', URL)
-        times = [p for p, _ in points if '@' in p]
-        self.assertTrue(times, points)
+        times = []
+        for seed in range(1, 9):  # one may be over before its time
+            if times:
+                break
+            points = self.points('--outside', '--points', '1', '--random', '3', '--seed', str(seed), '--', TORTURED, 'threads', URL)
+            times = [p for p, _ in points if '@' in p]
         self.assertRegex(times[0], r'^0[.\d]*:\w+:\d+:(entry|return)@\S+\+0x[0-9a-f]+$')
 
     def test_tasks(self):
@@ -175,8 +181,6 @@ class Deeds(Case):
         for point in '0.1:start:1:return', '0.2:tarn_save:5:return':  # beside others, one of which comes from where the thread begins
             r = self.report('--exec', '--at', point, '--', TORTURED, 'threads', URL)
             self.assertEqual((r['deed'], r['deeds'], r['violations']), ('exec', 1, 0))
-        r = self.report('--exec', '--at', '0:tarn_mutex_lock:2:return+14', *Bank.CHECK, '--', BANK, 'unsafe', 'posix:/bank', status=1)
-        self.assertIn(' --exec --at 0:tarn_mutex_lock:2:return+14 -- ', r['found'][0]['repeat'])
 
     def test_no_memory(self):
         r = self.report('--enospc', '50', '--', TORTURED, 'grow', URL)
