@@ -270,7 +270,7 @@ const struct test_case call_cases[] = {
     {"call, ask and serve", 2, 3, 4, 0, make_for_two, client_and_server, ask_and_serve, both_done},
     {"call, take back and serve", 2, 3, 4, 0, make, client_and_server, take_back_and_serve, all_free},
     {"call, two clients", 3, 0, 1, 0, make_for_two, two_clients, two_ask, each_has_its_own},
-    {"call, two servers", 3, 1, 1, 0, make_for_servers, two_servers, ask_again_and_serve, all_free},
+    {"call, two servers", 3, 0, 1, 0, make_for_servers, two_servers, ask_again_and_serve, all_free},
     {"call, a dead server", 3, 2, 3, CASE_DEAD_FIRST, make_with_two_calls, servers, clear_and_serve,
      one_again_one_lost},
     {"call, cancel and clear", 3, 2, 3, 0, make, one_call, take_cancel_clear, all_free},

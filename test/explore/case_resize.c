@@ -116,7 +116,7 @@ static const char *run_is_short(void)
 
 const struct test_case resize_cases[] = {
     {"run grows beside a claim", 2, 3, 4, 0, NULL, prepare_growth, grow_or_claim, run_is_whole},
-    {"run grows beside two claims", 3, 2, 3, 0, NULL, prepare_growth, grow_or_claim, no_span_lost},
+    {"run grows beside two claims", 3, 1, 3, 0, NULL, prepare_growth, grow_or_claim, no_span_lost},
     {"run shrinks beside a claim", 2, 3, 4, 0, NULL, prepare_shrinking, shrink_or_claim, run_is_short},
     {0},
 };

@@ -377,7 +377,7 @@ const struct test_case tree_cases[] = {
     {"tree, unlink and walk", 2, 3, 3, 0, make_two_leaves, open_it, unlink_and_walk, unlinked},
     {"tree, new leaf and unlink", 2, 3, 3, 0, make_full, open_it, adopt_and_unlink, perhaps_unlinked},
     {"tree, node split and get", 2, 3, 3, 0, make_full_node, open_it, node_and_get, node_split},
-    {"tree, node split and put", 2, 2, 3, 0, make_full_node, open_it, node_and_put, node_split},
+    {"tree, node split and put", 2, 1, 3, 0, make_full_node, open_it, node_and_put, node_split},
     {"tree, node unlinked and put", 2, 2, 3, 0, make_lone_node, open_it, unlink_node_and_put, node_unlinked},
     {"tree, node unlinked and get", 2, 3, 3, 0, make_lone_node, open_it, unlink_node_and_get, node_unlinked},
     {"tree, load and put", 2, 2, 3, 0, make_full, open_it, load_and_put, loaded},

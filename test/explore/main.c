@@ -104,12 +104,17 @@ static const struct test_case *find(const char *name)
 }
 
 #ifdef EXPLORE_FAULTS
-/* Each must be found, by its case, within the preemptions of check; and each such case is in order without it. */
 static bool explore(const struct test_case *c, int preemptions, bool trace)
 {
     return start(jobs, c, preemptions, trace) && ended() && jobs->done;
 }
 
+static bool finds(const struct test_case *c, int preemptions, bool trace)
+{
+    return explore(c, preemptions, trace) && jobs->wrong[0] && strncmp(jobs->wrong, "explorer:", 9) != 0;
+}
+
+/* Each must be found, by its case, within the preemptions of check, or else of soak; and each such case is in order without it. */
 static int try_faults(int only, bool trace)
 {
     int tried = 0, missed = 0;
@@ -119,8 +124,7 @@ static int try_faults(int only, bool trace)
         if (only && only != (int)i + 1)
             continue;
         explore_fault = (int)i + 1;
-        found = c && explore(c, c->preemptions, trace) && jobs->wrong[0] &&
-                strncmp(jobs->wrong, "explorer:", 9) != 0;
+        found = c && (finds(c, c->preemptions, trace) || (c->soak > c->preemptions && finds(c, c->soak, trace)));
         if (found && faults[i].delays) {
             int most = buffer_most;
             struct job was = *jobs;
