@@ -8,6 +8,7 @@
 
 #include "listing.h"
 #include "map.h"
+#include "participants.h"
 
 #define T COLUMN_SHOWN
 #define J COLUMN_JSON
@@ -34,15 +35,11 @@ static const struct column columns[COLUMNS] = {
 
 /* ---- what is gathered ---- */
 
-struct named {
-    char *name;
-    tarn_ref ref;
-};
 struct gathered {
     struct map m;
     struct tarn_participant *persons;
-    struct named *named;
-    size_t persons_count, named_count;
+    struct members names;
+    size_t persons_count;
 };
 
 static int add_part(const struct tarn_span *s, void *arg)
@@ -63,22 +60,6 @@ static int add_person(const struct tarn_participant *p, void *arg)
         return -ENOMEM;
     *at = *p;
     return 0;
-}
-
-static int add_name(const struct tarn_name *n, void *arg)
-{
-    struct gathered *g = arg;
-    struct named *at = one_more(&g->named, &g->named_count, sizeof *at);
-    if (!at || !(at->name = strdup(n->name)))
-        return -ENOMEM;
-    at->ref = n->ref;
-    return 0;
-}
-
-static int by_ref(const void *a, const void *b)
-{
-    const struct named *x = a, *y = b;
-    return x->ref < y->ref ? -1 : x->ref > y->ref;
 }
 
 static int by_size(const void *a, const void *b)
@@ -108,16 +89,14 @@ static void put_together(struct gathered *g)
 {
     size_t n = 0;
     rank_sizes(&g->m);
-    if (g->named_count)
-        qsort(g->named, g->named_count, sizeof *g->named, by_ref);
     for (size_t k = 0; k < g->m.count; k++) {
         struct part *p = &g->m.parts[k];
         for (size_t i = 0; i < g->persons_count; i++)
             if (g->persons[i].id == p->span.owner)
                 p->pid = g->persons[i].pid;
-        for (; n < g->named_count && g->named[n].ref < p->span.ref + p->span.size; n++)
-            if (g->named[n].ref >= p->span.ref && !p->named++)
-                p->object = g->named[n].name;
+        for (; n < g->names.names_count && g->names.names[n].ref < p->span.ref + p->span.size; n++)
+            if (g->names.names[n].ref >= p->span.ref && !p->named++)
+                p->object = g->names.names[n].name;
     }
 }
 
@@ -128,7 +107,7 @@ static int gather(const struct command *c, tarn *seg, struct gathered *g)
         e = tarn_spans(seg, add_part, g);
     if (e == 0)
         e = tarn_participants(seg, add_person, g);
-    names = e == 0 ? tarn_names(seg, add_name, g) : 0;
+    names = e == 0 ? names_of(seg, &g->names) : 0;
     if (names == -EUCLEAN) /* the rest is told without them */
         failed(c, names);
     if (e == -ENOMEM || names == -ENOMEM) {
@@ -147,9 +126,7 @@ static int gather(const struct command *c, tarn *seg, struct gathered *g)
 
 static void forget(struct gathered *g)
 {
-    for (size_t k = 0; k < g->named_count; k++)
-        free(g->named[k].name);
-    free(g->named);
+    members_free(&g->names);
     free(g->persons);
     free(g->m.parts);
 }

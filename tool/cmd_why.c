@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "listing.h"
+#include "participants.h"
 
 #define T COLUMN_SHOWN
 #define J COLUMN_JSON
@@ -66,18 +67,12 @@ struct person { /* of an attach event */
     uint32_t id, pid, tid;
     char thread[40];
 };
-struct named {
-    char *name;
-    tarn_ref ref;
-    uint64_t size;
-};
 struct story {
     struct tarn_trace *traces;
     size_t traces_count;
     struct person *persons;
     size_t persons_count;
-    struct named *named;
-    size_t named_count;
+    struct members names;
 };
 
 static struct person *person_of(const struct story *s, uint32_t id)
@@ -117,22 +112,9 @@ static int add_participant(const struct tarn_participant *p, void *arg)
     return person_of(s, p->id) ? 0 : add_person(s, p->id, p->pid, p->tid, "");
 }
 
-static int add_name(const struct tarn_name *n, void *arg)
-{
-    struct story *s = arg;
-    struct named *at = one_more(&s->named, &s->named_count, sizeof *at);
-    if (!at || !(at->name = strdup(n->name)))
-        return -ENOMEM;
-    at->ref = n->ref;
-    at->size = n->type.size;
-    return 0;
-}
-
 static void forget(struct story *s)
 {
-    for (size_t k = 0; k < s->named_count; k++)
-        free(s->named[k].name);
-    free(s->named);
+    members_free(&s->names);
     free(s->persons);
     free(s->traces);
 }
@@ -165,25 +147,10 @@ static const char *error_name(int error, char room[16])
     return name ? name : room;
 }
 
-static void object_of(const struct story *s, tarn_ref ref, char *to, size_t room)
-{
-    *to = 0;
-    for (size_t k = 0; k < s->named_count; k++) {
-        const struct named *n = &s->named[k];
-        if (ref < n->ref || ref - n->ref >= n->size)
-            continue;
-        if (ref == n->ref)
-            snprintf(to, room, "%s", n->name);
-        else
-            snprintf(to, room, "%s + %" PRIu64, n->name, ref - n->ref);
-    }
-}
-
 static void tell_lock(const struct story *s, tarn_ref ref, char *to, size_t room)
 {
-    char object[300];
-    object_of(s, ref, object, sizeof object);
-    if (*object)
+    char object[320];
+    if (*name_at(&s->names, ref, object))
         snprintf(to, room, "%s (%#" PRIx64 ")", object, ref);
     else
         snprintf(to, room, "%#" PRIx64, ref);
@@ -302,10 +269,7 @@ static void cell_of(const void *row, unsigned column, void *context, struct cell
         tell(s, t, sentence, sizeof sentence);
         cell_text(c, sentence);
         break;
-    case OBJECT:
-        object_of(s, t->ref, sentence, sizeof sentence);
-        cell_text(c, t->ref && *sentence ? sentence : NULL);
-        break;
+    case OBJECT: cell_text(c, t->ref && *name_at(&s->names, t->ref, sentence) ? sentence : NULL); break;
     }
     cell_of_person(person_of(s, t->participant), column, c);
     cell_of_death(t, column, c);
@@ -329,7 +293,7 @@ static int gather(const struct command *c, tarn *seg, struct story *s)
     if (e == 0)
         e = tarn_participants(seg, add_participant, s);
     if (e == 0)
-        e = tarn_names(seg, add_name, s);
+        e = names_of(seg, &s->names);
     if (e == -EUCLEAN) { /* damaged names: the story is told without the rest of them */
         failed(c, e);
         return WRONG;

@@ -379,6 +379,15 @@ static void put_in_order(struct members *l, size_t first, size_t first_wait)
         qsort(l->names, l->names_count, sizeof *l->names, by_ref);
 }
 
+int names_of(tarn *seg, struct members *ret)
+{
+    struct gathering g = {0};
+    int e = tarn_names(seg, add_name, &g);
+    *ret = g.to;
+    put_in_order(ret, 0, 0);
+    return g.cut ? 0 : e;
+}
+
 bool members_of(const struct command *c, struct machine *m, const struct object *o, struct members *add_to,
                 int *ret_status)
 {

@@ -62,6 +62,8 @@ const struct tarn_lock *locks_of(const struct members *l, uint32_t id, size_t *r
 const struct tarn_waiting *waiters_of(const struct members *l, uint32_t holder, tarn_ref ref, size_t *ret_count);
 /* What it has, in words: "mutex table + 64, read 0x402000", of many the first few. NULL: nothing, or no memory. To be freed. */
 char *holds_text(const struct members *l, uint32_t id);
+/* Only its names, for name_at, of a segment that is attached. 0, or as tarn_names: what came before that is there. */
+int names_of(tarn *seg, struct members *ret);
 /* The named object in which a ref lies, and where in it: "table + 64". "": in none. Returns `to`. */
 const char *name_at(const struct members *l, tarn_ref ref, char to[static 320]);
 

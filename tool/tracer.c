@@ -309,6 +309,17 @@ static void reach(struct task *k, const struct user_regs_struct *r)
     go(k, 0);
 }
 
+static struct place_in_module place_of(const struct task *k, uint64_t address)
+{
+    char *text = maps_text(k->pid);
+    FILE *maps = text ? fmemopen(text, strlen(text), "r") : NULL;
+    struct place_in_module p = maps ? module_place(k->pid, maps, address) : (struct place_in_module){0};
+    if (maps)
+        fclose(maps);
+    free(text);
+    return p;
+}
+
 /* Interrupted at a time: where it is, as to be found again. In a system call: before it. */
 static void reach_at_a_time(struct task *k)
 {
@@ -318,12 +329,7 @@ static void reach_at_a_time(struct task *k)
         return;
     }
     uint64_t address = (int64_t)r.orig_rax >= 0 ? r.rip - 2 : r.rip;
-    char *text = maps_text(k->pid);
-    FILE *maps = text ? fmemopen(text, strlen(text), "r") : NULL;
-    struct place_in_module p = maps ? module_place(k->pid, maps, address) : (struct place_in_module){0};
-    if (maps)
-        fclose(maps);
-    free(text);
+    struct place_in_module p = place_of(k, address);
     if (p.module) {
         k->at.module = p.module->name;
         k->at.offset = p.offset;
@@ -418,12 +424,7 @@ static bool is_goal(const struct task *k, uint64_t address)
     const struct point *p = t.r->point;
     if (!p->module)
         return k->at.steps == p->steps;
-    char *text = maps_text(k->pid);
-    FILE *maps = text ? fmemopen(text, strlen(text), "r") : NULL;
-    struct place_in_module at = maps ? module_place(k->pid, maps, address) : (struct place_in_module){0};
-    if (maps)
-        fclose(maps);
-    free(text);
+    struct place_in_module at = place_of(k, address);
     return at.module && at.module->name == p->module && at.offset == p->offset;
 }
 

@@ -1,7 +1,7 @@
 /* test_huge.c - options.huge, numa, locked, dumped: on every backing that they apply to, at creation, in who attaches it later, and in what grows.
  *
  * Reserved huge pages are the machine's: a few are asked for where this is root, and given back; where there are none, what is told instead is looked at. */
-#include "helper.h"
+#include "backings.h"
 
 #include <sys/resource.h>
 #include <sys/statfs.h>
@@ -12,18 +12,6 @@
 
 enum { PAGE = 4096 };
 #define UNIT ((uint64_t)2 << 20)
-
-static char file_url[96], key_url[32];
-static const char *const urls[] = {"posix:/t", file_url, "memfd:t", "anon:", key_url, "sysv:private"};
-
-static int set_up(void **state)
-{
-    int e = own_directory(state);
-    take_keys();
-    snprintf(file_url, sizeof file_url, "file:%s/f", own_path);
-    snprintf(key_url, sizeof key_url, "sysv:%u", key_named("t"));
-    return e;
-}
 
 #define KEPT "/proc/sys/vm/nr_hugepages"
 static long kept_before = -1; /* what the machine kept; -1: it was not changed */
@@ -49,8 +37,7 @@ static int tear_down(void **state)
 {
     if (kept_before >= 0) /* also if a test failed in between */
         keep_pages(kept_before);
-    keys_in(own_keys, true);
-    return remove_directory(state);
+    return take_away(state);
 }
 
 static struct tarn_options options_of(uint64_t initial, uint64_t limit)

@@ -1,6 +1,6 @@
 /* test_protect.c - tarn_protect and tarn_fault_handler: real signals in forked children, on every backing; what the library does all the same in what
  * this process may not touch; and what is refused. */
-#include "helper.h"
+#include "backings.h"
 
 #include <sys/resource.h>
 
@@ -14,24 +14,6 @@ enum { PAGE = 4096 };
 struct table {
     uint64_t number[PAGE / 8];
 };
-
-static char file_url[96], key_url[32];
-static const char *const urls[] = {"posix:/t", file_url, "memfd:t", "anon:", key_url, "sysv:private"};
-
-static int set_up(void **state)
-{
-    int e = own_directory(state);
-    take_keys();
-    snprintf(file_url, sizeof file_url, "file:%s/f", own_path);
-    snprintf(key_url, sizeof key_url, "sysv:%u", key_named("t"));
-    return e;
-}
-
-static int tear_down(void **state)
-{
-    keys_in(own_keys, true);
-    return remove_directory(state);
-}
 
 static tarn *open_ok(const char *url)
 {
@@ -615,5 +597,5 @@ int main(void)
         cmocka_unit_test(many_ranges_are_kept_apart),
     };
     alarm(100);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, take_away);
 }

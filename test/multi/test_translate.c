@@ -1,6 +1,6 @@
 /* test_translate.c - tarn_translate: what it says of a page, against what then happens: faults as the kernel counts them, signals in forked children,
  * the same frame behind two addresses. On every backing. */
-#include "helper.h"
+#include "backings.h"
 
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -12,25 +12,6 @@
 static const struct tarn_options small = {
     .size = sizeof small, .initial = 1 << 20, .limit = 4 << 20, .participants = 2};
 enum { PAGE = 4096 };
-
-/* What is tried on each backing. */
-static char file_url[96], key_url[32];
-static const char *const urls[] = {"posix:/t", file_url, "memfd:t", "anon:", key_url, "sysv:private"};
-
-static int set_up(void **state)
-{
-    int e = own_directory(state);
-    take_keys();
-    snprintf(file_url, sizeof file_url, "file:%s/f", own_path);
-    snprintf(key_url, sizeof key_url, "sysv:%u", key_named("t"));
-    return e;
-}
-
-static int tear_down(void **state)
-{
-    keys_in(own_keys, true);
-    return remove_directory(state);
-}
 
 static tarn *open_ok(const char *url, unsigned flags)
 {
@@ -451,5 +432,5 @@ int main(void)
         cmocka_unit_test(what_is_not_in_it_is_refused),
     };
     alarm(100);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, take_away);
 }

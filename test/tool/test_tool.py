@@ -38,6 +38,7 @@ class Case(unittest.TestCase):
         signal.signal(signal.SIGALRM, too_long)
         signal.alarm(100)
         self.addCleanup(signal.alarm, 0)
+        machine.leave_nothing(self)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='tarn-tool-', dir='/dev/shm'))
         self.addCleanup(shutil.rmtree, self.dir)
         self.dir.chmod(0o755)
