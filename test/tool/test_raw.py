@@ -389,7 +389,8 @@ class Copies(Case):
 
     def stalled(self, *arguments):
         """It has read a part of its input, and waits for the rest."""
-        p = subprocess.Popen([self.TARN, *arguments], env=self.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        p = subprocess.Popen([self.TARN, *arguments], env=self.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # also under nohup
         self.addCleanup(lambda: (p.kill(), p.wait(), p.stdin.close(), p.stderr.close()))
         os.write(p.stdin.fileno(), b'x' * 5000)
         self.until(lambda: self.is_sleeping(p) and not fcntl.ioctl(p.stdin.fileno(), 0x541B, b'\0' * 4)[0], 'the input is read')

@@ -70,7 +70,9 @@ static void manual_comes_once_a_set(void **state)
         assert_int_equal(tarn_event_state(seg, event, &set), 0);
         assert_int_equal(set, 1); /* nobody took it */
         assert_int_equal(tarn_event_reset(seg, event), 0);
-        usleep(2000); /* a reset and a set at once may be seen as nothing */
+        while (!(__atomic_load_n(&event->word, __ATOMIC_RELAXED) >>
+                 31))    /* its thread has not seen that, and marked it as one who sleeps: */
+            usleep(100); /* a reset and a set at once may be seen as nothing */
         assert_int_equal(tarn_event_set(seg, event), 0);
     }
     assert_int_equal(tarn_event_descriptor_close(seg, fd), 0);
