@@ -277,7 +277,7 @@ static int sit_down(struct party *p, uint32_t most)
     return 0;
 }
 
-static int join(struct party *p, uint32_t most)
+static int seat_wanted(struct party *p, uint32_t most)
 {
     int e;
     (void)clear_dead(p, MUTEX_WAIT);
@@ -287,6 +287,43 @@ static int join(struct party *p, uint32_t most)
         channel_unlock(p);
     }
     return e;
+}
+
+/* Is there a seat of a dead one, whose recovery another is at? Then sleep until that is done, or its time is up. */
+static bool seat_comes(struct party *p, const struct timespec *end)
+{
+    struct os_wait wait[1 + 2];
+    unsigned cap = CAP_FIRST;
+    for (uint32_t i = 0; i < p->shape.seats; i++) {
+        uint32_t id = load32(&seat_at(p, i)->id);
+        enum fate fate = id && ID_INDEX(id) < p->seg->geometry.records ? fate_of(p->seg, id) : ALIVE;
+        if (fate == ALIVE)
+            continue;
+        if (fate == FALLEN) {
+            wait[0] = (struct os_wait){&record_at(p->seg, ID_INDEX(id))->generation, ID_GENERATION(id)};
+            bell_arm(p->self);
+            (void)sleep_on_words(p->self, wait, 1, end, &cap); /* if who is at it dies, his bell is rung */
+            bell_disarm(p->self);
+        }
+        return true;
+    }
+    return false;
+}
+
+static int join(struct party *p, uint32_t most)
+{
+    const struct timespec end = os_deadline(10000);
+    for (;;) {
+        int e = seat_wanted(p, most);
+        if ((e != -EBUSY && e != -EUSERS) || !seat_comes(p, &end))
+            return e;
+        if (os_passed(&end))
+            return fail(e,
+                        "the %s \"%s\" has seats of the dead, and who is at recovering them does not come "
+                        "on: is that "
+                        "process stopped?",
+                        p->class->noun, p->name);
+    }
 }
 
 /* p is zeroed. 0, or as channel_open. */

@@ -21,14 +21,17 @@ int parties_watch(const struct party *p, uint32_t me, struct os_wait *wait, int 
 {
     for (uint32_t i = 0; i < p->shape.seats && n < most; i++) {
         uint32_t id = load32(&seat_at(p, i)->id), *live, v;
+        enum fate fate;
         if (!id || id == me || ID_INDEX(id) >= p->seg->geometry.records)
             continue;
         live = liveness_of(p->seg, ID_INDEX(id));
         v = load32(live);
-        if (fate_quick(p->seg, id) != ALIVE)
-            *ret_dead = true;
-        else if (wait)
+        fate = fate_quick(p->seg, id);
+        *ret_dead |= fate != ALIVE;
+        if (wait && fate == ALIVE)
             wait[n++] = (struct os_wait){live, v};
+        if (wait && fate == FALLEN) /* his seat can be cleared when he is recovered; another may be at it */
+            wait[n++] = (struct os_wait){&record_at(p->seg, ID_INDEX(id))->generation, ID_GENERATION(id)};
     }
     return n;
 }

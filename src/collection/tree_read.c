@@ -289,8 +289,8 @@ static int bound_at(struct bound *b, const tarn_tree *t, const struct node *n)
 static bool goes_on(const tarn_tree *t, const struct bound *from, const struct bound *to, bool forward)
 {
     int c;
-    if (from->where != AT_KEY || to->where != AT_KEY)
-        return true;
+    if (to->where != AT_KEY || from->where != AT_KEY)
+        return !forward || to->where != BEFORE_ALL; /* of a chain that leads back to the first */
     if (to->key.head != from->key.head)
         return (to->key.head > from->key.head) == forward;
     c = t->u64 ? 0 : compare_bytes(t, &to->key, from->bytes, from->key.size);

@@ -305,6 +305,7 @@ void record_unlock_dead(struct record *r)
     /* The kernel woke one who slept on it, and there may be several, not all of them on something that a slot told of. Each who is
      * woken wakes the next (wake_next): where a thousand sleep, the first need not wait until all are woken. */
     os_futex_wake(liveness_word(r), 1);
+    os_futex_wake(&r->generation, INT32_MAX); /* who saw that it is dead, and that another is at recovering it */
 }
 
 /* ---- leaving ---- */

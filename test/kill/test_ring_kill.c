@@ -8,9 +8,10 @@
 #include "channel/channel.h"
 
 __thread int kill_countdown;
+static bool stops;
 void kill_now(void)
 {
-    kill(getpid(), SIGKILL);
+    kill(getpid(), stops ? SIGSTOP : SIGKILL);
 }
 
 enum { MOST = 128 };
@@ -265,8 +266,100 @@ static void receivers_die(void **state)
     assert_true(again > 0);
 }
 
+/* ---- another is at recovering who died, and was stopped at one store after the other: who opens the ring waits for him, and who sleeps at it is woken ---- */
+
+static pid_t child_does(void (*what)(void))
+{
+    pid_t p = fork_child();
+    if (p == 0) {
+        alarm(60);
+        what();
+        _exit(0);
+    }
+    assert_true(p > 0);
+    return p;
+}
+static void opens(void)
+{
+    tarn_ring *r;
+    check(tarn_ring_open(seg, "ring", TARN_RECEIVE, NULL, &r) == 0);
+    check(tarn_ring_close(r) == 0);
+}
+static void opens_and_dies(void)
+{
+    tarn_ring *r;
+    check(tarn_ring_open(seg, "ring", TARN_RECEIVE, NULL, &r) == 0);
+    kill(getpid(), SIGKILL);
+}
+static int stopped_at;
+static void recovers(void)
+{
+    stops = true;
+    kill_countdown = stopped_at;
+    check(tarn_recover(seg) >= 0);
+    kill_countdown = 0;
+}
+static void watches(void)
+{
+    struct party p;
+    uint32_t seen;
+    check(channel_look(seg, "ring", &p) == 0);
+    seen = load32(&p.channel->changes);
+    check(tarn_channel_watch(seg, "ring", &seen, NULL) == 0);
+}
+static bool sleeps(pid_t p)
+{
+    char name[64], state = '?';
+    FILE *f;
+    snprintf(name, sizeof name, "/proc/%d/stat", (int)p);
+    f = fopen(name, "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+    fclose(f);
+    return state == 'S' || state == 'Z';
+}
+
+static void recovery_is_waited_for(void **state)
+{
+    const struct tarn_channel_options o = {.size = sizeof o, .capacity = 4, .message = 8, .parties = 4};
+    tarn_ring *r;
+    int met = 0, status;
+    (void)state;
+    assert_int_equal(tarn_ring_open(seg, "ring", TARN_CREATE, &o, &r), 0);
+    assert_int_equal(tarn_ring_close(r), 0);
+    for (stopped_at = 1;; stopped_at++) {
+        pid_t recoverer, p;
+        assert_int_equal(waitpid(child_does(opens_and_dies), &status, 0) > 0 && WIFSIGNALED(status), 1);
+        recoverer = child_does(recovers);
+        assert_int_equal(waitpid(recoverer, &status, WUNTRACED), recoverer);
+        if (!WIFSTOPPED(status)) { /* it came to its end */
+            assert_int_equal(status, 0);
+            break;
+        }
+        met++;
+        p = child_does(stopped_at % 2 ? opens : watches);
+        for (int i = 0; i < 2000 && !sleeps(p); i++)
+            usleep(1000);
+        usleep(1000);
+        assert_int_equal(kill(recoverer, SIGCONT), 0);
+        assert_int_equal(waitpid(recoverer, &status, 0), recoverer);
+        assert_int_equal(status, 0);
+        assert_int_equal(waitpid(p, &status, 0), p);
+        if (status)
+            fail_msg("stopped at store %d, the other ended with %#x", stopped_at, (unsigned)status);
+        child_does(opens);
+        assert_true(wait(&status) > 0 && status == 0);
+        assert_int_equal(stat_now().receivers, 0);
+    }
+    assert_true(met > 10);
+    child_does(opens);
+    assert_true(wait(&status) > 0 && status == 0);
+    assert_int_equal(tarn_unbind(seg, "ring", 1), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(senders_die), cmocka_unit_test(receivers_die)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(recovery_is_waited_for),
+                                       cmocka_unit_test(senders_die), cmocka_unit_test(receivers_die)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -708,6 +708,47 @@ static void hostile(void **state)
     assert_clean(seg);
 }
 
+/* Each leaf's right neighbour in turn is the first: whoever walks along is told, and does not walk for ever. */
+static void circles(void **state)
+{
+    static uint64_t ref[1000];
+    (void)state;
+    for (unsigned which = 0; which < 2; which++) {
+        tarn_tree *t;
+        uint64_t count;
+        unsigned refs, leaves = 0;
+        assert_int_equal(tarn_tree_open(seg, which ? "t" : "n", TARN_CREATE | (which ? 0 : TARN_TREE_U64), &t), 0);
+        for (uint64_t i = 0; i < 1500; i++) {
+            char k[40];
+            int n = snprintf(k, sizeof k, "a long beginning %u", (unsigned)i * 7 % 1500);
+            assert_int_equal(which ? tarn_tree_put(t, k, (size_t)n, k, 8) : tarn_tree_put64(t, i * 7 % 1500, i), 0);
+        }
+        refs = all_nodes(t, ref, 1000);
+        for (unsigned i = 0; i < refs; i++) {
+            struct node *n = node_at(t, ref[i]);
+            const uint64_t right = n->right;
+            tarn_tree_cursor *c;
+            struct tarn_tree_entry e;
+            int steps = 0, k;
+            if (n->level)
+                continue;
+            leaves++;
+            n->right = (right & ~NODE_REF) | (t->tree->first & NODE_REF);
+            assert_int_equal(tarn_tree_count(t, &count), -EUCLEAN);
+            assert_int_equal(tarn_tree_each(t, ignore, NULL), -EUCLEAN);
+            assert_int_equal(tarn_tree_cursor_open(t, &c), 0);
+            while ((k = tarn_tree_next(c, &e)) == 0 && steps++ < 3000)
+                ;
+            assert_int_equal(k, -EUCLEAN);
+            tarn_tree_cursor_close(c);
+            n->right = right;
+        }
+        assert_true(leaves > 20);
+        tarn_tree_close(t);
+    }
+    assert_clean(seg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -716,6 +757,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(own_order, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(promises, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(prefixes, open_segment, close_segment),
+        cmocka_unit_test_setup_teardown(circles, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(load_numbers, open_segment, close_segment),
         cmocka_unit_test_setup_teardown(load_strings, open_small, close_segment),
         cmocka_unit_test_setup_teardown(no_memory, open_small, close_segment),
