@@ -359,7 +359,8 @@ TARN_API int tarn_why(tarn *seg, int (*each)(const struct tarn_trace *t, void *a
 
 /* tarn_recover - look at every participant, and recover those that are dead, now. Happens by itself as soon as somebody meets
  * a dead one's lock, or needs a record or memory. When it returns, all who were dead at its call are recovered, by this thread or
- * by another. Returns how many this thread recovered, or a negative errno; -EBUSY: another is at one of them, and does not come on (it
+ * by another; so whoever takes over what no lock of the library's guards (a slot of its own that a dead process had, say) calls it first: the
+ * undo of the dead one's section may be under way in another process. Returns how many this thread recovered, or a negative errno; -EBUSY: another is at one of them, and does not come on (it
  * is stopped: tarn_participants names it). */
 TARN_API int tarn_recover(tarn *seg);
 

@@ -12,7 +12,7 @@ mutants(top) reads the floors of FLOORS and returns every fault of these kinds, 
     recheck  a second look at what was read before, left out; or at the epoch, after a copy without a pin
     order    a memory order made weaker, or an exchange a store
 
-It knows no C: comments and strings are blanked, functions are what has its braces in the first column, statements are told by brackets and
+It knows no C: comments, strings and probes are blanked, functions are what has its braces in the first column, statements are told by brackets and
 semicolons. That is enough for the manner in which these sources are written. A fault never adds or takes away a line, so what stands at a line of
 a mutant stands there in the source too. Its name is file:function:kind:number, counted within the function, so that it lasts while the
 function does; its mark is a sum over what is changed, and tells an excuse (or a result) from another fault that has come by the same name.
@@ -39,6 +39,7 @@ WEAKER = {'__ATOMIC_SEQ_CST': '__ATOMIC_RELAXED', '__ATOMIC_ACQUIRE': '__ATOMIC_
           '__ATOMIC_ACQ_REL': '__ATOMIC_RELAXED'}
 OFF_BY_ONE = {'<': '<=', '<=': '<', '>': '>=', '>=': '>'}
 BLANK = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|^[ \t]*#(?:[^\n\\]|\\.|\\\n)*', re.S | re.M)
+PROBE = re.compile(r'\bPROBE\([^;]*\);')
 
 
 class Mutant:
@@ -59,7 +60,9 @@ class Mutant:
 # ---- reading ----
 
 def blanked(text):
-    return BLANK.sub(lambda m: re.sub(r'[^\n]', ' ', m[0]), text)
+    for what in (BLANK, PROBE):
+        text = what.sub(lambda m: re.sub(r'[^\n]', ' ', m[0]), text)
+    return text
 
 
 def functions(code):

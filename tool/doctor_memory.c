@@ -146,6 +146,7 @@ static void find_refusal(struct doctor *d, const struct object *o, int error)
 static bool opens(struct doctor *d, const struct object *o, bool by_name)
 {
     tarn *seg;
+    by_name &= o->kind != OBJECT_FILE; /* see way_to */
     int fd = by_name ? -1 : open(o->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     int error = by_name  ? tarn_open(o->name, TARN_RDONLY | TARN_FOREIGN, NULL, &seg)
                 : fd < 0 ? -errno

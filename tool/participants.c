@@ -210,8 +210,8 @@ bool way_to(const struct machine *m, const struct object *o, char *to, size_t si
     int n = -1;
     if (o->kind == OBJECT_SYSV)
         return o->key && !o->elsewhere && snprintf(to, size, "%s", o->name) < (int)size;
-    if (o->path)
-        n = snprintf(to, size, "%s", o->elsewhere ? o->path : o->name);
+    if (o->path) /* of a file by its path: it may be a posix: segment of another directory, which file: takes for a copy */
+        n = snprintf(to, size, "%s", o->elsewhere || o->kind == OBJECT_FILE ? o->path : o->name);
     for (size_t k = 0; n < 0 && k < o->uses; k++) {
         const struct use *u = &m->uses[o->first_use + k];
         uint32_t pid = m->processes[u->process].pid;

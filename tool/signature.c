@@ -95,10 +95,15 @@ static const struct name posix_names[] = {
 };
 
 static const struct name memfd_names[] = {
-    {"pulseaudio", ANYTHING, MADE_PULSEAUDIO}, {"pipewire-", ANYTHING, MADE_PIPEWIRE},
-    {"wayland-", ANYTHING, MADE_WAYLAND},      {"weston-", ANYTHING, MADE_WAYLAND},
-    {"gdk-wayland", ANYTHING, MADE_WAYLAND},   {"mutter-", ANYTHING, MADE_WAYLAND},
-    {"xshmfence", ANYTHING, MADE_X11},         {"mozilla-ipc", ANYTHING, MADE_FIREFOX},
+    {"pulseaudio", ANYTHING, MADE_PULSEAUDIO},
+    {"pipewire-", ANYTHING, MADE_PIPEWIRE},
+    {"wayland-", ANYTHING, MADE_WAYLAND},
+    {"weston-", ANYTHING, MADE_WAYLAND},
+    {"gdk-wayland", ANYTHING, MADE_WAYLAND},
+    {"mutter-", ANYTHING, MADE_WAYLAND},
+    {"xshmfence", ANYTHING, MADE_X11},
+    {"mozilla-ipc", ANYTHING, MADE_FIREFOX},
+    {"shared-memory-region", ANYTHING, MADE_CHROMIUM},
 };
 
 static bool goes_on(const char *rest, enum rest how)

@@ -10,6 +10,7 @@
 
 #include "channel/channel.h"
 #include "name/name.h"
+#include "os/probe.h"
 
 enum { SEATS_DEFAULT = 32, SEATS_MOST = 4096, CAPACITY_DEFAULT = 1024, MESSAGE_DEFAULT = 64 };
 enum { MOST = 1 << 30 };
@@ -174,6 +175,7 @@ static void seat_changes(struct party *p, struct channel_seat *seat, uint32_t id
 
 static void clear_seat(struct party *p, struct channel_seat *seat, bool death)
 {
+    PROBE(channel__leave, p->seg, p->name, seat->id, seat->role, death);
     if (p->class->give_back)
         p->class->give_back(p, seat);
     seat_changes(p, seat, 0, death);
@@ -272,6 +274,7 @@ static int sit_down(struct party *p, uint32_t most)
     memset((char *)free + sizeof free->id, 0, sizeof *free - sizeof free->id);
     free->role = p->role;
     free->since = channel_now(CLOCK_REALTIME);
+    PROBE(channel__join, p->seg, p->name, p->id, p->role);
     seat_changes(p, free, p->id, false);
     p->seat = free;
     return 0;

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "heap/table.h"
+#include "os/probe.h"
 #include "segment/guard.h"
 
 /* ---- lists of one's own ---- */
@@ -255,7 +256,7 @@ static bool gave_back(struct self *s, struct heap_cache *h)
     return true;
 }
 
-int span_claim(struct self *s, struct heap_cache *h, uint32_t n, uint32_t *ret_first)
+static int claim(struct self *s, struct heap_cache *h, uint32_t n, uint32_t *ret_first)
 {
     int e;
     h->claimed += n;
@@ -276,6 +277,14 @@ int span_claim(struct self *s, struct heap_cache *h, uint32_t n, uint32_t *ret_f
             return 0;
     }
     return claim_grown(s, h, n, ret_first); /* again: its sentence names the limit */
+}
+
+int span_claim(struct self *s, struct heap_cache *h, uint32_t n, uint32_t *ret_first)
+{
+    int e = claim(s, h, n, ret_first);
+    if (e == 0)
+        PROBE(heap__claim, s->seg, s->id, *ret_first, n);
+    return e;
 }
 
 /* ---- adoption ---- */

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "os/probe.h"
 #include "tarn.h"
 
 static __thread char sentence[768];
@@ -22,6 +23,7 @@ int fail(int error, const char *format, ...)
     vsnprintf(sentence, sizeof sentence, format, list);
     va_end(list);
     fail_words = NULL;
+    PROBE(error, error, sentence);
     tarn_fail_told(error, sentence);
     errno = before;
     return error;

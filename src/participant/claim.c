@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
+#include "os/probe.h"
 #include "participant/claim.h"
 #include "participant/event.h"
 
@@ -165,6 +166,7 @@ static void note_attach(struct self *s)
     char name[16];
     store64(&s->record->since, os_clock());
     os_thread_name(name);
+    PROBE(attach, s->seg, s->id, s->seg->url);
     event_note(s, TARN_TRACE_ATTACH, s->record->pid | (uint64_t)s->record->tid << 32, 0, name);
 }
 
@@ -323,6 +325,7 @@ static void unlock_byte(struct self *s)
 void record_leave(struct self *s)
 {
     struct record *r = s->record;
+    PROBE(leave, s->seg, s->id);
     event_note(s, TARN_TRACE_LEAVE, 0, 0, NULL);
     pthread_mutex_lock(&s->seg->claim_lock);
     store64(&r->epoch, 0);

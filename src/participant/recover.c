@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "os/probe.h"
 #include "participant/claim.h"
 #include "participant/event.h"
 #include "participant/log.h"
@@ -73,6 +74,7 @@ static void put_right(struct self *me, uint32_t id)
     struct record *r;
     uint64_t intent, journal, began = os_clock();
     unsigned state, held;
+    PROBE(recover__begin, seg, id, record_at(seg, ID_INDEX(id))->pid);
     guard_lift(seg); /* what the dead one changed is put right, whatever this process may do there */
     lend(&dead, seg, id);
     held = note_held(me, &dead);
@@ -98,6 +100,7 @@ static void put_right(struct self *me, uint32_t id)
     store64(&r->waits, 0);
     __atomic_fetch_add(&h->recovered, 1, __ATOMIC_RELAXED);
     note_recovered(me, &dead, journal, held, began);
+    PROBE(recover__end, seg, id, state, JOURNAL_WORDS(journal), held);
     store32(&r->generation, (ID_GENERATION(id) + 1) & 0x7fff); /* first: an identity of the dead is never valid again */
     store32(&participants_of(seg)->orphans, 1);                /* now its spans may be adopted */
     record_unlock_dead(r);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "os/probe.h"
 #include "participant/log.h"
 
 int section_begin(struct self *s)
@@ -12,6 +13,7 @@ int section_begin(struct self *s)
     if (s->depth++)
         return 0;
     s->doomed = s->frees = 0;
+    PROBE(section__begin, s->seg, s->id);
     put_journal(s, JOURNAL_OPEN, 0);
     s->slot_flags = SLOT_SECTION;
     return 0;
@@ -44,6 +46,7 @@ static void ended(struct self *s)
 
 static void undo(struct self *s)
 {
+    PROBE(section__undo, s->seg, s->id, JOURNAL_WORDS(s->journal));
     struct slots w = slots_of_record(s->seg, s->record, s->section_slots ? s->slots_used : 0);
     for (uint64_t *slot; (slot = slot_next(&w));)
         if (*slot & SLOT_MEND)
@@ -67,6 +70,7 @@ int section_commit(struct self *s)
         log_apply(s);
     }
     ended(s); /* without frees, its first store is the commit */
+    PROBE(section__commit, s->seg, s->id);
     return 0;
 }
 

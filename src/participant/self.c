@@ -10,6 +10,7 @@
 
 #include "os/futex.h"
 #include "os/os.h"
+#include "os/probe.h"
 #include "participant/claim.h"
 #include "participant/event.h"
 #include "participant/log.h"
@@ -251,6 +252,7 @@ static void child(struct tarn *seg)
 static void grown(struct tarn *seg, uint64_t from, uint64_t to)
 {
     struct self *s = self_if(seg);
+    PROBE(grow, seg, from, to);
     if (s)
         event_note(s, TARN_TRACE_GROW, from, to, NULL);
 }

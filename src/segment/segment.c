@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
+#include "os/probe.h"
 #include "segment/guard.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -99,6 +100,7 @@ void handle_list(struct tarn *seg)
 {
     seg->next = handles;
     handles = seg;
+    PROBE(open, seg, handle_name(seg), seg->base);
 }
 
 static void handle_unlist(struct tarn *seg)
@@ -106,8 +108,10 @@ static void handle_unlist(struct tarn *seg)
     struct tarn **at = &handles;
     while (*at && *at != seg)
         at = &(*at)->next;
-    if (*at)
-        *at = seg->next;
+    if (!*at)
+        return;
+    PROBE(close, seg, handle_name(seg));
+    *at = seg->next;
 }
 
 const char *handle_name(const struct tarn *seg)

@@ -131,8 +131,14 @@ bool tenure_durable(const struct segment_header *h, const struct backing *backin
            h->inode || h->device;
 }
 
-static int refused(const char *what)
+static int refused(const char *what, const struct segment_header *h)
 {
+    if (strncmp(h->backing, file_backing.name, sizeof h->backing) != 0 && !h->inode && !h->device)
+        return fail(-EUCLEAN,
+                    "%s: was made by %.*s: and not as a file: open it as that, in its own directory, or by a "
+                    "descriptor; a copy of one is "
+                    "made a file by tarn check --repair",
+                    what, (int)sizeof h->backing, h->backing);
     return fail(-EUCLEAN,
                 "%s: was in use when the machine stopped or when it was copied: run tarn check --repair", what);
 }
@@ -154,7 +160,7 @@ int tenure_admit(const char *what, const struct object *o, const struct facts *f
     if (error < 0)
         return error;
     if (how->readonly)
-        return is_ours(h, &t) || is_whole(h, &t) ? 0 : refused(what);
+        return is_ours(h, &t) || is_whole(h, &t) ? 0 : refused(what, h);
     if (!(t.boot[0] | t.boot[1]))
         return fail(-ENOSYS, "%s: this boot's id cannot be read, by which a file is told from what it was before: mount /proc",
                     what);
@@ -243,7 +249,7 @@ static int put_right(const char *what, struct tarn *seg, const struct tenure *t)
     if (is_ours(h, t))
         return 0; /* another was quicker */
     if (!is_whole(h, t))
-        return refused(what);
+        return refused(what, h);
     if (others_stay(seg, DOOR_WAIT))
         return busy(what);
     put(&h->righting, sum_of(t));

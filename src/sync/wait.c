@@ -4,6 +4,7 @@
  * segment, who wakes all on the second bell: each looks at its own words again. So no wake-up is lost with whom it woke. */
 #include <errno.h>
 
+#include "os/probe.h"
 #include "participant/event.h"
 #include "segment/guard.h"
 #include "sync/sync.h"
@@ -23,7 +24,9 @@ int sleep_on_words(struct self *s, struct os_wait *wait, int n, const struct tim
         if (!until || os_before(&capped, until))
             until = &capped;
     }
+    PROBE(sleep, s->seg, s->id, s->record->waits);
     k = os_futex_wait_any(wait, n + 2, until);
+    PROBE(wake, s->seg, s->id, k);
     if (k == -ENOSYS) {
         capped = os_deadline(CAP_FIRST);
         k = os_futex_wait(wait[0].word, wait[0].value, &capped);
@@ -56,6 +59,7 @@ void waits_for(struct self *s, uint64_t what)
 
 int lock_recovered(struct self *s, const void *lock)
 {
+    PROBE(lock__recovered, s->seg, s->id, offset_of(s->seg, lock));
     event_note(s, TARN_TRACE_LOCK, offset_of(s->seg, lock), 0, NULL);
     return TARN_RECOVERED;
 }

@@ -108,6 +108,26 @@ static void make_used(void)
     assert_int_equal(header_in(path).clean, TENURE_IN_USE);
 }
 
+/* Nothing is wrong with it, and it is not to be repaired. */
+static void made_by_another(void **state)
+{
+    char at[sizeof url];
+    struct segment_header was, is;
+    tarn *seg;
+    (void)state;
+    assert_int_equal(tarn_open("posix:/of-posix", TARN_CREATE, &little, &seg), 0);
+    assert_int_equal(tarn_close(seg), 0);
+    snprintf(at, sizeof at, "file:%s/of-posix", own_path);
+    was = header_in(at + 5);
+    assert_int_equal(tarn_open(at, 0, NULL, &seg), -EUCLEAN);
+    assert_says("was made by posix: and not as a file: open it as that");
+    assert_int_equal(tarn_open(at, TARN_RDONLY, NULL, &seg), -EUCLEAN);
+    assert_says("was made by posix:");
+    is = header_in(at + 5);
+    assert_memory_equal(&was, &is, sizeof is);
+    assert_int_equal(tarn_unlink("posix:/of-posix"), 0);
+}
+
 static void assert_refused(const char *at)
 {
     tarn *seg;
@@ -1207,6 +1227,7 @@ int main(void)
         cmocka_unit_test_teardown(paths_are_checked, clean_up),
         cmocka_unit_test_teardown(a_relative_path_outlives_chdir, clean_up),
         cmocka_unit_test_teardown(strange_objects_are_left_alone, clean_up),
+        cmocka_unit_test_teardown(made_by_another, clean_up),
         cmocka_unit_test_teardown(only_our_own_temporaries_are_swept, clean_up),
         cmocka_unit_test_teardown(it_survives_a_reboot, clean_up),
         cmocka_unit_test_teardown(a_kill_is_recovered_in_the_same_boot, clean_up),

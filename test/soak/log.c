@@ -286,10 +286,8 @@ void resolve(void)
 {
     struct log *l = me.log;
     uint32_t befores = 0, afters = 0;
-    if (!l->changes) {
-        l->undone = 0;
+    if (!l->changes && !l->undone) /* it died in no section; else what it saved, another may be at putting back still, which no lock would tell us */
         return;
-    }
     int e = tarn_recover(segment);
     if (e < 0)
         violation("tarn_recover: %d %s", e, tarn_error());

@@ -285,13 +285,23 @@ static void continue_due(bool all)
             go_on(p);
 }
 
+/* The whole group was told to end, as timeout(1) and a terminal do: then this process was, too. */
+static bool all_are_to_end(int signal)
+{
+    if (signal != SIGTERM && signal != SIGINT)
+        return false;
+    for (int i = 0; i < 50 && !interrupted; i++)
+        usleep(1000);
+    return interrupted;
+}
+
 /* A process ended: as it was to? */
 static void tell_end(int status, const struct log *l)
 {
     int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (signal == SIGKILL)
         count.kills++;
-    else if (signal && l->ends >> signal & 1)
+    else if (signal && (l->ends >> signal & 1 || all_are_to_end(signal)))
         count.signals++;
     else if (signal)
         violation("the worker of slot %u ended by signal %d in '%s'", (unsigned)(l - shared->log), signal,

@@ -723,6 +723,18 @@ static void let_go(bool commits)
     }
 }
 
+/* What is my slot's nobody else changes: after its end a section has happened wholly, or not at all. */
+static void is_whole(bool happened)
+{
+    for (uint32_t i = 0; i < me.log->changes; i++) {
+        const struct change *c = &me.log->change[i];
+        if (!item_holds(me.slot, (unsigned)c->item, happened ? c->after : c->before))
+            violation("slot %u: a section that was %s: %s, %llx to %llx, is not so", me.slot,
+                      happened ? "committed" : "undone", item_name((unsigned)c->item),
+                      (unsigned long long)c->before, (unsigned long long)c->after);
+    }
+}
+
 static void abort_section(uint32_t nested)
 {
     while (nested--)
@@ -730,6 +742,7 @@ static void abort_section(uint32_t nested)
     let_go(false);
     WANT(tarn_abort(segment));
     me.log->aborted++;
+    is_whole(false);
     drop();
     after_section();
 }
@@ -745,6 +758,7 @@ static void commit_section(uint32_t nested, bool doomed)
     int e = tarn_commit(segment);
     if (e != (doomed ? -ECANCELED : 0))
         violation("tarn_commit: %d %s", e, tarn_error());
+    is_whole(!doomed);
     if (doomed)
         drop();
     else

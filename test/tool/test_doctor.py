@@ -369,6 +369,19 @@ class Real(Case):
         self.assertEqual(told['cure'], 'tarn check posix:/seg')
         self.assertNotIn('descriptor', told['what'])
 
+    def test_of_another_directory(self):
+        """A container's /dev/shm may lie in a directory here. What is a posix: there is looked into, and is not taken for a file that was copied."""
+        os.mkdir('/dev/shm/of-a-container')
+        self.env['TARN_SHM_DIR'] = '/dev/shm/of-a-container'
+        p = self.hold('posix:/seg', 'x')
+        del self.env['TARN_SHM_DIR']
+        p.send_signal(signal.SIGSTOP)
+        self.until(lambda: pathlib.Path(f'/proc/{p.pid}/stat').read_text().split(') ')[1][0] == 'T', 'it stops')
+        self.assertEqual(self.told('damaged'), {})
+        self.assertEqual(self.told('stopped', severity='warning')['file:/dev/shm/of-a-container/seg']['cure'], f'kill -CONT {p.pid}')
+        self.tarn('info', 'file:/dev/shm/of-a-container/seg', status=1, says='was made by posix: and not as a file')
+        self.assertIn('backing      posix', self.tarn('info', '/dev/shm/of-a-container/seg'))
+
 
 def main():
     if ALONE:

@@ -273,7 +273,7 @@ class Makers(machine.Case):
             for name in names:
                 self.file(self.dir / name, 64, touch=64, mapped=False)
                 self.assertEqual(self.made_by(f'posix:/{name}'), (maker, maker and 'name'), name)
-        for maker, label in (('PulseAudio', 'pulseaudio'), ('PipeWire', 'pipewire-memfd:flags=0x0000000f,type=2,size=2312'), ('Wayland', 'wayland-cursor'),
+        for maker, label in (('PulseAudio', 'pulseaudio'), ('Chromium', 'shared-memory-region'), ('PipeWire', 'pipewire-memfd:flags=0x0000000f,type=2,size=2312'), ('Wayland', 'wayland-cursor'),
                              (None, 'my-pulseaudio')):
             fd = self.memfd(label, 4096)
             inode = os.fstat(fd).st_ino
