@@ -92,6 +92,9 @@ TARN_API void tarn_poll_close(tarn_poll *poll);
 /* tarn_poll_clear - instead of read: the descriptor is not readable any more, and will be when there is something to do; call it, then try every channel
  * until -EAGAIN. Between the time that it became readable and this call, senders are not held up by it at all. 0; -EPERM: a forked child's. */
 TARN_API int tarn_poll_clear(tarn_poll *poll);
+/* tarn_poll_parties - on: not 0: from now on the descriptor becomes readable also when somebody joins, leaves or dies at a channel in it (`changes` of tarn_channel_stat tells
+ * at which, tarn_channel_parties who is there). What changes after tarn_poll_clear makes it readable again. 0; -EPERM: a forked child's. */
+TARN_API int tarn_poll_parties(tarn_poll *poll, int on);
 
 /* ---- call: a request, and its response -------------------------------------------------------------------------------- */
 

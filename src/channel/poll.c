@@ -15,7 +15,9 @@ struct tarn_poll {
     struct watcher watcher; /* first */
     pthread_mutex_t guard;  /* of what follows */
     struct party *in[TARN_POLL_MOST];
+    uint32_t seen[TARN_POLL_MOST]; /* the channels' counts of changes, at the last clearing */
     uint32_t count;
+    bool parties;  /* who joins, leaves or dies makes it readable, too */
     bool armed;    /* not readable: doorbells are marked */
     uint32_t turn; /* a futex */
 };
@@ -55,7 +57,8 @@ static int mark(tarn_poll *poll, struct self *s, struct os_wait *wait, int n, in
     for (uint32_t i = 0; i < poll->count; i++) /* one who died between his message and the bell */
         n = parties_watch(poll->in[i], s->id, wait, n, WATCHED_MOST, ret_dead);
     for (uint32_t i = 0; i < poll->count && !any; i++)
-        any = poll->in[i]->class->ready(poll->in[i], watched_role(poll->in[i]));
+        any = poll->in[i]->class->ready(poll->in[i], watched_role(poll->in[i])) ||
+              (poll->parties && load32(&poll->in[i]->channel->changes) != poll->seen[i]);
     if (any) {
         poll->armed = false;
         watcher_count(&poll->watcher);
@@ -156,16 +159,44 @@ void tarn_poll_close(tarn_poll *poll)
     os_cancel_restore(cancel);
 }
 
+/* From here on what changes at its channels is new. The guard is held. */
+static void see_parties(tarn_poll *poll)
+{
+    for (uint32_t i = 0; i < poll->count; i++)
+        poll->seen[i] = load32(&poll->in[i]->channel->changes);
+}
+
+static int not_own(const tarn_poll *poll, const char *call)
+{
+    if (poll->watcher.process == getpid())
+        return 0;
+    return fail(-EPERM, "%s: a forked child has the descriptor, and not what makes it readable", call);
+}
+
 int tarn_poll_clear(tarn_poll *poll)
 {
     uint64_t n;
-    if (poll->watcher.process != getpid())
-        return fail(-EPERM,
-                    "tarn_poll_clear: a forked child has the descriptor, and not what makes it readable");
+    int e = not_own(poll, "tarn_poll_clear");
+    if (e)
+        return e;
     if (read(poll->watcher.fd, &n, sizeof n) < 0)
         n = 0; /* it was not readable */
     pthread_mutex_lock(&poll->guard);
     poll->armed = true;
+    see_parties(poll);
+    pthread_mutex_unlock(&poll->guard);
+    turned(poll);
+    return 0;
+}
+
+int tarn_poll_parties(tarn_poll *poll, int on)
+{
+    int e = not_own(poll, "tarn_poll_parties");
+    if (e)
+        return e;
+    pthread_mutex_lock(&poll->guard);
+    poll->parties = on;
+    see_parties(poll);
     pthread_mutex_unlock(&poll->guard);
     turned(poll);
     return 0;
@@ -176,8 +207,8 @@ int channel_poll(struct party *p, tarn_poll *poll, const char *call)
     int e = 0;
     if (p->role && (e = party_use(p, p->role, MUTEX_TRY, NULL, call)))
         return e;
-    if (poll->watcher.process != getpid())
-        return fail(-EPERM, "%s: a forked child has the descriptor, and not what makes it readable", call);
+    if ((e = not_own(poll, call)))
+        return e;
     if (!p->seat)
         return fail(-EBADF, "%s: the handle on \"%s\" only looks: it can neither send nor receive", call, p->name);
     if (poll->watcher.seg != p->seg)
@@ -189,6 +220,7 @@ int channel_poll(struct party *p, tarn_poll *poll, const char *call)
     else if (poll->count == TARN_POLL_MOST)
         e = fail(-ENOSPC, "%s: a descriptor has at most %u channels", call, TARN_POLL_MOST);
     else {
+        poll->seen[poll->count] = load32(&p->channel->changes);
         poll->in[poll->count++] = p;
         p->poll = poll;
     }
@@ -210,6 +242,7 @@ void channel_poll_leave(struct party *p)
         for (uint32_t i = 0; i < poll->count; i++)
             if (poll->in[i] == p) {
                 poll->in[i] = poll->in[--poll->count];
+                poll->seen[i] = poll->seen[poll->count];
                 break;
             }
         pthread_mutex_unlock(&poll->guard);

@@ -138,6 +138,14 @@ static bool finishing(void)
 {
     return __atomic_load_n(&l->finish, __ATOMIC_ACQUIRE);
 }
+/* ... and nobody will send any more: who was late to see that it ends has had his time. */
+static bool over(void)
+{
+    bool senders = false;
+    for (unsigned i = 0; i < SENDERS; i++)
+        senders |= __atomic_load_n(&l->place[i].pid, __ATOMIC_ACQUIRE) != 0;
+    return finishing() && !senders;
+}
 
 /* ---- messages ---- */
 
@@ -449,7 +457,7 @@ static void be_receiver(unsigned place)
     uint64_t n = any(4) ? any(400) : 0;
     enter(&e, TARN_RECEIVE);
     for (uint64_t i = 0; i < n || finishing(); i++)
-        if (!receive_one(&e, &l->place[place]) && finishing())
+        if (!receive_one(&e, &l->place[place]) && over())
             break;
     go(&e);
 }
@@ -480,7 +488,7 @@ static void be_subscriber(unsigned place)
                 violation("number %" PRIu64 " changed in the hand of who had it", m.number);
             must(tarn_topic_release(e.topic, at), "tarn_topic_release");
         }
-        if (result == -ETIMEDOUT && finishing())
+        if (result == -ETIMEDOUT && over())
             break;
         if (result == -ETIMEDOUT)
             continue;
@@ -517,7 +525,7 @@ static void be_server(unsigned place)
         struct message m;
         uint64_t answer[8] = {0};
         int result = tarn_call_next_timed(e.call, &request, &until);
-        if (result == -ETIMEDOUT && finishing())
+        if (result == -ETIMEDOUT && over())
             break;
         if (result == -ETIMEDOUT)
             continue;

@@ -316,9 +316,10 @@ static void a_stopped_one_has_the_lock(void **state)
     assert_int_equal(tarn_call_next_timed(c, &r, &t), -ETIMEDOUT);
     assert_int_equal(stat_channel("c").senders, 1); /* it could not be cleared */
     end_it(p);
-    t.tv_sec += 10;
-    for (int i = 0; i < 1000 && stat_channel("c").senders; i++)
-        (void)tarn_call_next_timed(c, &r, &(struct timespec){t.tv_sec - 9, 0});
+    for (int i = 0; i < 1000 && stat_channel("c").senders; i++) {
+        t = os_deadline(20);
+        (void)tarn_call_next_timed(c, &r, &t);
+    }
     assert_int_equal(stat_channel("c").senders, 0);
     assert_int_equal(tarn_call_close(c), 0);
 }
@@ -460,6 +461,66 @@ static void more_than_a_descriptor_has(void **state)
             assert_int_equal(tarn_call_close(c[i]), 0);
 }
 
+/* ---- ... that tells of parties, too ---- */
+
+static void come_and_die(void)
+{
+    pid_t child = fork_child();
+    if (child == 0) {
+        tarn_call *c;
+        check(tarn_call_open(seg, "d", TARN_SEND, NULL, &c) == 0);
+        kill(getpid(), SIGKILL);
+    }
+    assert_true(child > 0);
+    while (waitpid(child, NULL, 0) < 0)
+        ;
+}
+static void told_once(tarn_poll *poll, int fd)
+{
+    assert_true(readable(fd, 20000));
+    assert_int_equal(tarn_poll_clear(poll), 0);
+    assert_false(readable(fd, 20));
+}
+static void parties_in_it(void **state)
+{
+    tarn_call *one = opened("c", TARN_SEND), *two = opened("d", TARN_SEND), *other;
+    struct tarn_channel_stat st;
+    tarn_poll *poll;
+    int fd;
+    (void)state;
+    mutex_cap_off = true;
+    assert_int_equal(tarn_poll_open(seg, &poll, &fd), 0);
+    assert_int_equal(tarn_call_poll(one, poll), 0);
+    assert_int_equal(tarn_call_poll(two, poll), 0);
+    other = opened("d", TARN_RECEIVE); /* nobody has asked for it */
+    assert_false(readable(fd, 20));
+    assert_int_equal(tarn_poll_parties(poll, 1), 0);
+    assert_false(readable(fd, 20));
+    assert_int_equal(tarn_call_close(other), 0);
+    told_once(poll, fd);
+    other = opened("d", TARN_RECEIVE);
+    told_once(poll, fd);
+    come_and_die();
+    assert_true(readable(fd, 20000)); /* it came; that it died is told with it, or later */
+    do {
+        assert_int_equal(tarn_poll_clear(poll), 0);
+        assert_int_equal(tarn_channel_stat(seg, "d", &st), 0);
+    } while (st.deaths == 0 && readable(fd, 20000));
+    assert_int_equal(st.deaths, 1);
+    assert_int_equal(tarn_call_close(one), 0); /* another takes its place in the descriptor, with what was seen of it */
+    assert_int_equal(tarn_poll_clear(poll), 0);
+    assert_false(readable(fd, 20));
+    assert_int_equal(tarn_call_close(other), 0);
+    told_once(poll, fd);
+    assert_int_equal(tarn_poll_parties(poll, 0), 0);
+    other = opened("d", TARN_RECEIVE);
+    assert_false(readable(fd, 20));
+    assert_int_equal(tarn_call_close(other), 0);
+    tarn_poll_close(poll);
+    assert_int_equal(tarn_call_close(two), 0);
+    assert_clean(seg);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, finish)
@@ -477,6 +538,7 @@ int main(void)
         T(a_stopped_one_has_the_lock),
         T(damaged_shapes),
         T(many_in_one),
+        T(parties_in_it),
         T(more_than_a_descriptor_has),
     };
     told = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
