@@ -33,7 +33,7 @@ import mutation
 TOP = pathlib.Path(__file__).resolve().parent.parent
 EXCUSED = TOP / 'test/mutants/excused.txt'
 COPIED = ['include', 'src', 'test', 'tool', 'man', 'scripts', 'gdb', 'meson.build', 'meson_options.txt', 'CHANGELOG.md', 'docs',
-          'bench/lines']
+          'examples', 'bench/lines']
 SEED = 26  # takes few mutants of headers, each of which has everything built anew
 LEAST, LEAST_TSO = 60, 10  # a list of fewer is no list
 # What a sample takes in turn, so that no kind is forgotten, and the many comparisons do not fill it. All tso come first.
