@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,6 +271,37 @@ static int failed_open(const struct command *c, int error)
     return status_of(error);
 }
 
+/* Whoever may write a segment's file may make it shorter while we look. */
+static const char *attached_by, *attached;
+static void put_out(const char *text)
+{
+    size_t n = strlen(text);
+    while (n) {
+        ssize_t k = write(STDERR_FILENO, text, n);
+        if (k <= 0)
+            return;
+        text += k;
+        n -= (size_t)k;
+    }
+}
+static void cut_off(int number)
+{
+    (void)number;
+    put_out("tarn ");
+    put_out(attached_by);
+    put_out(": ");
+    put_out(attached);
+    put_out(": Bus error: it was made shorter meanwhile, or a file that is read with it was\n");
+    _exit(WRONG);
+}
+static bool now_attached(const struct command *c, const char *url)
+{
+    attached_by = c->name;
+    attached = url;
+    signal(SIGBUS, cut_off);
+    return true;
+}
+
 bool attach_as(const struct command *c, const char *url, unsigned flags, tarn **ret_seg, int *ret_status)
 {
     int error;
@@ -279,7 +311,7 @@ bool attach_as(const struct command *c, const char *url, unsigned flags, tarn **
         return false;
     }
     if (is_descriptor(url))
-        return attach_descriptor(c, url, flags, ret_seg, ret_status);
+        return attach_descriptor(c, url, flags, ret_seg, ret_status) && now_attached(c, url);
     error = tarn_open(url, flags, NULL, ret_seg);
     if (error == -ENOENT) { /* the library's cure is a flag, ours a command */
         complain(c->name, "%s: there is none; %s would make it", url,
@@ -287,7 +319,7 @@ bool attach_as(const struct command *c, const char *url, unsigned flags, tarn **
         *ret_status = WRONG;
     } else if (error < 0)
         *ret_status = failed_open(c, error);
-    return error == 0;
+    return error == 0 && now_attached(c, url);
 }
 
 bool attach(const struct command *c, const char *url, tarn **ret_seg, int *ret_status)

@@ -574,6 +574,21 @@ class Channels(Case):
             p.send_signal(signal.SIGINT)
             self.assertEqual(p.wait(timeout=30), 0, arguments)
 
+    def test_cut_off(self):
+        """Made shorter while it is attached: it ends, and says why."""
+        for arguments in (['sub', self.URL, 'news'], ['hz', self.URL], ['record', self.URL, 'news', str(self.dir / 'file')]):
+            self.pub(b'')
+            p = subprocess.Popen([TARN, *arguments], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            self.addCleanup(p.stderr.close)
+            while not self.waits(p):
+                self.assertIsNone(p.poll())
+            path = self.dir / self.URL.removeprefix('posix:/')
+            os.truncate(path, 4096)
+            self.assertEqual(p.wait(timeout=60), 1, arguments)
+            self.assertIn(f'tarn {arguments[0]}: {self.URL}: Bus error: it was made shorter meanwhile', p.stderr.read().decode())
+            path.unlink()
+            self.tarn('create', self.URL, '--limit', '1M')
+
     @staticmethod
     def waits(p):
         """Its handler of SIGINT is there."""
