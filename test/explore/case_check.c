@@ -299,7 +299,7 @@ static void clear_a_call(int p)
 const struct test_case check_cases[] = {
     {"check, a ring of slots", 2, 3, 4, 0, ring_of_slots, both_ends, through_a_ring, then_cleared},
     {"check, a ring of bytes", 2, 3, 4, 0, ring_of_bytes, both_ends, through_a_ring, then_cleared},
-    {"check, who comes and goes", 2, 3, 4, 0, ring_of_slots, one_comes, come_and_go, then_cleared},
+    {"check, who comes and goes", 2, 2, 4, 0, ring_of_slots, one_comes, come_and_go, then_cleared},
     {"check, a queue", 2, 3, 4, 0, queue_of_one, opens_mq, again_and_again, then_cleared},
     {"check, two at a queue", 3, 1, 2, 0, queue_of_one, opens_mq, through_a_queue, then_cleared},
     {"check, a queue is cleared", 3, 2, 3, CASE_DEAD_FIRST, queue_of_one, mq_hands_full, clear_a_queue, then_cleared},

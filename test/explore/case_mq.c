@@ -277,10 +277,10 @@ const struct test_case mq_cases[] = {
     {"mq, two send without a chunk", 2, 3, 4, 0, two_places, without_spares, two_send, in_any_order},
     {"mq, two receive", 2, 3, 4, 0, two_places, two_are_there, two_receive, all_came},
     {"mq, take and receive", 2, 3, 4, 0, two_places, two_are_there, take_and_receive, all_came},
-    {"mq, to and fro", 2, 3, 4, 0, one_place, one_sends, to_and_fro, all_came},
+    {"mq, to and fro", 2, 2, 4, 0, one_place, one_sends, to_and_fro, all_came},
     {"mq, two wait", 3, 0, 2, 0, two_places, one_sends, two_wait, all_came},
     {"mq, two wait for room", 3, 0, 2, 0, one_place, one_receives, two_wait_for_room, all_came},
-    {"mq, clear and receive", 3, 3, 4, CASE_DEAD_FIRST, two_that_come, one_has_hands_full, clear_and_receive,
+    {"mq, clear and receive", 3, 2, 4, CASE_DEAD_FIRST, two_that_come, one_has_hands_full, clear_and_receive,
      both_came},
     {0},
 };

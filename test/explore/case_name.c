@@ -56,7 +56,7 @@ static const char *gone_for_good(void)
 }
 
 const struct test_case name_cases[] = {
-    {"name, two make it", 2, 3, 4, 0, NULL, NULL, make_thing, one_thing},
+    {"name, two make it", 2, 2, 4, 0, NULL, NULL, make_thing, one_thing},
     {"name, unbound and found", 2, 3, 4, 0, NULL, make_one, unbind_or_find, gone_for_good},
     {0},
 };

@@ -201,8 +201,8 @@ static void next_sends(int p)
 const struct test_case ring_cases[] = {
     {"ring, send and receive", 2, 3, 5, 0, slots_of_three, one_sends, to_and_fro, in_order},
     {"ring, without membarrier", 2, 3, 4, CASE_EXCHANGE, slots_of_three, one_sends, to_and_fro, in_order},
-    {"ring, one place", 2, 3, 5, 0, slots_of_one, one_sends, to_and_fro, in_order},
-    {"ring, bytes", 2, 3, 4, 0, bytes, one_sends, to_and_fro, in_order},
+    {"ring, one place", 2, 2, 5, 0, slots_of_one, one_sends, to_and_fro, in_order},
+    {"ring, bytes", 2, 2, 4, 0, bytes, one_sends, to_and_fro, in_order},
     {"ring, in place", 2, 7, 9, 0, slots_of_three, one_sends, in_place, in_order},
     {"ring, bytes in place", 2, 6, 8, 0, bytes, one_sends, in_place, in_order},
     {"ring, many", 2, 8, 12, 0, slots_of_three, one_sends, many, many_in_order},

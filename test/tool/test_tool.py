@@ -651,7 +651,7 @@ class Channels(Case):
         self.assertEqual((look['kind'], look['receivers'], look['bytes']), ('call', 1, 3 * look['messages']))
         self.assertTrue('wait_ns' in look or 'wait_below_ns' in look)
         self.pub(b'')
-        look = self.hz_once(self.URL, until=lambda look: look['sent'], meanwhile=lambda: self.pub(b'12345\n'))
+        look = self.hz_once(self.URL, until=lambda look: look['sent'] and 'p50_ns' in look, meanwhile=lambda: self.pub(b'12345\n'))
         self.assertEqual((look['kind'], look['bytes']), ('topic', 5 * look['messages']))
         self.assertNotIn('wait_ns', look)  # nobody has a seat
         self.assertTrue(0 < look['p50_ns'] <= look['p99_ns'])

@@ -643,7 +643,7 @@ static unsigned all_nodes(tarn_tree *t, uint64_t *ref, unsigned most)
 static void hostile(void **state)
 {
     static uint64_t ref[4000];
-    uint64_t reported = 0, v, rounds = SANITIZED ? 700 : 5000;
+    uint64_t reported = 0, v, rounds = SANITIZED ? 700 : 2500;
     tarn_tree *kind[2];
     (void)state;
     check_pause_ns = 0;
