@@ -146,7 +146,6 @@ static void find_refusal(struct doctor *d, const struct object *o, int error)
 static bool opens(struct doctor *d, const struct object *o, bool by_name)
 {
     tarn *seg;
-    by_name &= o->kind != OBJECT_FILE; /* see way_to */
     int fd = by_name ? -1 : open(o->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     int error = by_name  ? tarn_open(o->name, TARN_RDONLY | TARN_FOREIGN, NULL, &seg)
                 : fd < 0 ? -errno
@@ -181,7 +180,7 @@ static void examine_segment(struct doctor *d, const struct object *o)
         segment_lifetime(o, &lifetime, &over);
     if (over && lifetime == TARN_UNTIL_CREATOR)
         find_ended(d, o);
-    else if ((!over || o->uses) && opens(d, o, true))
+    else if ((!over || o->uses) && (o->kind == OBJECT_FILE || opens(d, o, true))) /* a file was opened by its path: see way_to */
         examine_members(d, o);
 }
 

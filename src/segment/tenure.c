@@ -133,7 +133,7 @@ bool tenure_durable(const struct segment_header *h, const struct backing *backin
 
 static int refused(const char *what, const struct segment_header *h)
 {
-    if (strncmp(h->backing, file_backing.name, sizeof h->backing) != 0 && !h->inode && !h->device)
+    if (!tenure_durable(h, NULL))
         return fail(-EUCLEAN,
                     "%s: was made by %.*s: and not as a file: open it as that, in its own directory, or by a "
                     "descriptor; a copy of one is "

@@ -320,11 +320,14 @@ class Real(Case):
         told, = self.told('remove-ipc', severity='warning').values()
         self.assertIn("(1 objects here are such users')", told['what'])
 
+    def stop(self, p):
+        p.send_signal(signal.SIGSTOP)
+        self.until(lambda: pathlib.Path(f'/proc/{p.pid}/stat').read_text().split(') ')[1][0] == 'T', 'it stops')
+
     def test_dead_and_stopped(self):
         p = self.hold('posix:/seg', 'x')
         self.assertEqual((self.told('stopped'), self.told('dead')), ({}, {}))
-        p.send_signal(signal.SIGSTOP)
-        self.until(lambda: pathlib.Path(f'/proc/{p.pid}/stat').read_text().split(') ')[1][0] == 'T', 'it stops')
+        self.stop(p)
         told = self.told('stopped', severity='warning')['posix:/seg']
         self.assertEqual(told['cure'], f'kill -CONT {p.pid}')
         self.assertIn('holds 1 lock, with a section open', told['what'])
@@ -375,8 +378,7 @@ class Real(Case):
         self.env['TARN_SHM_DIR'] = '/dev/shm/of-a-container'
         p = self.hold('posix:/seg', 'x')
         del self.env['TARN_SHM_DIR']
-        p.send_signal(signal.SIGSTOP)
-        self.until(lambda: pathlib.Path(f'/proc/{p.pid}/stat').read_text().split(') ')[1][0] == 'T', 'it stops')
+        self.stop(p)
         self.assertEqual(self.told('damaged'), {})
         self.assertEqual(self.told('stopped', severity='warning')['file:/dev/shm/of-a-container/seg']['cure'], f'kill -CONT {p.pid}')
         self.tarn('info', 'file:/dev/shm/of-a-container/seg', status=1, says='was made by posix: and not as a file')
